@@ -1,0 +1,355 @@
+"""Records to bytes and back. The only place that knows the names of hash fields and stream entry fields.
+
+Names are one letter: a job is a hash of a dozen of them, and a million jobs wait at once. The Lua verbs get the same
+names by substitution (`F.status`), so neither side can misspell one. Reading never raises on foreign data: what
+cannot be read is a record that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, cast
+
+import msgpack
+
+from rqlike.exceptions import DeserializationError, RqlikeError
+from rqlike.options import Policy
+from rqlike.policies import Callback, Repeat, Retry
+from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
+from rqlike.states import JobStatus, Notice, Reason, ResultType
+
+CALL_VERSION: Final = 1
+
+#: Fields of a job's hash. `call`, `meta` and `overrides` are prefixes: c0 c1 … hold 64 bytes each, `c#` says that
+#: the whole is a string of its own; `callback_error` is followed by an execution id.
+FIELDS: Final = {
+    "status": "s",
+    "queue": "q",
+    "place": "z",
+    "nonce": "n",
+    "requeued": "r",
+    "created": "t",
+    "enqueued": "e",
+    "due": "u",
+    "ttl": "l",
+    "ttl_deadline": "x",
+    "token": "k",
+    "worker": "w",
+    "started": "b",
+    "ended": "d",
+    "attempt": "a",
+    "crashes": "h",
+    "cycle": "y",
+    "since": "g",
+    "repeats": "p",
+    "asked": "v",
+    "failure_ttl": "f",
+    "call": "c",
+    "meta": "m",
+    "overrides": "o",
+    "callback_error": "!",
+}
+
+#: Fields of a stream entry.
+ENTRY: Final = {
+    "type": "t",
+    "value": "v",
+    "serializer": "s",
+    "exc_string": "x",
+    "exc_type": "e",
+    "reason": "r",
+    "worker": "w",
+    "execution": "i",
+    "attempt": "a",
+    "cycle": "y",
+    "started": "b",
+    "ended": "d",
+    "next_attempt": "u",
+    "notice": "q",
+    "nonce": "n",
+}
+
+#: Fields of a worker's hash.
+WORKER: Final = {
+    "instance": "instance",
+    "birth": "birth",
+    "seen": "seen",
+    "host": "hostname",
+    "pid": "pid",
+    "version": "version",
+    "python": "python_version",
+    "queues": "queues",
+    "state": "state",
+    "concurrency": "concurrency",
+    "jobs": "jobs",
+    "successful": "successful_job_count",
+    "failed": "failed_job_count",
+    "working": "working_ms",
+    "order": "order",
+}
+
+#: Keys of the policy map inside a call; only what is not the default travels.
+_POLICY: Final = {
+    "job_timeout": "t",
+    "result_ttl": "r",
+    "failure_ttl": "f",
+    "ttl": "l",
+    "description": "d",
+    "retry": "y",
+    "repeat": "p",
+    "on_success": "s",
+    "on_failure": "x",
+    "on_stopped": "o",
+    "serializer": "z",
+}
+_DEFAULTS: Final = Policy()
+_PACK: Final = msgpack.Packer(autoreset=True).pack
+
+Flat = Sequence[bytes]
+Entry = tuple[bytes, Flat]
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def encode_call(call: CallRecord) -> bytes:
+    """A call as versioned msgpack: [version, function, payload, headers, policy]."""
+    policy = {} if call.policy is _DEFAULTS else encode_policy(call.policy)
+    return cast(bytes, msgpack.packb([CALL_VERSION, call.func_name, call.payload, call.headers, policy]))
+
+
+def encode_policy(policy: Policy) -> dict[str, object]:
+    """The map of a policy's values that are not the defaults."""
+    out: dict[str, object] = {}
+    for name, short in _POLICY.items():
+        value = getattr(policy, name)
+        if value != getattr(_DEFAULTS, name):
+            out[short] = value.to_wire() if isinstance(value, Retry | Repeat | Callback) else value
+    return out
+
+
+def decode_call(data: bytes) -> CallRecord:
+    """The reverse of `encode_call`. Raises DeserializationError, which names both versions where they differ."""
+    parts = _unpack(data, "call")
+    if not isinstance(parts, list) or not parts:
+        raise DeserializationError("The stored call is not a list; something else than rqlike has written it.")
+    if parts[0] != CALL_VERSION:
+        raise DeserializationError(
+            f"The call has format version {parts[0]!r:.20}, this rqlike reads version {CALL_VERSION}; "
+            "run workers at least as new as the producers."
+        )
+    try:
+        _, func_name, payload, headers, policy = parts
+    except ValueError:
+        raise DeserializationError(f"The stored call has {len(parts)} parts instead of 5.") from None
+    if not (isinstance(func_name, str) and isinstance(payload, bytes) and isinstance(headers, dict)):
+        raise DeserializationError("The stored call has parts of the wrong types.")
+    return CallRecord(func_name, payload, headers, decode_policy(policy) if policy else _DEFAULTS)
+
+
+def decode_policy(stored: object) -> Policy:
+    """The reverse of `encode_policy`. Raises DeserializationError."""
+    if not isinstance(stored, dict):
+        raise DeserializationError("The stored policy is not a map.")
+    wires = {"retry": Retry, "repeat": Repeat, "on_success": Callback, "on_failure": Callback, "on_stopped": Callback}
+    values: dict[str, Any] = {}
+    for name, short in _POLICY.items():
+        if short in stored:
+            value = stored[short]
+            values[name] = wires[name].from_wire(value) if name in wires else _scalar(name, value)
+    return Policy(**values)
+
+
+def _scalar(name: str, value: object) -> object:
+    kinds: type | tuple[type, ...] = str if name in ("description", "serializer") else (int, float)
+    if not isinstance(value, kinds) or isinstance(value, bool):
+        raise DeserializationError(f"The stored policy has {value!r:.40} for {name}.")
+    return value
+
+
+def encode_overrides(policy: Policy) -> bytes:
+    """The editable part of a policy, as `Job.save` writes it over the call."""
+    names = ("job_timeout", "result_ttl", "failure_ttl", "description")
+    return cast(bytes, _PACK({_POLICY[name]: getattr(policy, name) for name in names}))
+
+
+def _unpack(data: bytes, what: str) -> Any:
+    try:
+        return msgpack.unpackb(data, strict_map_key=False)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as broken:
+        raise DeserializationError(f"The stored {what} is not valid msgpack: {broken}") from broken
+
+
+# -- jobs --------------------------------------------------------------------------------------------------------------
+
+
+def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
+    """A job from its flat list of fields; None where there are none. Where a field comes twice, the later one holds."""
+    if not flat:
+        return None
+    got = dict(zip(flat[::2], flat[1::2], strict=False))
+    call, problem = _read_call(got)
+    return JobRecord(
+        id=job_id,
+        queue=_text(got.get(b"q", b"")),
+        status=_status(got.get(b"s", b"")),
+        call=call,
+        call_error=problem,
+        created_ms=_int(got.get(b"t")) or 0,
+        enqueued_ms=_int(got.get(b"e")) or _int(got.get(b"t")),
+        started_ms=_int(got.get(b"b")),
+        ended_ms=_int(got.get(b"d")),
+        due_ms=_int(got.get(b"u")),
+        deadline_ms=_int(got.get(b"x")),
+        cycle=_int(got.get(b"y")) or 1,
+        attempt=_int(got.get(b"a")) or 0,
+        crashes=_int(got.get(b"h")) or 0,
+        repeats=_int(got.get(b"p")) or 0,
+        since=_text(got.get(b"g", b"0-0")),
+        token=_text(got[b"k"]) if b"k" in got else None,
+        worker_name=_text(got[b"w"]) if b"w" in got else None,
+        asked=_text(got[b"v"]) if b"v" in got else None,
+        meta=_blob(got, b"m"),
+        callback_errors=callback_errors(got),
+    )
+
+
+def callback_errors(got: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Execution id -> how its callback failed, out of a job's fields."""
+    return {_text(name[1:]): _text(value) for name, value in got.items() if name[:1] == b"!"}
+
+
+def _read_call(got: Mapping[bytes, bytes]) -> tuple[CallRecord | None, str]:
+    try:
+        call = decode_call(_blob(got, b"c"))
+        overrides = _blob(got, b"o")
+        if overrides:
+            call = _overridden(call, overrides)
+        return call, ""
+    except RqlikeError as problem:
+        return None, str(problem)
+
+
+def _overridden(call: CallRecord, overrides: bytes) -> CallRecord:
+    stored = _unpack(overrides, "overrides")
+    if not isinstance(stored, dict):
+        raise DeserializationError("The stored overrides are not a map.")
+    merged = {**encode_policy(call.policy), **stored}
+    kept = {short: value for short, value in merged.items() if value is not None}
+    return CallRecord(call.func_name, call.payload, call.headers, decode_policy(kept))
+
+
+def _blob(got: Mapping[bytes, bytes], prefix: bytes) -> bytes:
+    first = got.get(prefix + b"0", b"")
+    if len(first) != 64:
+        return first
+    chunks, number = [first], 1
+    while (chunk := got.get(b"%b%d" % (prefix, number))) is not None:
+        chunks.append(chunk)
+        number += 1
+    return b"".join(chunks)
+
+
+def _status(stored: bytes) -> JobStatus:
+    try:
+        return JobStatus(_text(stored))
+    except ValueError:
+        raise DeserializationError(f"A job is stored with the unknown status {stored!r:.40}.") from None
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode(errors="replace")
+
+
+def _int(stored: bytes | None) -> int | None:
+    if stored is None:
+        return None
+    try:
+        return int(float(stored))
+    except (ValueError, OverflowError):
+        return None
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+def decode_entry(
+    job_id: str, entry: Entry, errors: Mapping[str, str] | None = None
+) -> ResultRecord | NoticeRecord | None:
+    """An execution or a notice from a stream entry; None where it is neither, written by somebody else."""
+    entry_id, flat = entry
+    got = dict(zip(flat[::2], flat[1::2], strict=False))
+    try:
+        if b"q" in got:
+            return NoticeRecord(_text(entry_id), Notice(_text(got[b"q"])), _int(got.get(b"y")) or 1)
+        execution_id = _text(got[b"i"])
+        return ResultRecord(
+            id=_text(entry_id),
+            job_id=job_id,
+            type=ResultType(int(got[b"t"])),
+            cycle=_int(got.get(b"y")) or 1,
+            attempt=_int(got.get(b"a")) or 1,
+            worker_name=_text(got.get(b"w", b"")),
+            execution_id=execution_id,
+            started_ms=_int(got.get(b"b")) or 0,
+            ended_ms=_int(got.get(b"d")) or 0,
+            value=got.get(b"v"),
+            serializer=_text(got.get(b"s", b"msgpack")),
+            exc_string=_text(got[b"x"]) if b"x" in got else None,
+            exc_type=_text(got[b"e"]) if b"e" in got else None,
+            reason=Reason(_text(got[b"r"])) if b"r" in got else None,
+            next_attempt_ms=_int(got.get(b"u")),
+            callback_error=(errors or {}).get(execution_id),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def decode_results(job_id: str, entries: Iterable[Entry], errors: Mapping[str, str] | None = None) -> list[ResultRecord]:
+    """The executions among stream entries, in the order given."""
+    records = (decode_entry(job_id, entry, errors) for entry in entries)
+    return [record for record in records if isinstance(record, ResultRecord)]
+
+
+# -- workers -----------------------------------------------------------------------------------------------------------
+
+
+def encode_worker(values: Mapping[str, object]) -> list[bytes | str | int]:
+    """Worker fields, by the names of `WORKER`, as a flat list."""
+    flat: list[bytes | str | int] = []
+    for name, value in values.items():
+        packed = _PACK(list(value)) if isinstance(value, tuple | list) else value
+        flat += (WORKER[name], cast("bytes | str | int", packed))
+    return flat
+
+
+def decode_worker(name: str, flat: Flat) -> WorkerRecord:
+    """A worker from its flat list of fields."""
+    got = {_text(key): value for key, value in zip(flat[::2], flat[1::2], strict=False)}
+    return WorkerRecord(
+        name=name,
+        hostname=_text(got.get("hostname", b"")),
+        pid=_int(got.get("pid")) or 0,
+        version=_text(got.get("version", b"")),
+        python_version=_text(got.get("python_version", b"")),
+        queues=_names(got.get("queues", b"")),
+        state=_text(got.get("state", b"idle")),
+        birth_ms=_int(got.get("birth")) or 0,
+        seen_ms=_int(got.get("seen")) or 0,
+        concurrency=_int(got.get("concurrency")) or 1,
+        current_job_ids=_names(got.get("jobs", b"")),
+        successful_job_count=_int(got.get("successful_job_count")) or 0,
+        failed_job_count=_int(got.get("failed_job_count")) or 0,
+        working_ms=_int(got.get("working_ms")) or 0,
+        instance=_text(got.get("instance", b"")),
+    )
+
+
+def _names(stored: bytes) -> tuple[str, ...]:
+    try:
+        names = _unpack(stored, "list") if stored else []
+    except DeserializationError:
+        return ()
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
+
+

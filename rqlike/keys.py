@@ -1,0 +1,123 @@
+"""Every key rqlike has in Redis, and the only place that spells one.
+
+All keys of a namespace carry one hash tag, so a script is atomic over all of them and a Redis Cluster keeps them in
+one slot. The methods are also written out as Lua (`in_lua`), so a script cannot spell a key either.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from rqlike.settings import DEFAULT_NAMESPACE
+
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+class Keys:
+    """The keys of one namespace (`[A-Za-z0-9_.:-]{1,64}`; ValueError otherwise)."""
+
+    __slots__ = ("namespace", "prefix")
+
+    def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        if not _NAMESPACE.fullmatch(namespace):
+            raise ValueError(
+                f"namespace {namespace!r} is not 1 to 64 of the characters A-Z a-z 0-9 _ . : - ; "
+                "it becomes part of every key"
+            )
+        self.namespace = namespace
+        self.prefix = "{" + namespace + "}:"
+
+    def queues(self) -> str:
+        """Set of queue names. Written by enqueue, read by listings; for ever."""
+        return f"{self.prefix}queues"
+
+    def sequence(self) -> str:
+        """String, the counter behind a queue's order. Written by whatever queues a job; for ever."""
+        return f"{self.prefix}sequence"
+
+    def contact(self) -> str:
+        """Hash: `at`, the last moment any worker was in contact, and `grace`, until when nobody is recovered. For ever."""
+        return f"{self.prefix}contact"
+
+    def watch(self) -> str:
+        """Hash queue -> "moment worker": who wakes for the next due moment of a queue. Written by claim."""
+        return f"{self.prefix}watch"
+
+    def home(self, status: str, queue: str) -> str:
+        """Sorted set of job ids, the home of one status in one queue. Score: place in the order (queued), lease
+        deadline (started), due time (scheduled), creation (deferred), expiry (terminal), in ms. Pruned by claim."""
+        return f"{self.prefix}{status}:{queue}"
+
+    def ttl(self, queue: str) -> str:
+        """Sorted set of the ids of jobs with `ttl` that have not started, by deadline in ms. A side index, no home."""
+        return f"{self.prefix}ttl:{queue}"
+
+    def markers(self, queue: str) -> str:
+        """Sorted set of at most 64 wake-up markers; carries no job. Idle workers block on it; gone with the last job."""
+        return f"{self.prefix}wake:{queue}"
+
+    def job(self, job_id: str) -> str:
+        """Hash, one job; its fields stand in `codec.FIELDS`. Lives as long as the job; dated when the job ends."""
+        return f"{self.prefix}job:{job_id}"
+
+    def blob(self, field: str, job_id: str) -> str:
+        """String, a call, meta or overrides of more than 512 bytes. Lives and dies with its job."""
+        return f"{self.prefix}{field}:{job_id}"
+
+    def results(self, job_id: str) -> str:
+        """Stream, the last 10 executions of a job, and a notice where it left without one. Has the TTL of its job;
+        5 s where the job is gone at once."""
+        return f"{self.prefix}results:{job_id}"
+
+    def scratch(self) -> str:
+        """A stream on its way from its 4 kB node to a tight one; exists only inside a script."""
+        return f"{self.prefix}scratch"
+
+    def workers(self) -> str:
+        """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""
+        return f"{self.prefix}workers"
+
+    def worker(self, name: str) -> str:
+        """Hash, what one worker is and has done. TTL 60 s, renewed every 5."""
+        return f"{self.prefix}worker:{name}"
+
+    def call(self, worker: str) -> str:
+        """String, JSON: number and grants of a worker's last call that granted anything, so that the same call sent
+        again is answered the same. TTL 60 s."""
+        return f"{self.prefix}lastcall:{worker}"
+
+    def control(self, worker: str) -> str:
+        """Sorted set of commands to one worker, which blocks on it. TTL 60 s, gone with the worker."""
+        return f"{self.prefix}control:{worker}"
+
+
+def _methods() -> dict[str, Callable[..., str]]:
+    return {name: method for name, method in vars(Keys).items() if callable(method) and not name.startswith("_")}
+
+
+def documented() -> dict[str, tuple[str, str]]:
+    """name -> (pattern, documentation) of every key, for the page about them."""
+    keys, out = Keys(), {}
+    for name, method in _methods().items():
+        placeholders = [f"<{argument}>" for argument in _arguments(method)]
+        out[name] = (method(keys, *placeholders), " ".join((method.__doc__ or "").split()))
+    return out
+
+
+def in_lua(name: str) -> str:
+    """One key method as a Lua function `key_NAME(...)` over the local `PREFIX`."""
+    method = _methods()[name]
+    arguments = _arguments(method)
+    holder = Keys.__new__(Keys)
+    holder.namespace, holder.prefix = "", "\0"
+    spelled = method(holder, *(f"\0{argument}\0" for argument in arguments))
+    parts = [part for part in spelled.split("\0") if part]
+    expression = " .. ".join(["PREFIX", *(part if part in arguments else f"'{part}'" for part in parts)])
+    return f"local function key_{name}({', '.join(arguments)}) return {expression} end\n"
+
+
+def _arguments(method: Callable[..., str]) -> tuple[str, ...]:
+    code = method.__code__
+    return code.co_varnames[1 : code.co_argcount]

@@ -1,0 +1,24 @@
+--- @flags allow-oom
+-- delete: jobs are gone at once, whatever their status; a running one loses its token, and its horse is killed.
+-- KEYS: prefix   ARGV: now, nonce, job id…
+-- Answers: {word per job}: ok | NOJOB. The same nonce again is answered 'ok' for 5 s.
+--- @include now
+--- @include allowed
+--- @include blob
+--- @include entry
+--- @include ask
+--- @include erase
+local nonce, words = ARGV[2], {}
+for index = 3, #ARGV do
+  local job_id = ARGV[index]
+  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle)
+  if got[1] then
+    if got[1] == 'started' then ask(job_id, 'deleted') end
+    erase(job_id, got, nonce)
+    words[#words + 1] = 'ok'
+  else
+    local trace = newest_entry(job_id)
+    words[#words + 1] = trace and nonce ~= '' and entry_field(trace, E.nonce) == nonce and 'ok' or 'NOJOB'
+  end
+end
+return words

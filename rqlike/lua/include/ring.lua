@@ -1,0 +1,10 @@
+--- @include chunked
+-- ring(queue, first, count): one wake-up marker per job up to 64; a marker carries no job.
+local function ring(queue, first, count)
+  local markers = {}
+  for sequence = first, first + math.min(count, C.MARKERS) - 1 do
+    markers[#markers + 1] = sequence
+    markers[#markers + 1] = sequence % C.MARKERS
+  end
+  chunked('ZADD', key_markers(queue), markers)
+end

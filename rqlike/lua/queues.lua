@@ -1,0 +1,5 @@
+--- @flags no-writes
+-- queues: the names of all queues ever used. Reads only.
+-- KEYS: prefix   ARGV: now
+-- Answers: {name…}
+return redis.call('SMEMBERS', key_queues())

@@ -1,0 +1,21 @@
+--- @flags allow-oom
+-- renew: a worker says that it lives and which executions it holds; all their leases in one call.
+-- KEYS: prefix
+-- ARGV: now, worker, lease_ms, number of worker fields, field, value…, then per execution: job id, token
+-- Answers: now, {word per execution}: ok | lost | stopped | canceled, {orders left for the worker}
+--- @include now
+--- @include beat
+local worker, lease_ms, fields = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local orders = beat(worker, 5, fields)
+redis.call('HSET', key_contact(), 'at', now)
+local words = {}
+for at = 5 + fields, #ARGV, 2 do
+  local got = redis.call('HMGET', key_job(ARGV[at]), F.token, F.queue, F.asked)
+  if got[1] == ARGV[at + 1] then
+    redis.call('ZADD', key_home('started', got[2]), 'XX', now + lease_ms, ARGV[at])
+    words[#words + 1] = got[3] or 'ok'
+  else
+    words[#words + 1] = 'lost'
+  end
+end
+return {now, words, orders}

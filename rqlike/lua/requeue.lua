@@ -1,0 +1,45 @@
+-- requeue: a new cycle for jobs that ended; their history stays. The call and its policies stay as they are.
+-- KEYS: prefix   ARGV: now, nonce, front ('1' | '0'), then per job: id, band
+-- Answers: {word per job}: ok | NOJOB | WRONGSTATE status. The same nonce again is answered 'ok'.
+--- @include now
+--- @include place
+--- @include ring
+--- @include move
+--- @include blob
+--- @include entry
+local nonce, front = ARGV[2], ARGV[3] == '1'
+local count = (#ARGV - 3) / 2
+local sequence = next_sequence(count)
+local words, rung = {}, {}
+
+local function restart(job_id, band, got, number)
+  local status, queue, cycle = got[1], got[2], (tonumber(got[3]) or 1) + 1
+  local newest = newest_entry(job_id)
+  if newest and entry_field(newest, E.notice) then redis.call('XDEL', key_results(job_id), newest[1]) end
+  redis.call('PERSIST', key_results(job_id))
+  redis.call('PERSIST', key_job(job_id))
+  for _, field in ipairs({F.call, F.meta, F.overrides}) do redis.call('PERSIST', key_blob(field, job_id)) end
+  redis.call('ZREM', key_home(status, queue), job_id)
+  redis.call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
+  local score = place(front and C.FRONT_BAND or band, number)
+  enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
+    F.since, newest and newest[1] or '0-0', F.enqueued, now, F.requeued, nonce})
+  rung[queue] = (rung[queue] or 0) + 1
+end
+
+for index = 0, count - 1 do
+  local job_id, band = ARGV[4 + 2 * index], tonumber(ARGV[5 + 2 * index])
+  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.requeued)
+  if not got[1] then
+    words[#words + 1] = 'NOJOB'
+  elseif got[4] == nonce then
+    words[#words + 1] = 'ok'
+  elseif not allowed('requeue', got[1]) then
+    words[#words + 1] = 'WRONGSTATE ' .. got[1]
+  else
+    restart(job_id, band, got, sequence + index)
+    words[#words + 1] = 'ok'
+  end
+end
+for queue, number in pairs(rung) do ring(queue, sequence, number) end
+return words

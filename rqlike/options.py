@@ -1,0 +1,209 @@
+"""The options of a job: spelt once, checked once, before anything is written.
+
+`JobOptions` is the list. `split` takes them out of a call's keywords, `check` turns them into the values the rest of
+the package works with: seconds as floats, policies as policies, an id that is safe in a key and on a terminal.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable as AnyCallable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypedDict
+
+from rqlike.durations import Seconds, parse_seconds
+from rqlike.policies import Callback, Repeat, Retry
+from rqlike.settings import (
+    DEFAULT_FAILURE_TTL,
+    DEFAULT_TIMEOUT,
+    DESCRIPTION_LIMIT,
+    ID_LIMIT,
+    META_LIMIT,
+)
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be said about a job when it is enqueued. Durations: `90`, `0.5`, `timedelta(...)`, `"1h30m"`."""
+
+    job_timeout: Seconds  #: how long it may run; 180 s; -1 is without limit, 0 is refused
+    result_ttl: Seconds | None  #: how long it is kept once finished; None is the worker's 500 s, 0 gone at once, -1 for ever
+    failure_ttl: Seconds  #: how long it is kept when it failed, was stopped, canceled or expired; 1 year, -1 for ever
+    ttl: Seconds | None  #: how long it may wait, from first queued to first start; then it is `expired`
+    job_id: str  #: any printable text up to 256 bytes; default a random UUID
+    description: str  #: what people read in lists; default the call itself
+    meta: dict[str, object]  #: notes of your own; `job.meta`
+    at_front: bool  #: before the others of its queue
+    retry: Retry | int  #: what to do when it fails
+    repeat: Repeat  #: run it again after it finished
+    on_success: Callback | AnyCallable[..., Any] | str  #: called in a horse once the outcome is recorded
+    on_failure: Callback | AnyCallable[..., Any] | str  #: called after every failed attempt
+    on_stopped: Callback | AnyCallable[..., Any] | str  #: called after it was stopped
+    headers: Mapping[str, str]  #: for middleware: trace context and the like
+
+
+NAMES: Final = tuple(JobOptions.__annotations__)
+
+#: Words people bring along from RQ, Celery or a typo that difflib does not bridge.
+_MEANT: Final = {
+    "timeout": "job_timeout",
+    "countdown": "enqueue_in",
+    "eta": "enqueue_at",
+    "max_retries": "retry",
+    "results_ttl": "result_ttl",
+    "id": "job_id",
+    "task_id": "job_id",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How a job is to be run, kept and followed up: the part of its options that travels with the call."""
+
+    job_timeout: float = DEFAULT_TIMEOUT  #: seconds; -1 is without limit
+    result_ttl: float | None = None  #: seconds; None is the worker's default
+    failure_ttl: float = DEFAULT_FAILURE_TTL  #: seconds; -1 for ever
+    ttl: float | None = None  #: seconds; None is without limit
+    description: str | None = None
+    retry: Retry | None = None
+    repeat: Repeat | None = None
+    on_success: Callback | None = None
+    on_failure: Callback | None = None
+    on_stopped: Callback | None = None
+    serializer: str = "msgpack"
+
+    @property
+    def has_callbacks(self) -> bool:
+        """Whether anything is to be called when an execution ends."""
+        return (self.on_success or self.on_failure or self.on_stopped) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Checked options: the policy, and what concerns only the act of enqueueing."""
+
+    policy: Policy = Policy()
+    job_id: str | None = None
+    meta: dict[str, object] | None = None
+    at_front: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(options, the function's own keywords): every option name is taken out, the rest is left."""
+    options = {name: keywords[name] for name in NAMES if name in keywords}
+    if not options:
+        return options, keywords
+    return options, {name: value for name, value in keywords.items() if name not in options}
+
+
+def suggestion(name: str, known: Iterable[str] = NAMES) -> str:
+    """` Did you mean 'x'?`, or nothing where no known word is near."""
+    if name in _MEANT:
+        return f" Did you mean {_MEANT[name]!r}?"
+    near = difflib.get_close_matches(name, list(known), 1, 0.6)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: str = "msgpack") -> Checked:
+    """Checks options laid over a queue's defaults.
+
+    Raises TypeError for an unknown name or a wrong type, ValueError (TimeoutFormatError for durations) for a value
+    out of range; the message names the option and what it takes.
+    """
+    given = {**defaults, **options} if defaults else options
+    if not given and serializer == "msgpack":
+        return _PLAIN
+    unknown = [name for name in given if name not in JobOptions.__annotations__]
+    if unknown:
+        raise TypeError(f"unknown job option {unknown[0]!r}.{suggestion(unknown[0])} Options: {', '.join(NAMES)}")
+    return Checked(
+        policy=_policy(given, serializer),
+        job_id=check_job_id(given["job_id"]) if given.get("job_id") is not None else None,
+        meta=_meta(given.get("meta")),
+        at_front=_flag("at_front", given.get("at_front", False)),
+        headers=_headers(given.get("headers") or {}),
+    )
+
+
+def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
+    timeout, ttl = given.get("job_timeout"), given.get("ttl")
+    result_ttl, failure_ttl = given.get("result_ttl"), given.get("failure_ttl")
+    repeat = given.get("repeat")
+    if repeat is not None and not isinstance(repeat, Repeat):
+        raise TypeError(f"repeat takes a Repeat(times, interval), not {repeat!r}")
+    return Policy(
+        job_timeout=DEFAULT_TIMEOUT
+        if timeout is None
+        else parse_seconds(timeout, "job_timeout", forever=True, zero=False),
+        result_ttl=None if result_ttl is None else parse_seconds(result_ttl, "result_ttl", forever=True),
+        failure_ttl=DEFAULT_FAILURE_TTL
+        if failure_ttl is None
+        else parse_seconds(failure_ttl, "failure_ttl", forever=True, zero=False),
+        ttl=None if ttl is None else parse_seconds(ttl, "ttl", zero=False),
+        description=_description(given.get("description")),
+        retry=None if given.get("retry") is None else Retry.coerce(given["retry"]),
+        repeat=repeat,
+        on_success=_callback(given.get("on_success")),
+        on_failure=_callback(given.get("on_failure")),
+        on_stopped=_callback(given.get("on_stopped")),
+        serializer=serializer,
+    )
+
+
+def check_job_id(job_id: object) -> str:
+    """A job id: printable text of 1 to 256 bytes. Raises TypeError or ValueError."""
+    if not isinstance(job_id, str):
+        raise TypeError(f"a job id is a str, not {type(job_id).__name__}; write str({job_id!r})")
+    return _printable("job id", job_id)
+
+
+def check_queue_name(name: object) -> str:
+    """A queue name: printable text of 1 to 256 bytes. Raises TypeError or ValueError."""
+    if not isinstance(name, str):
+        raise TypeError(f"a queue name is a str, not {type(name).__name__}")
+    return _printable("queue name", name)
+
+
+def _printable(what: str, text: str) -> str:
+    if not text.isprintable():
+        raise ValueError(f"{what} {text!r} has characters that cannot be printed; control characters are refused")
+    size = len(text) if text.isascii() else len(text.encode(errors="replace"))
+    if not 1 <= size <= ID_LIMIT:
+        raise ValueError(f"{what} has {size} bytes; it takes 1 to {ID_LIMIT}. For longer texts use a hash of them")
+    return text
+
+
+def _description(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise TypeError(f"description takes text, not {type(value).__name__}")
+    return value if len(value) <= DESCRIPTION_LIMIT else value[: DESCRIPTION_LIMIT - 1] + "…"
+
+
+def _meta(value: object) -> dict[str, object] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise TypeError(f"meta takes a dict with str keys (at most {META_LIMIT} bytes), not {value!r:.80}")
+    return value or None
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} takes True or False, not {value!r}")
+    return value
+
+
+def _headers(value: object) -> Mapping[str, str]:
+    if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
+        raise TypeError(f"headers takes a mapping of str to str, not {value!r:.80}")
+    return dict(value)
+
+
+def _callback(value: Any) -> Callback | None:
+    return None if value is None else Callback.coerce(value)
+
+
+_PLAIN: Final = Checked()

@@ -1,0 +1,133 @@
+"""What is stored, as frozen values: a call, a job, an execution's result, a worker.
+
+Nothing here knows a server. Times are milliseconds since the epoch by the server's clock; `None` means that it has
+not happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from rqlike.options import Policy
+from rqlike.states import JobStatus, Notice, Reason, ResultType
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """A function call as it travels: the function's path, its serialised arguments, headers and policy."""
+
+    func_name: str
+    payload: bytes  #: (args, kwargs), by the policy's serializer
+    headers: Mapping[str, str] = field(default_factory=dict)
+    policy: Policy = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A job as it was when it was read."""
+
+    id: str
+    queue: str
+    status: JobStatus
+    call: CallRecord | None  #: None: the stored call cannot be read; `call_error` says why
+    created_ms: int
+    call_error: str = ""
+    enqueued_ms: int | None = None
+    started_ms: int | None = None
+    ended_ms: int | None = None
+    due_ms: int | None = None  #: when a scheduled job is to run
+    deadline_ms: int | None = None  #: when it expires if it has not started
+    cycle: int = 1
+    attempt: int = 0  #: executions begun in this cycle
+    crashes: int = 0  #: in a row, within this cycle
+    repeats: int = 0  #: repetitions done
+    since: str = "0-0"  #: stream id at which this cycle began
+    token: str | None = None  #: of the current execution
+    worker_name: str | None = None
+    asked: str | None = None  #: what an operator wants of a started job: stopped, canceled
+    meta: bytes = b""
+    callback_errors: Mapping[str, str] = field(default_factory=dict)  #: by execution id
+
+    @property
+    def policy(self) -> Policy:
+        """The policy of its call; the defaults where the call cannot be read."""
+        return self.call.policy if self.call is not None else Policy()
+
+    @property
+    def retries_left(self) -> int:
+        """Attempts the policy still grants in this cycle after the current or last execution."""
+        retry = self.policy.retry
+        return 0 if retry is None else max(0, retry.max - max(0, self.attempt - (self.status is JobStatus.STARTED)))
+
+
+@dataclass(frozen=True, slots=True)
+class ResultRecord:
+    """One execution, as its entry in the job's stream tells it."""
+
+    id: str  #: the stream's id of it
+    job_id: str
+    type: ResultType
+    cycle: int
+    attempt: int
+    worker_name: str
+    execution_id: str
+    started_ms: int
+    ended_ms: int
+    value: bytes | None = None  #: None: there is none, or it was not stored
+    serializer: str = "msgpack"
+    exc_string: str | None = None
+    exc_type: str | None = None
+    reason: Reason | None = None
+    next_attempt_ms: int | None = None
+    callback_error: str | None = None
+
+    @property
+    def created_ms(self) -> int:
+        """When it was recorded."""
+        return int(self.id.partition("-")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRecord:
+    """How a job left without an execution."""
+
+    id: str
+    notice: Notice
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker, as its last renewal told it."""
+
+    name: str
+    hostname: str
+    pid: int
+    version: str
+    python_version: str
+    queues: tuple[str, ...]
+    state: str
+    birth_ms: int
+    seen_ms: int
+    concurrency: int = 1
+    current_job_ids: tuple[str, ...] = ()
+    successful_job_count: int = 0
+    failed_job_count: int = 0
+    working_ms: int = 0
+    instance: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A claimed job: the record as of the claim, and the token that may finish it."""
+
+    job: JobRecord
+    token: str  #: who holds it may write
+    execution_id: str  #: under which it enters the history; the lapsed token where it is judged for another worker
+    lapsed: bool = False  #: its worker was lost; it is to be judged, not run
+
+    @property
+    def job_id(self) -> str:
+        """The job's id."""
+        return self.job.id

@@ -1,0 +1,52 @@
+"""The numbers rqlike works by, each with its unit and its reason. RQ's defaults where RQ has one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+DEFAULT_NAMESPACE: Final = "rqlike"
+DEFAULT_QUEUE: Final = "default"
+
+DEFAULT_TIMEOUT: Final = 180.0  #: seconds a job may run (RQ)
+DEFAULT_RESULT_TTL: Final = 500.0  #: seconds a finished job is kept (RQ)
+DEFAULT_FAILURE_TTL: Final = 31_536_000.0  #: one year for failed, stopped, canceled, expired (RQ)
+FOREVER: Final = -1.0  #: a ttl that never ends, a job_timeout that never comes
+
+HISTORY_LENGTH: Final = 10  #: executions kept in a job's stream, exactly
+GRACE_MS: Final = 5_000  #: what a job leaves behind at result_ttl=0 and delete(): waiters and replays need a trace
+
+LEASE_MS: Final = 30_000  #: who has not renewed for this long may be replaced
+RENEW_S: Final = 5.0  #: seconds between renewals: six chances in a lease
+OUTAGE_MS: Final = 10_000  #: no contact by anybody for this long is an outage, and then nobody is recovered for as long
+TICK_S: Final = 5.0  #: seconds an idle worker sleeps when nothing wakes it
+SWEEP_S: Final = 0.02  #: seconds between two sweeps of a busy worker: a due job waits no longer
+RECOVER_LIMIT: Final = 4  #: lapsed executions handed over per call
+SWEEP_LIMIT: Final = 100  #: jobs promoted or expired per queue and call
+MARKERS: Final = 64  #: most wake-up markers a queue holds
+WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten
+
+REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it takes a new connection
+CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together
+RECONNECT_CAP_S: Final = 2.0  #: longest pause between two attempts to reach the server
+FLUSH_S: Final = 0.01  #: seconds an outcome may wait for company
+
+KILL_GRACE: Final = 5.0  #: seconds between a job's time-out and its horse's SIGKILL
+DUMP_S: Final = 0.2  #: seconds a horse gets to dump its stack before SIGKILL
+MAX_CRASHES: Final = 3  #: crashes in a row within a cycle after which a job fails whatever is left
+JOBS_PER_HORSE: Final = 1000
+UNWRITTEN_S: Final = 60.0  #: seconds a stopping worker tries to write its last outcomes while the server is away
+
+PAYLOAD_LIMIT: Final = 1 << 20  #: bytes of arguments, and of a result
+TRACEBACK_LIMIT: Final = 64 << 10  #: characters of a traceback, head and tail
+DESCRIPTION_LIMIT: Final = 1 << 10
+META_LIMIT: Final = 64 << 10
+ID_LIMIT: Final = 256  #: bytes of a job id
+FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse
+BATCH: Final = 256  #: jobs per enqueue call
+TOUCH_LIMIT: Final = 500  #: jobs one script call may touch
+BLOCK_S: Final = 4.0  #: longest slice of a blocking read
+CHUNK: Final = 64  #: bytes per hash field: one more and Redis leaves the compact form of the whole hash
+CHUNKED_LIMIT: Final = 512  #: bytes up to which a blob is kept in fields of its job's hash
+BAND_WIDTH: Final = 2**45  #: places per priority band in a queue's order
+FRONT_BAND: Final = 0
+NORMAL_BAND: Final = 101  #: 101 - priority; priority 0

@@ -1,0 +1,90 @@
+"""Where a client is connected to, as plain parameters: what a second connection of our own needs.
+
+A worker's loop never blocks, and a waiter blocks longer than the caller's client would stand, so both take the
+parameters of the caller's client and not the client.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from rqlike.exceptions import RqlikeError
+
+#: What of a client's parameters does not belong to a connection of our own: retries and time-outs of its own making,
+#: decoding, and the pool's housekeeping.
+_NOT_OURS: Final = ("retry", "retry_on_error", "retry_on_timeout", "decode_responses", "health_check_interval")
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A server's address and how to enter. `path` for a unix socket, else `host` and `port`."""
+
+    host: str = "localhost"
+    port: int = 6379
+    path: str | None = None
+    db: int = 0
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    tls: Mapping[str, Any] | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, client: redis.Redis) -> Endpoint:
+        """The endpoint of a client. Raises RqlikeError for a kind of client that has no single address."""
+        given = client.connection_pool.connection_kwargs
+        if "path" not in given and "host" not in given:
+            raise RqlikeError(
+                f"{type(client.connection_pool).__name__} has no address to connect to; "
+                "pass a redis.Redis or a URL to the worker."
+            )
+        username, password = given.get("username"), given.get("password")
+        if given.get("credential_provider") is not None:
+            credentials = given["credential_provider"].get_credentials()
+            username, password = (None, *credentials)[-2:]
+        secure = issubclass(client.connection_pool.connection_class, redis.SSLConnection)
+        return cls(
+            host=given.get("host") or "localhost",
+            port=int(given.get("port") or 6379),
+            path=given.get("path"),
+            db=int(given.get("db") or 0),
+            username=username,
+            password=password,
+            tls={name: value for name, value in given.items() if name.startswith("ssl_")} if secure else None,
+        )
+
+    def __str__(self) -> str:
+        if self.path:
+            return f"unix://{self.path}?db={self.db}"
+        return f"{'rediss' if self.tls is not None else 'redis'}://{self.host}:{self.port}/{self.db}"
+
+    def tls_context(self) -> ssl.SSLContext | None:
+        """The context of a TLS connection as redis-py would make it; None without TLS."""
+        if self.tls is None:
+            return None
+        context = ssl.create_default_context(cafile=self.tls.get("ssl_ca_certs"), capath=self.tls.get("ssl_ca_path"))
+        context.check_hostname = bool(self.tls.get("ssl_check_hostname", True))
+        requirement = self.tls.get("ssl_cert_reqs", "required")
+        named = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+        mode = named[requirement] if isinstance(requirement, str) else ssl.VerifyMode(requirement)
+        context.check_hostname = context.check_hostname and mode is not ssl.CERT_NONE
+        context.verify_mode = mode
+        if self.tls.get("ssl_certfile"):
+            context.load_cert_chain(self.tls["ssl_certfile"], self.tls.get("ssl_keyfile"), self.tls.get("ssl_password"))
+        return context
+
+
+def patient_client(client: redis.Redis, socket_timeout: float) -> redis.Redis:
+    """A client on connections of its own to the same server: RESP2, bytes, no hidden retries, `socket_timeout` s."""
+    pool = client.connection_pool
+    given = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
+    given.update(socket_timeout=socket_timeout, protocol=2, retry=Retry(NoBackoff(), 0))
+    own = redis.ConnectionPool(connection_class=pool.connection_class, **given)
+    patient = redis.Redis(connection_pool=own)
+    patient.set_response_callback("XREAD", lambda reply, **_: reply)
+    return patient

@@ -1,0 +1,103 @@
+"""The Lua verbs: read from the package, assembled, and known by their SHA-1.
+
+A verb's file says what it needs by `--- @include name` and `--- @flags allow-oom|no-writes`. Names of fields, numbers
+and keys are not written in Lua but substituted: `F.status` (a job's hash), `E.type` (a stream entry), `W.seen` (a
+worker's hash), `C.MARKERS` (a setting), `key_job(id)` (a key). An unknown name fails here, when the script is
+assembled, and not on the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from rqlike import codec, keys, settings, states
+
+_DIRECTIVE: Final = re.compile(r"^--- @(include|flags) (\S+)\n", re.MULTILINE)
+_NAME: Final = re.compile(r"\b([FEWC])\.([A-Za-z_]+)\b")
+_COMMENT: Final = re.compile(r"(?m)^\s*--.*\n")
+_FIELDS: Final = {"F": codec.FIELDS, "E": codec.ENTRY, "W": codec.WORKER}
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One verb, ready to send. `bare` has no `#!lua` line, for servers that cannot read it (fakeredis)."""
+
+    name: str
+    source: str
+    sha: str
+    bare: str
+    bare_sha: str
+    reads_only: bool
+
+
+@cache
+def script(name: str) -> Script:
+    """The assembled verb `name`; `advance_oom` is `advance` with the flag allow-oom."""
+    filename, _, flavour = name.partition("_oom")
+    text = _read(filename)
+    flags = [value for kind, value in _DIRECTIVE.findall(text) if kind == "flags"]
+    if name.endswith("_oom") and not flavour:
+        flags = ["allow-oom"]
+    body = _strip("".join(_expanded(filename)))
+    bare = f"{_preamble(body)}{body}"
+    shebang = f"#!lua flags={','.join(flags)}\n" if flags else "#!lua\n"
+    source = shebang + bare
+    return Script(name, source, _sha(source), bare, _sha(bare), "no-writes" in flags)
+
+
+def names() -> list[str]:
+    """All verbs that have a file."""
+    return sorted(path.name[:-4] for path in files("rqlike").joinpath("lua").iterdir() if path.name.endswith(".lua"))
+
+
+def _read(name: str) -> str:
+    return files("rqlike").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _expanded(filename: str) -> Iterator[str]:
+    """The file's text after the text of what it includes, each include once, in the order it is needed."""
+    seen: set[str] = set()
+
+    def visit(name: str) -> Iterator[str]:
+        text = _read(name)
+        for kind, value in _DIRECTIVE.findall(text):
+            if kind == "include" and value not in seen:
+                seen.add(value)
+                yield from () if value == "allowed" else visit(f"include/{value}")
+        yield _NAME.sub(_substitute, _DIRECTIVE.sub("", text))
+
+    yield from visit(filename)
+
+
+def _substitute(match: re.Match[str]) -> str:
+    kind, name = match.groups()
+    if kind == "C":
+        if name == "FAILURE_TTL_MS":
+            return str(int(settings.DEFAULT_FAILURE_TTL * 1000))
+        return str(getattr(settings, name))
+    return f"'{_FIELDS[kind][name]}'"
+
+
+def _strip(text: str) -> str:
+    return _COMMENT.sub("", text)
+
+
+def _preamble(body: str) -> str:
+    """What every script begins with: the prefix, the permissions and the keys, as far as this one uses them."""
+    lines = ["local PREFIX = KEYS[1]\n"]
+    if "allowed(" in body:
+        lines.append(states.allowed_in_lua())
+    for name in keys.documented():
+        if re.search(rf"\bkey_{name}\(", body):
+            lines.append(keys.in_lua(name))
+    return "".join(lines)
+
+
+def _sha(text: str) -> str:
+    return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
