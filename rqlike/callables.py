@@ -352,7 +352,8 @@ def _described(func: Callable[..., Any], signature: inspect.Signature) -> str:
         text = str(signature.replace(parameters=bare, return_annotation=signature.empty))
     except Exception:  # noqa: BLE001  # the repr of a default value is code of the user
         text = "(...)"
-    return f"{module_name}.{name}{text if len(text) <= 200 else text[:196] + '...)'}"
+    prefix = f"{module_name}." if module_name else ""
+    return f"{prefix}{name}{text if len(text) <= 200 else text[:196] + '...)'}"
 
 
 # -- a call as text ------------------------------------------------------------------------------------------------

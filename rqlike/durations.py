@@ -48,8 +48,9 @@ def to_ms(seconds: float) -> int:
     """Whole milliseconds, rounded up, so that a duration above 0 never becomes 0; -1 (for ever) stays -1."""
     if seconds == FOREVER:
         return -1
-    # The inner round takes off the noise of binary fractions, which a bare ceil would count as a millisecond.
-    return max(math.ceil(round(seconds * 1000, 6)), 1 if seconds > 0 else 0)
+    # The inner round takes off the noise of binary fractions, which a bare ceil would count as a millisecond:
+    # up to a ten-thousandth of one in a duration of decades.
+    return max(math.ceil(round(seconds * 1000, 3)), 1 if seconds > 0 else 0)
 
 
 def format_seconds(seconds: float) -> str:

@@ -6,7 +6,7 @@ not happened.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rqlike.options import Policy
@@ -126,6 +126,7 @@ class Execution:
     token: str  #: who holds it may write
     execution_id: str  #: under which it enters the history; the lapsed token where it is judged for another worker
     lapsed: bool = False  #: its worker was lost; it is to be judged, not run
+    raw: Sequence[bytes] = field(default=(), repr=False, compare=False)  #: the job's fields as they came, for the horse to decode
 
     @property
     def job_id(self) -> str:

@@ -4,7 +4,7 @@
 -- KEYS: prefix
 -- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
 --       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
--- Answers: now, {word per verdict: ok | already | stale | gone}, {{job_id, fields}…} claimed,
+-- Answers: now, {word per verdict: ok, with the id of its entry | already | stale | gone}, {{job_id, fields}…} claimed,
 --          {{job_id, fields, lapsed token}…} recovered, next moment to watch or ''
 -- Refuses: nothing. The same call number with grants on record gets the same grants again.
 --- @include now

@@ -166,7 +166,7 @@ class Turned:
     """The answer to a turn."""
 
     now_ms: int
-    words: tuple[str, ...]  #: per settlement: ok | already | stale | gone
+    words: tuple[str, ...]  #: per settlement: ok, with the id of its entry | already | stale | gone
     granted: tuple[Execution, ...]
     lapsed: tuple[Execution, ...]
     moment_ms: int | None  #: when this worker is to ask again, whatever else happens
@@ -196,12 +196,12 @@ def _read_turned(reply: Any) -> Turned:
 
 def _granted(job_id: bytes, flat: codec.Flat) -> Execution:
     job = _job(job_id, flat)
-    return Execution(job, job.token or "", job.token or "")
+    return Execution(job, job.token or "", job.token or "", raw=flat)
 
 
 def _lapsed(job_id: bytes, flat: codec.Flat, lapsed_token: bytes) -> Execution:
     job = _job(job_id, flat)
-    return Execution(job, job.token or "", lapsed_token.decode(), lapsed=True)
+    return Execution(job, job.token or "", lapsed_token.decode(), lapsed=True, raw=flat)
 
 
 def _job(job_id: bytes, flat: codec.Flat) -> JobRecord:

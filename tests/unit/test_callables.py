@@ -170,7 +170,7 @@ def test_a_function_that_left_its_module_is_refused(jobs: types.ModuleType) -> N
     with pytest.raises(ValueError, match="not found under that name"):
         reference_of(func)
     del sys.modules["shop.jobs"]
-    with pytest.raises(ValueError, match="no module 'shop.jobs' is imported here"):
+    with pytest.raises(ValueError, match=r"no module 'shop\.jobs' is imported here"):
         reference_of(func)
 
 
@@ -272,7 +272,7 @@ def test_a_name_of_something_else_is_refused(jobs: types.ModuleType) -> None:
         resolve("shop.jobs")
 
 
-@pytest.mark.parametrize("reference", ["shop.jobs.evaluate", "os:sys.modules", "functools:GenericAlias.mro"])
+@pytest.mark.parametrize("reference", ["shop.jobs.evaluate", "os:sys.modules", "reprlib:builtins.eval"])
 def test_a_builtin_is_not_reached_by_a_detour(jobs: types.ModuleType, reference: str) -> None:
     with pytest.raises(CallableNotFound):
         resolve(reference)
@@ -368,7 +368,8 @@ def test_a_decorator_may_take_arguments_that_the_function_does_not() -> None:
 
 
 def test_a_callable_without_a_signature_passes() -> None:
-    bind_call(dict.fromkeys, (1, 2, 3), {})
+    bind_call(dict, (1, 2, 3), {})
+    bind_call(max, (), {"nonsense": 1})
     bind_call(type("Odd", (), {"__call__": 3, "__signature__": "no"})(), (), {})
 
 

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rqlike.durations import Seconds, format_seconds, parse_seconds, to_ms
@@ -88,6 +88,7 @@ def test_milliseconds_are_rounded_up_and_never_lost(seconds: float, ms: int) -> 
 
 
 @given(st.integers(0, 10**12))
+@example(34_011_894_163)
 def test_whole_milliseconds_survive_the_way_through_seconds(ms: int) -> None:
     assert to_ms(ms / 1000) == ms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import enum
 import io
@@ -59,7 +60,7 @@ def same(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return same(list(one), list(other)) and same(list(one.values()), list(other.values()))
     if isinstance(one, set | frozenset):
-        return one == other and {(type(x), repr(x)) for x in one} == {(type(x), repr(x)) for x in other}
+        return len(one) == len(other) and all(any(same(item, twin) for twin in other) for item in one)
     return bool(one == other)
 
 
@@ -344,10 +345,8 @@ def loads_or_refuses(serializer: Serializer, data: bytes) -> None:
         serializer.loads(data)
     except DeserializationError as error:
         assert len(str(error)) < 500
-    try:
+    with contextlib.suppress(DeserializationError):
         loads_call(serializer, data)
-    except DeserializationError:
-        pass
 
 
 @given(st.binary(max_size=200))

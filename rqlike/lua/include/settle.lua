@@ -107,5 +107,5 @@ local function settle(v)
   else
     finish_for_good(v, job, {})
   end
-  return 'ok'
+  return 'ok ' .. id
 end

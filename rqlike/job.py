@@ -1,0 +1,593 @@
+"""Job: a handle on one job, in RQ's words. The record as it was read, and the store to ask again."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Generic, NoReturn, TypeVar
+
+from rqlike import callables, clock, codec, tables
+from rqlike.durations import Seconds, parse_seconds
+from rqlike.exceptions import (
+    DeserializationError,
+    JobCanceled,
+    JobExpired,
+    JobFailed,
+    JobStopped,
+    NoSuchJobError,
+    PayloadTooLarge,
+    ResultExpired,
+    ResultNotStored,
+    WaitTimeout,
+)
+from rqlike.options import check_job_id
+from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord
+from rqlike.results import Result, Results
+from rqlike.serializers import loads_call, resolve_serializer
+from rqlike.settings import META_LIMIT
+from rqlike.states import JobStatus, Notice, ResultType
+from rqlike.store import verbs
+from rqlike.store.store import Conn, Store
+from rqlike.store.verbs import Peeked
+from rqlike.store.waiting import wait_for
+
+T = TypeVar("T")
+
+_META = resolve_serializer("msgpack")
+
+
+class Job(Generic[T]):
+    """A handle on one job.
+
+    Its attributes are those of the moment it was made, fetched or refreshed. `get_status` asks the server. All that
+    changes a job is one atomic step on the server; there is no way to write a status.
+    """
+
+    def __init__(self, record: JobRecord, store: Store) -> None:
+        self._record = record
+        self._store = store
+        self._meta: dict[str, Any] | None = None
+
+    # -- finding -------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def fetch(cls, id: str, connection: Conn = None, namespace: str | None = None) -> Job[Any]:
+        """The job of an id, from any queue of the namespace. One round trip. Raises NoSuchJobError."""
+        store = Store(connection, namespace)
+        return Job(load(store, check_job_id(id)), store)
+
+    @classmethod
+    def fetch_many(
+        cls, job_ids: Sequence[str], connection: Conn = None, namespace: str | None = None
+    ) -> list[Job[Any] | None]:
+        """The jobs of ids, None for each that does not exist; index-aligned, one round trip."""
+        store = Store(connection, namespace)
+        found = store.run(verbs.load(job_ids)) if job_ids else []
+        return [None if record is None else Job(record, store) for record in found]
+
+    @classmethod
+    def exists(cls, job_id: str, connection: Conn = None, namespace: str | None = None) -> bool:
+        """Whether there is a job of this id."""
+        return Store(connection, namespace).run(verbs.find(job_id)).status is not None
+
+    def refresh(self) -> None:
+        """Reads the job again. Raises NoSuchJobError."""
+        self._adopt(load(self._store, self.id))
+
+    def _adopt(self, record: JobRecord) -> None:
+        self._record = record
+        self._meta = None
+        self.__dict__.pop("_call", None)
+
+    # -- what it is ----------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its id, unique in the namespace."""
+        return self._record.id
+
+    @property
+    def key(self) -> str:
+        """The key of its hash."""
+        return self._store.keys.job(self.id)
+
+    @property
+    def connection(self) -> Any:
+        """The client its store works with."""
+        return self._store.client
+
+    @property
+    def origin(self) -> str:
+        """The name of its queue."""
+        return self._record.queue
+
+    @property
+    def func_name(self) -> str:
+        """The path of its function. Raises DeserializationError where the stored call cannot be read."""
+        return self._readable.func_name
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """Its function, imported. Raises CallableNotFound."""
+        return callables.resolve(self.func_name)
+
+    @property
+    def args(self) -> tuple[Any, ...]:
+        """Its positional arguments."""
+        return self._call[0]
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Its keyword arguments."""
+        return self._call[1]
+
+    @property
+    def data(self) -> bytes:
+        """Its serialised arguments."""
+        return self._readable.payload
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What middleware sent along."""
+        return self._readable.headers
+
+    @cached_property
+    def _call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        call = self._readable
+        args, kwargs = loads_call(resolve_serializer(call.policy.serializer), call.payload)
+        return tuple(args), kwargs
+
+    @property
+    def _readable(self) -> CallRecord:
+        if self._record.call is None:
+            raise DeserializationError(f"Job {self.id}: {self._record.call_error}")
+        return self._record.call
+
+    @property
+    def description(self) -> str:
+        """What people read in lists: as given, or the call."""
+        given = self._record.policy.description
+        return given if given is not None else self.get_call_string()
+
+    @description.setter
+    def description(self, value: str) -> None:
+        self._edit(description=value)
+
+    def get_call_string(self) -> str:
+        """The call as one would write it, arguments cut short; never raises."""
+        if self._record.call is None:
+            return "(unreadable call)"
+        try:
+            args, kwargs = self._call
+        except (DeserializationError, ValueError):
+            return f"{self._record.call.func_name}(unreadable arguments)"
+        return callables.call_string(self._record.call.func_name, args, kwargs)
+
+    @property
+    def created_at(self) -> datetime:
+        """When its current cycle was created; aware UTC, as all its times."""
+        return clock.utc(self._record.created_ms)
+
+    @property
+    def enqueued_at(self) -> datetime | None:
+        """When it was last enqueued or requeued."""
+        return _at(self._record.enqueued_ms)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """When its newest execution was claimed."""
+        return _at(self._record.started_ms)
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When its cycle ended."""
+        return _at(self._record.ended_ms)
+
+    @property
+    def next_attempt_at(self) -> datetime | None:
+        """When a scheduled job is due: a delay, a retry or a repetition. None for all others."""
+        return _at(self._record.due_ms) if self._record.status is JobStatus.SCHEDULED else None
+
+    @property
+    def worker_name(self) -> str | None:
+        """The worker of its newest execution."""
+        return self._record.worker_name
+
+    @property
+    def cycle(self) -> int:
+        """The cycle of this handle: 1 for the first enqueue, one more with each enqueue, requeue or repeat."""
+        return self._record.cycle
+
+    @property
+    def attempt(self) -> int:
+        """Executions begun in the cycle."""
+        return self._record.attempt
+
+    @property
+    def retries_left(self) -> int | None:
+        """Attempts that are left after the current or last one; None without a Retry."""
+        return self._record.retries_left if self._record.policy.retry is not None else None
+
+    @property
+    def retry_intervals(self) -> list[float] | None:
+        """Seconds between attempts; None without a Retry."""
+        retry = self._record.policy.retry
+        return None if retry is None else list(retry.intervals)
+
+    @property
+    def repeats_left(self) -> int | None:
+        """Repetitions that are left; None without a Repeat."""
+        repeat = self._record.policy.repeat
+        return None if repeat is None else max(0, repeat.times - self._record.repeats)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds it may run; -1 without limit."""
+        return self._record.policy.job_timeout
+
+    @timeout.setter
+    def timeout(self, value: Seconds) -> None:
+        self._edit(job_timeout=parse_seconds(value, "timeout", forever=True, zero=False))
+
+    @property
+    def result_ttl(self) -> float | None:
+        """Seconds it is kept once finished; None is the worker's default, -1 for ever."""
+        return self._record.policy.result_ttl
+
+    @result_ttl.setter
+    def result_ttl(self, value: Seconds | None) -> None:
+        self._edit(result_ttl=None if value is None else parse_seconds(value, "result_ttl", forever=True))
+
+    @property
+    def failure_ttl(self) -> float:
+        """Seconds it is kept when it failed, was stopped, canceled or expired; -1 for ever."""
+        return self._record.policy.failure_ttl
+
+    @failure_ttl.setter
+    def failure_ttl(self, value: Seconds) -> None:
+        self._edit(failure_ttl=parse_seconds(value, "failure_ttl", forever=True, zero=False))
+
+    @property
+    def ttl(self) -> float | None:
+        """Seconds it may wait for its first start; None without limit."""
+        return self._record.policy.ttl
+
+    def get_result_ttl(self, default_ttl: float | None = None) -> float | None:
+        """RQ's: `result_ttl`, or `default_ttl`."""
+        return default_ttl if self.result_ttl is None else self.result_ttl
+
+    def get_ttl(self, default_ttl: float | None = None) -> float | None:
+        """RQ's: `ttl`, or `default_ttl`."""
+        return default_ttl if self.ttl is None else self.ttl
+
+    # -- notes ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """Notes of your own, as of this handle; `save_meta` writes them."""
+        if self._meta is None:
+            stored = _META.loads(self._record.meta) if self._record.meta else {}
+            self._meta = stored if isinstance(stored, dict) else {}
+        return self._meta
+
+    @meta.setter
+    def meta(self, value: dict[str, Any]) -> None:
+        self._meta = dict(value)
+
+    def get_meta(self, refresh: bool = True) -> dict[str, Any]:
+        """The notes, read again from the server unless told otherwise."""
+        if refresh:
+            self._record = replace(self._record, meta=load(self._store, self.id).meta)
+            self._meta = None
+        return self.meta
+
+    def save_meta(self) -> None:
+        """Writes `meta`, all of it. Raises NoSuchJobError, SerializationError, PayloadTooLarge (over 64 kB)."""
+        data = encode_meta(self.meta)
+        self._store.run(verbs.save(self.id, {"meta": data}))
+        self._record = replace(self._record, meta=data)
+
+    def save(self) -> None:
+        """Writes what may be edited: timeout, result_ttl, failure_ttl, description, meta. Raises NoSuchJobError."""
+        policy = self._record.policy
+        blobs = {"overrides": codec.encode_overrides(policy), "meta": encode_meta(self.meta)}
+        self._store.run(verbs.save(self.id, blobs, verbs.ttl_ms(policy.failure_ttl)))
+
+    def _edit(self, **changes: Any) -> None:
+        call = self._readable
+        self._record = replace(self._record, call=replace(call, policy=replace(call.policy, **changes)))
+
+    # -- status --------------------------------------------------------------------------------------------------------
+
+    def get_status(self, refresh: bool = True) -> JobStatus:
+        """Its status, asked of the server unless told otherwise. Raises NoSuchJobError where it is gone."""
+        if refresh:
+            self._adopt(load(self._store, self.id))
+        return self._record.status
+
+    @property
+    def is_finished(self) -> bool:
+        """Asked of the server, as all of these."""
+        return self.get_status() is JobStatus.FINISHED
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it waits for a worker."""
+        return self.get_status() is JobStatus.QUEUED
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether its cycle ended in failure."""
+        return self.get_status() is JobStatus.FAILED
+
+    @property
+    def is_started(self) -> bool:
+        """Whether a worker has it."""
+        return self.get_status() is JobStatus.STARTED
+
+    @property
+    def is_deferred(self) -> bool:
+        """Whether it waits for other jobs."""
+        return self.get_status() is JobStatus.DEFERRED
+
+    @property
+    def is_canceled(self) -> bool:
+        """Whether it was canceled."""
+        return self.get_status() is JobStatus.CANCELED
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it is due later."""
+        return self.get_status() is JobStatus.SCHEDULED
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it was stopped while it ran."""
+        return self.get_status() is JobStatus.STOPPED
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its ttl was over before it started."""
+        return self.get_status() is JobStatus.EXPIRED
+
+    def get_position(self) -> int | None:
+        """Its 0-based place in its queue; None where it is not queued."""
+        found = self._store.run(verbs.find(self.id))
+        return found.rank if found.status is JobStatus.QUEUED else None
+
+    # -- results -------------------------------------------------------------------------------------------------------
+
+    def results(self) -> Results[T]:
+        """Its last 10 executions, newest first. One round trip."""
+        return Results(Result(record) for record in self._store.run(verbs.history(self.id)))
+
+    def return_value(self, refresh: bool = False) -> T | None:
+        """What its newest execution returned; None where it has not, or returned None (`wait` tells them apart)."""
+        result = self.latest_result()
+        return None if result is None else result.return_value
+
+    def latest_result(self, timeout: Seconds = 0, *, after: Result[T] | str | None = None) -> Result[T] | None:
+        """The newest execution.
+
+        With `timeout` (seconds): if an execution has already ended a cycle, the newest such one at once, whichever
+        cycle it belongs to (RQ's rule); else blocks for it. RETRIED never satisfies it. A job that ends without
+        running, or is gone, gives None at once.
+        With `after` (a Result or its id): the first execution newer than it, RETRIED skipped when `timeout` > 0.
+        """
+        seconds = parse_seconds(timeout, "timeout")
+        floor = "0-0" if after is None else after if isinstance(after, str) else after.id
+        if seconds == 0:
+            return self._newest() if after is None else self._first_after(_order(floor), final_only=False)
+
+        def judge(seen: Peeked) -> tuple[Result[T] | None] | None:
+            newer = [entry for entry in seen.entries if _order(entry.id) > _order(floor)]
+            if not newer and seen.status is not None and not seen.status.terminal:
+                return None
+            if after is None and newer and isinstance(newer[0], ResultRecord) and newer[0].type.final:
+                return (Result(newer[0]),)
+            found = self._first_after(_order(floor), final_only=True, newest=after is None)
+            left = seen.status is None or seen.status.terminal or any(isinstance(e, NoticeRecord) for e in newer)
+            return (found,) if found is not None or left else None
+
+        answer = wait_for(self._store, self.id, seconds, judge)
+        return None if answer is None else answer[0]
+
+    def _newest(self) -> Result[T] | None:
+        (record,) = self._store.run(verbs.newest([self.id]))
+        return None if record is None else Result(record)
+
+    def _first_after(self, floor: tuple[int, int], *, final_only: bool, newest: bool = False) -> Result[T] | None:
+        newer = [record for record in self._store.run(verbs.history(self.id)) if _order(record.id) > floor]
+        fitting = [record for record in newer if record.type.final or not final_only]
+        if not fitting:
+            return None
+        return Result(fitting[0] if newest else fitting[-1])
+
+    def wait(self, timeout: Seconds | None = None) -> T:
+        """The value that this cycle of the job returns; blocks for it.
+
+        `timeout`: seconds; None without limit, 0 does not block. One round trip, and the block.
+
+        Raises JobFailed, JobStopped, JobCanceled, JobExpired where the cycle ended so (`.reason`, `.result`);
+        ResultNotStored where the value was not kept; ResultExpired where the cycle ended and its result is gone;
+        NoSuchJobError where there is no trace of the job; WaitTimeout (`.status .position .workers`).
+        """
+        seconds = None if timeout is None else parse_seconds(timeout, "timeout")
+        result = wait_for(self._store, self.id, seconds, self._judge_wait)
+        if result is None:
+            self._give_up_waiting(seconds or 0.0)
+        return _value_of(result)
+
+    def _judge_wait(self, seen: Peeked) -> Result[T] | None:
+        for entry in seen.entries:
+            if entry.cycle == self.cycle:
+                if isinstance(entry, NoticeRecord):
+                    self._raise_notice(entry)
+                if entry.type.final:
+                    return Result(entry)
+        if seen.status is None:
+            if self._record.status.terminal:
+                raise ResultExpired(job_id=self.id)
+            raise NoSuchJobError(job_id=self.id)
+        if seen.cycle > self.cycle or seen.status.terminal:
+            return self._from_history(seen.cycle)
+        return None
+
+    def _from_history(self, now_in: int) -> Result[T]:
+        """This cycle is over; its execution is among the last ten, or was, or it never had one."""
+        for record in self._store.run(verbs.history(self.id)):
+            if record.cycle == self.cycle and record.type.final:
+                return Result(record)
+        if now_in > self.cycle:
+            raise ResultExpired(
+                f"Cycle {self.cycle} of job {self.id} is over and its result is no longer kept; it is in cycle "
+                f"{now_in} now. Fetch the job again to wait for that one.",
+                job_id=self.id,
+            )
+        raise ResultExpired(job_id=self.id)
+
+    def _raise_notice(self, entry: NoticeRecord) -> NoReturn:
+        if entry.notice is Notice.DELETED:
+            raise NoSuchJobError(f"Job {self.id} was deleted.", job_id=self.id)
+        error = JobCanceled if entry.notice is Notice.CANCELED else JobExpired
+        raise error(job_id=self.id, reason=str(entry.notice), result=None)
+
+    def _give_up_waiting(self, seconds: float) -> NoReturn:
+        found = self._store.run(verbs.find(self.id))
+        queue = found.queue or self.origin
+        listening = sum(queue in worker.queues for worker in self._store.run(verbs.workers()))
+        position = found.rank if found.status is JobStatus.QUEUED else None
+        hint = "" if listening else f" No worker listens on queue {queue!r}: start one with `rqlike worker {queue}`."
+        place = "" if position is None else f", {position} before it"
+        raise WaitTimeout(
+            f"Job {self.id} did not end within {seconds:g} s; it is {found.status or 'gone'}{place}.{hint}",
+            job_id=self.id,
+            status=found.status,
+            position=position,
+            workers=listening,
+        )
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """A waiting job never starts and its waiters learn at once; a started one is asked to be killed, and this
+        returns without waiting for it. Raises InvalidTransition where it has ended, NoSuchJobError."""
+        status = self._store.run(verbs.cancel(self.id, nonce()))
+        self._record = replace(self._record, status=status)
+
+    def delete(self) -> None:
+        """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
+        Raises NoSuchJobError."""
+        self._each(self._store.run(verbs.delete([self.id], nonce())), "delete")
+
+    def requeue(self, at_front: bool = False) -> Job[T]:
+        """A new cycle of an ended job; its history stays. The handle is of the new cycle from then on.
+        Raises InvalidTransition where it has not ended, NoSuchJobError."""
+        self._each(self._store.run(verbs.requeue([self.id], nonce(), at_front)), "requeue")
+        self.refresh()
+        return self
+
+    def _each(self, words: Sequence[str], verb: str) -> None:
+        error = verbs.word_error(words[0], self.id, verb)
+        if error is not None:
+            raise error
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known of it, as plain values; times as ISO 8601."""
+        record = self._record
+        moments = ("created", "enqueued", "started", "ended", "due", "deadline")
+        times = {f"{name}_at": _at(getattr(record, f"{name}_ms")) for name in moments}
+        return {
+            "id": record.id,
+            "queue": record.queue,
+            "status": str(record.status),
+            "func_name": None if record.call is None else record.call.func_name,
+            "description": self.description,
+            **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
+            "cycle": record.cycle,
+            "attempt": record.attempt,
+            "retries_left": self.retries_left,
+            "worker_name": record.worker_name,
+            "timeout": self.timeout,
+            "result_ttl": self.result_ttl,
+            "failure_ttl": self.failure_ttl,
+            "meta": self.meta,
+        }
+
+    def __repr__(self) -> str:
+        name = self._record.call.func_name if self._record.call is not None else "(unreadable call)"
+        return f"<Job {tables.printable(self.id, 60)} {tables.printable(name, 60)} {self._record.status}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Job) and other.id == self.id and other._store.namespace == self._store.namespace
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+def load(store: Store, job_id: str) -> JobRecord:
+    """The record of a job. Raises NoSuchJobError."""
+    (record,) = store.run(verbs.load([job_id]))
+    if record is None:
+        raise NoSuchJobError(job_id=job_id)
+    return record
+
+
+def encode_meta(meta: Mapping[str, object]) -> bytes:
+    """Notes as bytes. Raises SerializationError, PayloadTooLarge."""
+    if not meta:
+        return b""
+    data = _META.dumps(dict(meta))
+    if len(data) > META_LIMIT:
+        raise PayloadTooLarge(f"meta has {len(data)} bytes, the limit is {META_LIMIT}", size=len(data), limit=META_LIMIT)
+    return data
+
+
+def nonce() -> str:
+    """A mark that makes one act of a caller recognisable when its call is sent again."""
+    return uuid.uuid4().hex[:12]
+
+
+def cancel_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> None:
+    """Cancels a job by its id; see `Job.cancel`."""
+    Store(connection, namespace).run(verbs.cancel(check_job_id(job_id), nonce()))
+
+
+def requeue_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> Job[Any]:
+    """Requeues a job by its id; see `Job.requeue`."""
+    return Job.fetch(job_id, connection, namespace).requeue()
+
+
+def _at(ms: int | None) -> datetime | None:
+    return None if ms is None else clock.utc(ms)
+
+
+def _order(entry_id: str) -> tuple[int, int]:
+    first, _, second = entry_id.partition("-")
+    try:
+        return int(first), int(second or 0)
+    except ValueError:
+        raise ValueError(f"{entry_id!r} is not the id of a result") from None
+
+
+def _value_of(result: Result[T]) -> T:
+    match result.type:
+        case ResultType.SUCCESSFUL:
+            if not result.has_value:
+                raise ResultNotStored(job_id=result.job_id, reason="maxmemory", result=result)
+            return result.return_value  # type: ignore[return-value]
+        case ResultType.STOPPED:
+            error: type[JobFailed | JobStopped | JobCanceled] = (
+                JobCanceled if result.reason == "canceled" else JobStopped
+            )
+        case _:
+            error = JobFailed
+    raise error(job_id=result.job_id, reason=result.reason, result=result)
+
+
+__all__ = ["Job", "JobStatus", "cancel_job", "requeue_job"]

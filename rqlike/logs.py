@@ -1,0 +1,192 @@
+"""All wording and levels of log lines. Each carries a stable word in `extra["event"]` and plain ids beside it.
+
+Arguments and return values are never logged. Nothing here configures logging; `configure` is for the command line
+and `Worker.work`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from rqlike import tables
+from rqlike.clock import utc
+from rqlike.durations import format_seconds
+
+LOG: Final = logging.getLogger("rqlike.worker")
+
+DATE_FORMAT: Final = "%H:%M:%S"
+LOG_FORMAT: Final = "%(asctime)s %(message)s"
+
+
+def configure(level: str | int = "INFO", date_format: str = DATE_FORMAT, log_format: str = LOG_FORMAT) -> None:
+    """A handler to stderr for rqlike's loggers, once; `log_format="json"` writes one object per line.
+
+    Raises ValueError for an unknown level."""
+    root = logging.getLogger("rqlike")
+    root.setLevel(level.upper() if isinstance(level, str) else level)
+    if any(getattr(handler, "of_rqlike", False) for handler in root.handlers):
+        return
+    handler = logging.StreamHandler(sys.stderr)
+    handler.of_rqlike = True  # type: ignore[attr-defined]
+    handler.setFormatter(JsonFormatter() if log_format == "json" else logging.Formatter(log_format, date_format))
+    root.addHandler(handler)
+    root.propagate = False
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: time, level, logger, message, event and the ids of the line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        said = {
+            "time": utc(int(record.created * 1000)).isoformat(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        said |= {name: getattr(record, name) for name in _FACTS if hasattr(record, name)}
+        if record.exc_info:
+            said["exception"] = self.formatException(record.exc_info)
+        return json.dumps(said, default=str, ensure_ascii=False)
+
+
+_FACTS: Final = ("event", "job_id", "queue", "execution_id", "worker", "reason", "seconds")
+
+
+def _say(level: int, event: str, text: str, **facts: object) -> None:
+    LOG.log(level, tables.printable(text), extra={"event": event, **facts})
+
+
+def worker_started(worker: str, queues: Sequence[str], server: str, concurrency: int) -> None:
+    """A worker is ready to claim."""
+    horses = "1 horse" if concurrency == 1 else f"{concurrency} horses"
+    _say(
+        logging.INFO,
+        "worker_started",
+        f"worker {worker} listens on {', '.join(queues)} with {horses}, server {server}",
+        worker=worker,
+    )
+
+
+def worker_stopping(worker: str, running: int, why: str) -> None:
+    """A worker claims nothing more."""
+    wait = f", {running} running; once more to kill" if running else ""
+    _say(logging.INFO, "worker_stopping", f"worker {worker} stops ({why}){wait}", worker=worker)
+
+
+def worker_stopped(worker: str, done: int) -> None:
+    """A worker has recorded everything and ends."""
+    jobs = "1 job" if done == 1 else f"{done} jobs"
+    _say(logging.INFO, "worker_stopped", f"worker {worker} stopped after {jobs}", worker=worker)
+
+
+def outcomes_unwritten(worker: str, job_ids: Sequence[str]) -> None:
+    """A worker ends though the server could not be reached to record what has ended."""
+    _say(
+        logging.ERROR,
+        "outcomes_unwritten",
+        f"worker {worker} stops without recording {', '.join(job_ids)}: the server is away. "
+        "These executions will be recorded as abandoned.",
+        worker=worker,
+    )
+
+
+def job_started(job_id: str, func_name: str, queue: str, attempt: int) -> None:
+    """A job was handed to a horse."""
+    which = "" if attempt <= 1 else f" (attempt {attempt})"
+    _say(logging.INFO, "job_started", f"{queue}: {func_name} {job_id}{which}", job_id=job_id, queue=queue)
+
+
+def job_ended(job_id: str, queue: str, status: str, seconds: float, reason: str | None, told: str) -> None:
+    """An execution was recorded."""
+    level = logging.INFO if reason is None or status in ("canceled", "stopped") else logging.WARNING
+    why = f" ({reason}) {told}".rstrip() if reason else ""
+    _say(
+        level,
+        "job_ended",
+        f"{queue}: {job_id} {status} in {format_seconds(seconds)}{why}",
+        job_id=job_id,
+        queue=queue,
+        reason=reason,
+        seconds=seconds,
+    )
+
+
+def outcome_refused(job_id: str, word: str) -> None:
+    """What a horse brought was not wanted any more."""
+    why = "the job was deleted" if word == "gone" else "another worker has taken the job over"
+    _say(logging.WARNING, "outcome_refused", f"outcome of {job_id} not recorded: {why}", job_id=job_id)
+
+
+def value_dropped(job_id: str) -> None:
+    """The server was full."""
+    _say(
+        logging.ERROR,
+        "value_dropped",
+        f"the server is at maxmemory: {job_id} is recorded as finished without its value",
+        job_id=job_id,
+    )
+
+
+def execution_lost(job_id: str, why: str) -> None:
+    """A horse was killed because its execution is no longer this worker's."""
+    _say(logging.WARNING, "execution_lost", f"{job_id}: {why}; its horse is killed", job_id=job_id)
+
+
+def job_recovered(job_id: str, worker: str) -> None:
+    """An execution of a lost worker was taken over."""
+    _say(logging.WARNING, "job_recovered", f"{job_id}: its worker {worker} was lost", job_id=job_id)
+
+
+def horse_retired(pid: int, reason: str) -> None:
+    """A horse is not used again."""
+    _say(logging.INFO, "horse_retired", f"horse {pid} retires: {reason}", reason=reason)
+
+
+def horse_died(pid: int, how: str) -> None:
+    """A horse died on its own."""
+    _say(logging.WARNING, "horse_died", f"horse {pid} died: {how}")
+
+
+def horse_overran(pid: int, job_id: str, seconds: float) -> None:
+    """A horse did not heed its time-out."""
+    _say(
+        logging.WARNING,
+        "horse_overran",
+        f"{job_id} did not end {format_seconds(seconds)} after its start; horse {pid} is killed",
+        job_id=job_id,
+    )
+
+
+def setup_failed(error: str, times: int) -> None:
+    """A horse could not be set up."""
+    _say(logging.ERROR, "setup_failed", f"a horse could not be set up ({times} in a row): {error}")
+
+
+def callback_failed(job_id: str, error: str) -> None:
+    """A callback raised, timed out or could not be imported."""
+    _say(logging.WARNING, "callback_failed", f"callback of {job_id}: {error}", job_id=job_id)
+
+
+def server_away(server: str, why: str) -> None:
+    """The connection was lost."""
+    _say(logging.WARNING, "server_away", f"server {server} is away ({why}); running jobs go on, outcomes are kept")
+
+
+def server_back(server: str, seconds: float) -> None:
+    """The connection stands again."""
+    _say(logging.WARNING, "server_back", f"server {server} is back after {format_seconds(seconds)}")
+
+
+def call_refused(why: str) -> None:
+    """The server refuses what a worker needs to do."""
+    _say(logging.ERROR, "call_refused", f"the server refuses: {why}")
+
+
+def code_changed(path: str) -> None:
+    """A source file changed while the worker reloads."""
+    _say(logging.INFO, "code_changed", f"{path} changed: new horses from the next job on")

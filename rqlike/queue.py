@@ -1,0 +1,440 @@
+"""Queue: where callers enqueue, in RQ's words."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar, Unpack, overload
+
+from rqlike import callables, clock, codec, tables
+from rqlike.durations import Seconds, parse_seconds, to_ms
+from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
+from rqlike.inline import run_inline
+from rqlike.job import Job, encode_meta, nonce
+from rqlike.options import JobOptions, check, check_queue_name, split
+from rqlike.records import CallRecord, JobRecord
+from rqlike.registry import (
+    REGISTRIES,
+    CanceledJobRegistry,
+    DeferredJobRegistry,
+    ExpiredJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    ScheduledJobRegistry,
+    StartedJobRegistry,
+    StoppedJobRegistry,
+)
+from rqlike.running.middleware import Call, producers
+from rqlike.serializers import Serializer, dumps_call, resolve_serializer
+from rqlike.settings import BATCH, DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
+from rqlike.states import JobStatus
+from rqlike.store import verbs
+from rqlike.store.store import Conn, Store
+from rqlike.store.verbs import Enqueued, NewJob
+
+T = TypeVar("T")
+Func = Callable[..., Any] | str
+
+_NO_DEFAULTS: Final[Mapping[str, Any]] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class EnqueueData:
+    """One job of an `enqueue_many`; made by `Queue.prepare_data`, and validated by it."""
+
+    func: Func
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    options: Mapping[str, Any]
+    due: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A job that is ready to be sent: nothing can go wrong any more but the server."""
+
+    new: NewJob
+    call: CallRecord
+
+
+class Counts(dict[JobStatus, int]):
+    """Jobs per status; `counts.queued`, `counts["queued"]`; its repr is a table."""
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self[JobStatus(name)]
+        except ValueError:
+            raise AttributeError(f"there is no status {name!r}") from None
+
+    def __repr__(self) -> str:
+        return tables.table(("status", "jobs"), self.items(), right=(1,))
+
+
+class Queue:
+    """A queue by its name. Making one does no I/O; it exists on the server from the first job on.
+
+    `connection`: a redis-py or valkey-py client, a URL, or None for `rqlike.connect()`. `is_async=False` runs each
+    job in the caller, with the history a worker would have written. `defaults` are job options for every job of it.
+    Raises TypeError and ValueError for bad names, options and values.
+    """
+
+    def __init__(
+        self,
+        name: str = DEFAULT_QUEUE,
+        connection: Conn = None,
+        default_timeout: Seconds | None = None,
+        is_async: bool = True,
+        *,
+        serializer: str | Serializer = "msgpack",
+        namespace: str | None = None,
+        **defaults: Unpack[JobOptions],
+    ) -> None:
+        self.name = check_queue_name(name)
+        self.store = Store(connection, namespace)
+        self.is_async = is_async
+        self.serializer = resolve_serializer(serializer)
+        own: dict[str, Any] = dict(defaults)
+        if default_timeout is not None:
+            own["job_timeout"] = default_timeout
+        if "job_id" in own:
+            raise TypeError("job_id cannot be a queue's default: ids are unique")
+        check(own, _NO_DEFAULTS, self.serializer.name)
+        self._defaults = own
+
+    # -- enqueueing ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def enqueue(self, f: Callable[..., T], *args: Any, **kwargs: Any) -> Job[T]: ...
+    @overload
+    def enqueue(self, f: str, *args: Any, **kwargs: Any) -> Job[Any]: ...
+    def enqueue(self, f: Func, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Enqueues the call `f(*args, **kwargs)`; job options are taken out of the keywords. One round trip.
+
+        `f` is a function that a worker can import, or its dotted path, which is not imported here. `args=` and
+        `kwargs=` give arguments whose names are those of options. A call that does not fit the function's signature
+        raises here, as do unknown or bad options, before anything is written.
+
+        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job.
+        """
+        options, own = split(kwargs)
+        args, own = _explicit(args, own)
+        return self._enqueue(f, args, own, options)
+
+    def enqueue_call(
+        self,
+        func: Func,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: Seconds | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Job[Any]:
+        """`enqueue` with the arguments apart from the options; `timeout` is job_timeout. One round trip."""
+        return self._enqueue(func, tuple(args), dict(kwargs or {}), _with_timeout(options, timeout))
+
+    @overload
+    def enqueue_in(self, time_delta: Seconds, func: Callable[..., T], *args: Any, **kwargs: Any) -> Job[T]: ...
+    @overload
+    def enqueue_in(self, time_delta: Seconds, func: str, *args: Any, **kwargs: Any) -> Job[Any]: ...
+    def enqueue_in(self, time_delta: Seconds, func: Func, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Enqueues a call that is due in `time_delta`, by the server's clock. One round trip."""
+        options, own = split(kwargs)
+        args, own = _explicit(args, own)
+        return self._enqueue(func, args, own, options, _delay(time_delta))
+
+    @overload
+    def enqueue_at(self, datetime: datetime, func: Callable[..., T], *args: Any, **kwargs: Any) -> Job[T]: ...
+    @overload
+    def enqueue_at(self, datetime: datetime, func: str, *args: Any, **kwargs: Any) -> Job[Any]: ...
+    def enqueue_at(self, datetime: datetime, func: Func, *args: Any, **kwargs: Any) -> Job[Any]:
+        """Enqueues a call that is due at an aware datetime (ValueError for a naive one). One round trip."""
+        options, own = split(kwargs)
+        args, own = _explicit(args, own)
+        return self._enqueue(func, args, own, options, str(clock.epoch_ms(datetime)))
+
+    @staticmethod
+    def prepare_data(
+        func: Func,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        timeout: Seconds | None = None,
+        *,
+        at: datetime | None = None,
+        delay: Seconds | None = None,
+        **options: Unpack[JobOptions],
+    ) -> EnqueueData:
+        """One job for `enqueue_many`, with any option; `at` or `delay` make it due later."""
+        if at is not None and delay is not None:
+            raise TypeError("give either at or delay, not both")
+        due = str(clock.epoch_ms(at)) if at is not None else "" if delay is None else _delay(delay)
+        return EnqueueData(func, tuple(args), kwargs or {}, _with_timeout(options, timeout), due)
+
+    def enqueue_many(self, job_datas: Iterable[EnqueueData], *, atomic: bool = False) -> list[Job[Any]]:
+        """Enqueues many jobs, in order: one round trip per 500 of them.
+
+        Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
+        EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the others are enqueued.
+        """
+        if atomic:
+            raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
+        prepared = [
+            self._prepare(data.func, data.args, data.kwargs, data.options, data.due) for data in job_datas
+        ]
+        answers: list[Enqueued] = []
+        for at in range(0, len(prepared), BATCH):
+            chunk = [item.new for item in prepared[at : at + BATCH]]
+            answers += self.store.run(verbs.enqueue(self.name, chunk))
+        return self._many(prepared, answers)
+
+    def _many(self, prepared: Sequence[_Prepared], answers: Sequence[Enqueued]) -> list[Job[Any]]:
+        jobs: list[Job[Any] | None] = []
+        errors: dict[int, RqlikeError] = {}
+        for index, (item, answer) in enumerate(zip(prepared, answers, strict=True)):
+            if answer.word == "duplicate":
+                errors[index] = verbs.duplicate(item.new.id, answer)
+                jobs.append(None)
+            else:
+                jobs.append(self._handle(item, answer))
+        if errors:
+            raise EnqueueManyError(jobs=jobs, errors=errors)
+        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
+
+    def _enqueue(
+        self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
+    ) -> Job[Any]:
+        item = self._prepare(func, args, kwargs, options, due)
+        (answer,) = self.store.run(verbs.enqueue(self.name, [item.new]))
+        if answer.word == "duplicate":
+            raise verbs.duplicate(item.new.id, answer)
+        job = self._handle(item, answer)
+        return job if self.is_async else run_inline(job)
+
+    def _prepare(
+        self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str
+    ) -> _Prepared:
+        """Everything that can be refused is refused here."""
+        checked = check(options, self._defaults, self.serializer.name)
+        reference = callables.reference_of(func)
+        if not isinstance(func, str):
+            _bind(func, args, kwargs)
+        headers = dict(checked.headers)
+        for middleware in producers():
+            middleware.on_enqueue(Call(reference, self.name, headers))
+        payload = dumps_call(self.serializer, args, kwargs)
+        if len(payload) > PAYLOAD_LIMIT:
+            raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
+        call = CallRecord(reference, payload, headers, checked.policy)
+        policy = checked.policy
+        new = NewJob(
+            id=checked.job_id or str(uuid.uuid4()),
+            nonce=nonce() if checked.job_id else "",
+            call=codec.encode_call(call),
+            meta=encode_meta(checked.meta) if checked.meta else b"",
+            band=FRONT_BAND if checked.at_front else NORMAL_BAND,
+            due=due,
+            ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
+            failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
+        )
+        return _Prepared(new, call)
+
+    def _handle(self, item: _Prepared, answer: Enqueued) -> Job[Any]:
+        record = JobRecord(
+            id=item.new.id,
+            queue=self.name,
+            status=answer.status,
+            call=item.call,
+            created_ms=answer.now_ms,
+            enqueued_ms=answer.now_ms,
+            due_ms=_due_ms(item.new.due, answer.now_ms),
+            cycle=answer.cycle,
+            since=answer.since,
+            meta=item.new.meta,
+        )
+        return Job(record, self.store)
+
+    # -- looking -------------------------------------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> Any:
+        """The client its store works with."""
+        return self.store.client
+
+    @property
+    def key(self) -> str:
+        """The key of the sorted set of its queued jobs."""
+        return self.store.keys.home(JobStatus.QUEUED, self.name)
+
+    def counts(self) -> Counts:
+        """How many jobs are in each status: exact, one round trip, changes nothing."""
+        return Counts(self.store.run(verbs.counts([self.name]))[0])
+
+    @property
+    def count(self) -> int:
+        """How many jobs are queued."""
+        return self.counts()[JobStatus.QUEUED]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __bool__(self) -> bool:
+        return True
+
+    def is_empty(self) -> bool:
+        """Whether no job is queued."""
+        return self.count == 0
+
+    def get_job_ids(self, offset: int = 0, length: int = -1) -> list[str]:
+        """Ids of queued jobs in the order in which they will be taken; `length` -1 is all."""
+        if length == 0:
+            return []
+        last = -1 if length < 0 else offset + length - 1
+        return [job_id for job_id, _ in self.store.run(verbs.listing(JobStatus.QUEUED, self.name, offset, last))]
+
+    def get_jobs(self, offset: int = 0, length: int = -1) -> list[Job[Any]]:
+        """Queued jobs in order: two round trips."""
+        ids = self.get_job_ids(offset, length)
+        records = self.store.run(verbs.load(ids)) if ids else []
+        return [Job(record, self.store) for record in records if record is not None]
+
+    @property
+    def job_ids(self) -> list[str]:
+        """Ids of all queued jobs."""
+        return self.get_job_ids()
+
+    @property
+    def jobs(self) -> list[Job[Any]]:
+        """All queued jobs."""
+        return self.get_jobs()
+
+    def fetch_job(self, job_id: str) -> Job[Any] | None:
+        """The job of an id; None where there is none or it is of another queue."""
+        (record,) = self.store.run(verbs.load([job_id]))
+        return None if record is None or record.queue != self.name else Job(record, self.store)
+
+    def get_job_position(self, job_or_id: Job[Any] | str) -> int | None:
+        """The 0-based place of a queued job; None where it is not queued here."""
+        found = self.store.run(verbs.find(job_or_id if isinstance(job_or_id, str) else job_or_id.id))
+        return found.rank if found.status is JobStatus.QUEUED and found.queue == self.name else None
+
+    @classmethod
+    def all(cls, connection: Conn = None, *, namespace: str | None = None) -> list[Queue]:
+        """Every queue that was ever enqueued to, by name."""
+        store = Store(connection, namespace)
+        return [cls(name, store.client, namespace=store.namespace) for name in store.run(verbs.queues())]
+
+    # -- changing ------------------------------------------------------------------------------------------------------
+
+    def empty(self, *, dry_run: bool = False) -> int:
+        """Deletes the queued jobs, in calls of at most 500; their waiters learn. Returns how many."""
+        if dry_run:
+            return self.count
+        total = 0
+        while True:
+            deleted, left = self.store.run(verbs.empty(self.name, TOUCH_LIMIT))
+            total += deleted
+            if not left:
+                return total
+
+    def remove(self, job_or_id: Job[Any] | str) -> None:
+        """Cancels a queued job: RQ takes it out of the list and leaves it nowhere; here every job has a home."""
+        job = self.fetch_job(job_or_id if isinstance(job_or_id, str) else job_or_id.id)
+        if job is not None:
+            job.cancel()
+
+    # -- registries ----------------------------------------------------------------------------------------------------
+
+    @property
+    def started_job_registry(self) -> StartedJobRegistry:
+        """Its running jobs."""
+        return StartedJobRegistry(queue=self)
+
+    @property
+    def finished_job_registry(self) -> FinishedJobRegistry:
+        """Its finished jobs."""
+        return FinishedJobRegistry(queue=self)
+
+    @property
+    def failed_job_registry(self) -> FailedJobRegistry:
+        """Its dead letters."""
+        return FailedJobRegistry(queue=self)
+
+    @property
+    def scheduled_job_registry(self) -> ScheduledJobRegistry:
+        """Its jobs that are due later."""
+        return ScheduledJobRegistry(queue=self)
+
+    @property
+    def deferred_job_registry(self) -> DeferredJobRegistry:
+        """Its jobs that wait for other jobs."""
+        return DeferredJobRegistry(queue=self)
+
+    @property
+    def canceled_job_registry(self) -> CanceledJobRegistry:
+        """Its canceled jobs."""
+        return CanceledJobRegistry(queue=self)
+
+    @property
+    def stopped_job_registry(self) -> StoppedJobRegistry:
+        """Its stopped jobs."""
+        return StoppedJobRegistry(queue=self)
+
+    @property
+    def expired_job_registry(self) -> ExpiredJobRegistry:
+        """Its jobs that did not start in time."""
+        return ExpiredJobRegistry(queue=self)
+
+    def registry(self, status: JobStatus | str) -> Any:
+        """The registry of any status."""
+        return REGISTRIES[JobStatus(status)](queue=self)
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        return f"<Queue {self.name!r}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Queue) and (other.name, other.store.namespace) == (self.name, self.store.namespace)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.store.namespace))
+
+
+def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """RQ's explicit form: `enqueue(f, args=(...), kwargs={...}, option=...)`."""
+    if "args" not in kwargs and "kwargs" not in kwargs:
+        return args, kwargs
+    own = dict(kwargs)
+    given, named = own.pop("args", ()) or (), own.pop("kwargs", {}) or {}
+    if args or own:
+        extra = f"{next(iter(own))}=" if own else "positional ones"
+        raise TypeError(f"arguments were given both by args=/kwargs= and by {extra}; use one form")
+    return tuple(given), dict(named)
+
+
+def _bind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    callables.bind_call(func, args, kwargs, JobOptions.__annotations__)
+
+
+def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
+    own = dict(options)
+    if timeout is not None:
+        if "job_timeout" in own:
+            raise TypeError("give either timeout or job_timeout, not both")
+        own["job_timeout"] = timeout
+    return own
+
+
+def _delay(value: Seconds) -> str:
+    if isinstance(value, datetime):
+        raise TypeError("enqueue_in takes a duration; for a moment use enqueue_at")
+    return f"+{to_ms(parse_seconds(value, 'time_delta'))}"
+
+
+def _due_ms(due: str, now_ms: int) -> int | None:
+    if not due:
+        return None
+    return now_ms + int(due[1:]) if due.startswith("+") else int(due)
+
+
+__all__ = ["Counts", "EnqueueData", "Queue"]

@@ -1,0 +1,1 @@
+"""Running one call in this process. Knows no server and no worker."""

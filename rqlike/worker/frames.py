@@ -1,0 +1,200 @@
+"""What a worker and its horses say to each other over a socketpair.
+
+A frame is two bytes of magic, one of kind, four of length (big endian), and a body: msgpack [execution id, payload].
+A horse runs code of the user, which may write into any file descriptor, so whatever is not a frame ends the horse.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from socket import socket
+from typing import Final, cast
+
+import msgpack
+
+from rqlike.exceptions import DeserializationError
+from rqlike.outcomes import Outcome
+from rqlike.settings import FRAME_LIMIT
+
+MAGIC: Final = b"\xf5q"
+_HEADER: Final = struct.Struct(">2sBI")
+_SEND_SIZE: Final = 1 << 18  #: bytes per send; more than a socketpair takes at once
+
+
+class ProtocolError(Exception):
+    """Something that is not a frame, or one that is too large, or a peer that reads nothing. Internal."""
+
+
+class FrameKind(IntEnum):
+    """What a frame is about. The payload stands beside each kind."""
+
+    READY = 1  #: horse -> worker, once: None, or the text of what went wrong while it was set up
+    JOB = 2  #: worker -> horse: [job id, flat fields of the job, options such as {"lapsed": False}]
+    OUTCOME = 3  #: horse -> worker: [`Outcome.to_wire()`, why the horse is to be retired or None]
+    AFTER = 4  #: worker -> horse: [which callback ("" for none), flat fields, job id, [entry id, flat entry] or None]
+    AFTERWARDS = 5  #: horse -> worker: [how the callback failed or None, why the horse is to be retired or None]
+    QUIT = 6  #: worker -> horse: None; exit with 0
+
+
+_KINDS: Final = {int(kind): kind for kind in FrameKind}
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame as it came."""
+
+    kind: FrameKind
+    execution_id: str
+    payload: object
+
+
+def pack(kind: FrameKind, execution_id: str = "", payload: object = None) -> bytes:
+    """The bytes of a frame. Raises ProtocolError where they are over FRAME_LIMIT."""
+    body: bytes = msgpack.packb([execution_id, payload])
+    if len(body) > FRAME_LIMIT:
+        raise ProtocolError(f"A {kind.name} frame of {len(body)} bytes is over the limit of {FRAME_LIMIT}.")
+    return _HEADER.pack(MAGIC, kind, len(body)) + body
+
+
+def pack_job(execution_id: str, job_id: str, flat: Sequence[bytes], options: Mapping[str, object] | None = None) -> bytes:
+    """A JOB frame; `flat` are the fields of the job as `codec.decode_job` reads them."""
+    return pack(FrameKind.JOB, execution_id, [job_id, list(flat), dict(options or {})])
+
+
+def pack_after(
+    execution_id: str, which: str, job_id: str, flat: Sequence[bytes], entry: tuple[bytes, Sequence[bytes]] | None
+) -> bytes:
+    """An AFTER frame; `which` is success, failure, stopped or "", `entry` the execution's entry in the history."""
+    wire = None if entry is None else [entry[0], list(entry[1])]
+    return pack(FrameKind.AFTER, execution_id, [which, list(flat), job_id, wire])
+
+
+def read_outcome(frame: Frame) -> tuple[Outcome, str | None]:
+    """The outcome of an OUTCOME frame, and why its horse is to be retired (None: it is not). Raises ProtocolError."""
+    wire, retire = _pair(frame)
+    try:
+        outcome = Outcome.from_wire(wire)
+    except DeserializationError as broken:
+        raise ProtocolError(str(broken)) from broken
+    if not _is_sound(outcome):
+        raise ProtocolError("An OUTCOME frame has values of the wrong types.")
+    return outcome, retire
+
+
+def _is_sound(outcome: Outcome) -> bool:
+    texts = (outcome.exc_string, outcome.exc_type)
+    times = (outcome.began_s, outcome.ended_s)
+    return (
+        (outcome.value is None or isinstance(outcome.value, bytes))
+        and all(text is None or isinstance(text, str) for text in texts)
+        and all(isinstance(time, int | float) for time in times)
+    )
+
+
+def read_afterwards(frame: Frame) -> tuple[str | None, str | None]:
+    """How the callback failed, and why the horse is to be retired; None where neither. Raises ProtocolError."""
+    error, retire = _pair(frame)
+    if error is not None and not isinstance(error, str):
+        raise ProtocolError("An AFTERWARDS frame has an error that is no text.")
+    return error, retire
+
+
+def _pair(frame: Frame) -> tuple[object, str | None]:
+    payload = frame.payload
+    if not isinstance(payload, list) or len(payload) != 2 or not isinstance(payload[1], str | None):
+        raise ProtocolError(f"An {frame.kind.name} frame has another shape than it should.")
+    return payload[0], payload[1]
+
+
+class FrameReader:
+    """Bytes in, frames out; keeps what is not complete yet."""
+
+    __slots__ = ("_buffer", "_limit")
+
+    def __init__(self, limit: int = FRAME_LIMIT) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The frames that are complete now, in order. Raises ProtocolError at the first thing that is none; the
+        frames before it are lost with it, and so is the stream: nothing after it can be trusted."""
+        buffer = self._buffer
+        buffer += data
+        frames, start = [], 0
+        while len(buffer) - start >= _HEADER.size:
+            magic, kind, length = _HEADER.unpack_from(buffer, start)
+            if magic != MAGIC or kind not in _KINDS:
+                raise ProtocolError(f"Not a frame: {bytes(buffer[start : start + 16])!r}")
+            if length > self._limit:
+                raise ProtocolError(f"A frame of {length} bytes is over the limit of {self._limit}.")
+            end = start + _HEADER.size + length
+            if len(buffer) < end:
+                break
+            with memoryview(buffer) as view, view[start + _HEADER.size : end] as body:
+                frames.append(_read(_KINDS[kind], body))
+            start = end
+        if start:
+            del buffer[:start]
+        return frames
+
+    @property
+    def pending(self) -> int:
+        """Bytes of a frame that is not complete."""
+        return len(self._buffer)
+
+
+def _read(kind: FrameKind, body: memoryview) -> Frame:
+    try:
+        got = msgpack.unpackb(body, strict_map_key=False)
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as broken:
+        raise ProtocolError(f"The body of a {kind.name} frame is not msgpack: {broken}") from broken
+    if not isinstance(got, list) or len(got) != 2 or not isinstance(got[0], str):
+        raise ProtocolError(f"The body of a {kind.name} frame is not [execution id, payload].")
+    return Frame(kind, got[0], cast(object, got[1]))
+
+
+class FrameWriter:
+    """The worker's side of one horse's socket: a bounded buffer, emptied without ever waiting."""
+
+    __slots__ = ("_buffer", "_limit", "broken")
+
+    def __init__(self, limit: int = 2 * FRAME_LIMIT) -> None:
+        self._buffer = bytearray()
+        self._limit = limit
+        self.broken = False  #: nobody reads any more; what is put is dropped, the horse's death is known otherwise
+
+    def put(self, data: bytes) -> None:
+        """Keep the bytes for `flush`. Raises ProtocolError where the horse has left too much unread."""
+        if len(self._buffer) + len(data) > self._limit:
+            raise ProtocolError(f"A horse has left {len(self._buffer)} bytes unread.")
+        if not self.broken:
+            self._buffer += data
+
+    def flush(self, sock: socket) -> bool:
+        """Send what the (non-blocking) socket takes; True when nothing is left."""
+        buffer = self._buffer
+        while buffer:
+            try:
+                with memoryview(buffer) as view:
+                    sent = sock.send(view[:_SEND_SIZE])
+            except (BlockingIOError, InterruptedError):
+                return False
+            except (BrokenPipeError, ConnectionError):
+                self.broken = True
+                buffer.clear()
+                return True
+            del buffer[:sent]
+        return True
+
+    @property
+    def pending(self) -> int:
+        """Bytes not sent yet."""
+        return len(self._buffer)
+
+
+def send_blocking(sock: socket, data: bytes) -> None:
+    """Send all of it; for the horse, with SIGALRM masked by the caller: half a frame would spoil all that follow."""
+    sock.sendall(data)

@@ -1,0 +1,135 @@
+"""What a worker owes: the executions it holds, and the outcomes it has yet to write. Pure: no clock, no server."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from rqlike.outcomes import Outcome, Rules, Verdict, decide
+from rqlike.records import Execution
+from rqlike.states import JobStatus
+from rqlike.store.verbs import Settlement, entry_of
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A settlement that the server has answered."""
+
+    settlement: Settlement
+    outcome: Outcome | None  #: None: given back
+    word: str  #: ok | already | stale | gone
+    entry_id: str  #: of its entry; '' where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class _Due:
+    settlement: Settlement
+    outcome: Outcome | None
+
+
+@dataclass(slots=True)
+class Ledger:
+    """The books of one worker.
+
+    `held`: by token, every execution that this worker may write. An outcome stays until the server has answered.
+    """
+
+    worker: str
+    rules: Rules
+    held: dict[str, Execution] = field(default_factory=dict)
+    _due: deque[_Due] = field(default_factory=deque)
+    _sent: list[_Due] = field(default_factory=list)
+    finished: int = 0
+    failed: int = 0
+    working_s: float = 0.0
+
+    @property
+    def unwritten(self) -> list[str]:
+        """Ids of jobs with an outcome that the server has not taken yet."""
+        return [due.settlement.execution.job_id for due in (*self._sent, *self._due)]
+
+    @property
+    def has_due(self) -> bool:
+        """Whether something waits to be written."""
+        return bool(self._due)
+
+    def take(self, executions: Iterable[Execution]) -> None:
+        """Claimed or recovered: held from now on."""
+        for execution in executions:
+            self.held[execution.token] = execution
+
+    def close(self, execution: Execution, outcome: Outcome, offset_ms: int) -> None:
+        """An execution has ended. `offset_ms`: the server's clock minus the host's monotonic one."""
+        job, verdict = execution.job, decide(execution.job, outcome, self.rules)
+        entry = entry_of(
+            job,
+            verdict,
+            execution_id=execution.execution_id,
+            worker=job.worker_name or self.worker,
+            reason=outcome.reason,
+            value=outcome.value,
+            exc_string=outcome.exc_string,
+            exc_type=outcome.exc_type,
+            started_ms=(job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000),
+            ended_ms=offset_ms + round(outcome.ended_s * 1000),
+        )
+        self._due.append(_Due(Settlement(execution, verdict, entry), outcome))
+        if outcome.reason is None:
+            self.finished += 1
+        else:
+            self.failed += 1
+        self.working_s += max(0.0, outcome.ended_s - outcome.began_s)
+
+    def give_back(self, execution: Execution) -> None:
+        """Claimed but not begun."""
+        self._due.append(_Due(Settlement(execution, Verdict.give_back()), None))
+
+    def forget(self, execution: Execution) -> None:
+        """No longer ours: nothing of it will be written."""
+        self.held.pop(execution.token, None)
+        self._due = deque(due for due in self._due if due.settlement.execution.token != execution.token)
+
+    def to_send(self) -> tuple[Settlement, ...]:
+        """What goes into the next turn; it stays here until `answered`."""
+        assert not self._sent, "one turn at a time"
+        self._sent = list(self._due)
+        self._due.clear()
+        return tuple(due.settlement for due in self._sent)
+
+    def answered(self, words: Sequence[str]) -> list[Written]:
+        """The server has answered the turn: its executions are closed."""
+        written = []
+        for due, told in zip(self._sent, words, strict=True):
+            word, _, entry_id = told.partition(" ")
+            self.held.pop(due.settlement.execution.token, None)
+            written.append(Written(due.settlement, due.outcome, word, entry_id))
+        self._sent = []
+        return written
+
+    def unsent(self, *, without_values: bool) -> None:
+        """The turn was refused as a whole: its outcomes are due again, `without_values` for a full server."""
+        for due in reversed(self._sent):
+            settlement = due.settlement.without_value() if without_values else due.settlement
+            self._due.appendleft(_Due(settlement, due.outcome))
+        self._sent = []
+
+    def asked(self, token: str, what: str) -> Execution | None:
+        """An operator's wish on an execution; None where it is not held any more."""
+        execution = self.held.get(token)
+        if execution is not None:
+            self.held[token] = replace(execution, job=replace(execution.job, asked=what))
+        return execution
+
+
+def wants_callback(written: Written) -> str | None:
+    """Which callback an execution that was recorded asks for; None for none, '' for middleware's `after_result` only."""
+    policy = written.settlement.execution.job.policy
+    verdict, outcome = written.settlement.verdict, written.outcome
+    if outcome is None or written.word not in ("ok", "already"):
+        return None
+    if outcome.reason is None:
+        return "success" if policy.on_success is not None else ""
+    if verdict.to in (JobStatus.STOPPED, JobStatus.CANCELED):
+        return "stopped" if policy.on_stopped is not None else ""
+    return "failure" if policy.on_failure is not None else ""
