@@ -7,32 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, TypeVar
 
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds
-from rqlike.exceptions import (
-    DeserializationError,
-    JobCanceled,
-    JobExpired,
-    JobFailed,
-    JobStopped,
-    NoSuchJobError,
-    PayloadTooLarge,
-    ResultExpired,
-    ResultNotStored,
-    WaitTimeout,
-)
+from rqlike.awaiting import latest, value_of_cycle
+from rqlike.exceptions import DeserializationError, NoSuchJobError, PayloadTooLarge
 from rqlike.options import check_job_id
-from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord
+from rqlike.records import CallRecord, JobRecord
 from rqlike.results import Result, Results
 from rqlike.serializers import loads_call, resolve_serializer
 from rqlike.settings import META_LIMIT
-from rqlike.states import JobStatus, Notice, ResultType
+from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
-from rqlike.store.verbs import Peeked
-from rqlike.store.waiting import wait_for
 
 T = TypeVar("T")
 
@@ -378,33 +366,7 @@ class Job(Generic[T]):
         With `after` (a Result or its id): the first execution newer than it, RETRIED skipped when `timeout` > 0.
         """
         seconds = parse_seconds(timeout, "timeout")
-        floor = "0-0" if after is None else after if isinstance(after, str) else after.id
-        if seconds == 0:
-            return self._newest() if after is None else self._first_after(_order(floor), final_only=False)
-
-        def judge(seen: Peeked) -> tuple[Result[T] | None] | None:
-            newer = [entry for entry in seen.entries if _order(entry.id) > _order(floor)]
-            if not newer and seen.status is not None and not seen.status.terminal:
-                return None
-            if after is None and newer and isinstance(newer[0], ResultRecord) and newer[0].type.final:
-                return (Result(newer[0]),)
-            found = self._first_after(_order(floor), final_only=True, newest=after is None)
-            left = seen.status is None or seen.status.terminal or any(isinstance(e, NoticeRecord) for e in newer)
-            return (found,) if found is not None or left else None
-
-        answer = wait_for(self._store, self.id, seconds, judge)
-        return None if answer is None else answer[0]
-
-    def _newest(self) -> Result[T] | None:
-        (record,) = self._store.run(verbs.newest([self.id]))
-        return None if record is None else Result(record)
-
-    def _first_after(self, floor: tuple[int, int], *, final_only: bool, newest: bool = False) -> Result[T] | None:
-        newer = [record for record in self._store.run(verbs.history(self.id)) if _order(record.id) > floor]
-        fitting = [record for record in newer if record.type.final or not final_only]
-        if not fitting:
-            return None
-        return Result(fitting[0] if newest else fitting[-1])
+        return latest(self._store, self._record, seconds, after.id if isinstance(after, Result) else after)
 
     def wait(self, timeout: Seconds | None = None) -> T:
         """The value that this cycle of the job returns; blocks for it.
@@ -416,59 +378,8 @@ class Job(Generic[T]):
         NoSuchJobError where there is no trace of the job; WaitTimeout (`.status .position .workers`).
         """
         seconds = None if timeout is None else parse_seconds(timeout, "timeout")
-        result = wait_for(self._store, self.id, seconds, self._judge_wait)
-        if result is None:
-            self._give_up_waiting(seconds or 0.0)
-        return _value_of(result)
-
-    def _judge_wait(self, seen: Peeked) -> Result[T] | None:
-        for entry in seen.entries:
-            if entry.cycle == self.cycle:
-                if isinstance(entry, NoticeRecord):
-                    self._raise_notice(entry)
-                if entry.type.final:
-                    return Result(entry)
-        if seen.status is None:
-            if self._record.status.terminal:
-                raise ResultExpired(job_id=self.id)
-            raise NoSuchJobError(job_id=self.id)
-        if seen.cycle > self.cycle or seen.status.terminal:
-            return self._from_history(seen.cycle)
-        return None
-
-    def _from_history(self, now_in: int) -> Result[T]:
-        """This cycle is over; its execution is among the last ten, or was, or it never had one."""
-        for record in self._store.run(verbs.history(self.id)):
-            if record.cycle == self.cycle and record.type.final:
-                return Result(record)
-        if now_in > self.cycle:
-            raise ResultExpired(
-                f"Cycle {self.cycle} of job {self.id} is over and its result is no longer kept; it is in cycle "
-                f"{now_in} now. Fetch the job again to wait for that one.",
-                job_id=self.id,
-            )
-        raise ResultExpired(job_id=self.id)
-
-    def _raise_notice(self, entry: NoticeRecord) -> NoReturn:
-        if entry.notice is Notice.DELETED:
-            raise NoSuchJobError(f"Job {self.id} was deleted.", job_id=self.id)
-        error = JobCanceled if entry.notice is Notice.CANCELED else JobExpired
-        raise error(job_id=self.id, reason=str(entry.notice), result=None)
-
-    def _give_up_waiting(self, seconds: float) -> NoReturn:
-        found = self._store.run(verbs.find(self.id))
-        queue = found.queue or self.origin
-        listening = sum(queue in worker.queues for worker in self._store.run(verbs.workers()))
-        position = found.rank if found.status is JobStatus.QUEUED else None
-        hint = "" if listening else f" No worker listens on queue {queue!r}: start one with `rqlike worker {queue}`."
-        place = "" if position is None else f", {position} before it"
-        raise WaitTimeout(
-            f"Job {self.id} did not end within {seconds:g} s; it is {found.status or 'gone'}{place}.{hint}",
-            job_id=self.id,
-            status=found.status,
-            position=position,
-            workers=listening,
-        )
+        value: T = value_of_cycle(self._store, self._record, seconds)
+        return value
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
@@ -565,29 +476,6 @@ def requeue_job(job_id: str, connection: Conn = None, namespace: str | None = No
 
 def _at(ms: int | None) -> datetime | None:
     return None if ms is None else clock.utc(ms)
-
-
-def _order(entry_id: str) -> tuple[int, int]:
-    first, _, second = entry_id.partition("-")
-    try:
-        return int(first), int(second or 0)
-    except ValueError:
-        raise ValueError(f"{entry_id!r} is not the id of a result") from None
-
-
-def _value_of(result: Result[T]) -> T:
-    match result.type:
-        case ResultType.SUCCESSFUL:
-            if not result.has_value:
-                raise ResultNotStored(job_id=result.job_id, reason="maxmemory", result=result)
-            return result.return_value  # type: ignore[return-value]
-        case ResultType.STOPPED:
-            error: type[JobFailed | JobStopped | JobCanceled] = (
-                JobCanceled if result.reason == "canceled" else JobStopped
-            )
-        case _:
-            error = JobFailed
-    raise error(job_id=result.job_id, reason=result.reason, result=result)
 
 
 __all__ = ["Job", "JobStatus", "cancel_job", "requeue_job"]

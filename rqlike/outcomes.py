@@ -7,7 +7,7 @@ execution does. `decide` judges all three alike, and the `Verdict` is carried ou
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self, cast
 
 from rqlike.exceptions import DeserializationError
 from rqlike.policies import Retry
@@ -53,7 +53,7 @@ class Outcome:
     def from_wire(cls, wire: object) -> Self:
         """The reverse of `to_wire`. Raises DeserializationError."""
         try:
-            reason, value, exc_string, exc_type, retry, began_s, ended_s = wire  # type: ignore[misc]
+            reason, value, exc_string, exc_type, retry, began_s, ended_s = cast(list[Any], wire)
             return cls(
                 reason if reason is None else Reason(reason),
                 value,
@@ -78,6 +78,15 @@ class Verdict:
     delay_s: float = 0.0  #: until the next attempt or cycle
     band: int = NORMAL_BAND
     crashes: int = 0
+
+    @property
+    def callback(self) -> str:
+        """Which of a job's callbacks it asks for: success, failure or stopped; '' for none."""
+        if self.type is None:
+            return ""
+        if self.type is ResultType.SUCCESSFUL:
+            return "success"
+        return "stopped" if self.type is ResultType.STOPPED else "failure"
 
     @classmethod
     def give_back(cls) -> Self:

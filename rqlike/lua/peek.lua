@@ -1,9 +1,16 @@
 --- @flags no-writes
 -- peek: what a waiter needs to know before it blocks. Reads only.
--- KEYS: prefix   ARGV: now, job id, number of entries
--- Answers: {now, status, cycle, ttl deadline, ttl left of the job in ms}, {newest entries}; '' where there is none
+-- KEYS: prefix   ARGV: now, job id, its queue, number of entries
+-- Answers: {now, status, cycle, ttl deadline, 1 where the job is gone and an index still tells that it had ended},
+--          {newest entries}; '' where there is none
 --- @include now
-local job_id = ARGV[2]
+local job_id, queue = ARGV[2], ARGV[3]
 local got = redis.call('HMGET', key_job(job_id), F.status, F.cycle, F.ttl_deadline)
-return {{now, got[1] or '', got[1] and (got[2] or 1) or '', got[3] or '', redis.call('PTTL', key_job(job_id))},
-  redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', ARGV[3])}
+local ended = 0
+if not got[1] then
+  for _, status in ipairs({'finished', 'failed', 'stopped', 'canceled', 'expired'}) do
+    if redis.call('ZSCORE', key_home(status, queue), job_id) then ended = 1 end
+  end
+end
+return {{now, got[1] or '', got[1] and (got[2] or 1) or '', got[3] or '', ended},
+  redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', ARGV[4])}

@@ -46,7 +46,7 @@ class Deadline:
     limit; one that merely calls `signal.alarm` without a handler of its own does not.
     """
 
-    __slots__ = ("_due_s", "_error", "_execution_id", "_pid", "fired")
+    __slots__ = ("_due_s", "_error", "_execution_id", "_pid", "ever_fired", "fired")
 
     def __init__(self) -> None:
         self._execution_id: str | None = None  # None: nothing may be raised
@@ -54,6 +54,7 @@ class Deadline:
         self._pid = 0
         self._error = ("", 0.0, "")
         self.fired = 0  #: how often it was raised in the last body
+        self.ever_fired = False  #: raised in any body: nobody knows what was left half done in this process
 
     def run(
         self, body: Callable[[], T], timeout: float, *, job_id: str, execution_id: str, message: str | None = None
@@ -111,6 +112,7 @@ class Deadline:
         if self.fired >= MOST:
             return
         self.fired += 1
+        self.ever_fired = True
         if self.fired < MOST:
             self._due_s = mono() + AGAIN_S
             signal.setitimer(signal.ITIMER_REAL, AGAIN_S)

@@ -7,6 +7,7 @@ Thread-safe as redis-py's clients are. Scripts go by EVALSHA, one round trip; wh
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 import redis
@@ -80,7 +81,9 @@ class Store:
 
     def _evaluate(self, client: redis.Redis, sha: str, argv: tuple[Any, ...]) -> Any:
         # NEVER_DECODE: replies are bytes on clients with decode_responses=True too
-        return client.execute_command("EVALSHA", sha, 1, self.keys.prefix, *argv, NEVER_DECODE=True)
+        return client.execute_command(  # type: ignore[no-untyped-call]
+            "EVALSHA", sha, 1, self.keys.prefix, *argv, NEVER_DECODE=True
+        )
 
     def block_for_entries(self, job_id: str, after: str, seconds: float) -> Entries:
         """Blocks until the job's stream has entries newer than id `after`, at most `seconds` (≤ 4, > 0).
@@ -88,18 +91,23 @@ class Store:
         On a connection outside the client's pool; empty where none came. A server that goes away is an error here;
         the caller keeps the deadline. UNBLOCKED (a failover) reads as none.
         """
-        if self._patient is None:
-            self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
         block_ms = max(1, round(min(seconds, BLOCK_S) * 1000))
         try:
-            reply = self._patient.execute_command(
-                "XREAD", "BLOCK", block_ms, "STREAMS", self.keys.results(job_id), after
-            )
+            reply = self._blocking("XREAD", "BLOCK", block_ms, "STREAMS", self.keys.results(job_id), after)
         except ResponseError as refusal:
             if str(refusal).startswith("UNBLOCKED"):
                 return []
             raise
         return [(entry[0], entry[1]) for entry in reply[0][1]] if reply else []
+
+    def block_for_markers(self, markers: Sequence[str], seconds: float) -> bool:
+        """Blocks until one of the marker keys has a member, at most `seconds` (≤ 4, > 0), and takes it."""
+        return self._blocking("BZPOPMIN", *markers, max(0.001, min(seconds, BLOCK_S))) is not None
+
+    def _blocking(self, *command: str | int | float) -> Any:
+        if self._patient is None:
+            self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
+        return self._patient.execute_command(*command)  # type: ignore[no-untyped-call]
 
 
 def _checked(connection: Conn) -> Conn:

@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 from rqlike import codec
 from rqlike.durations import to_ms
 from rqlike.exceptions import DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
-from rqlike.outcomes import Verdict
+from rqlike.outcomes import Outcome, Verdict
 from rqlike.records import Execution, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, FRONT_BAND, LEASE_MS, NORMAL_BAND
 from rqlike.states import JobStatus, ResultType
@@ -211,35 +211,50 @@ def _job(job_id: bytes, flat: codec.Flat) -> JobRecord:
 
 
 def entry_of(
-    job: JobRecord,
-    verdict: Verdict,
-    *,
-    execution_id: str,
-    worker: str,
-    reason: str | None,
-    value: bytes | None,
-    exc_string: str | None,
-    exc_type: str | None,
-    started_ms: int,
-    ended_ms: int,
+    execution: Execution, verdict: Verdict, outcome: Outcome, *, worker: str, offset_ms: int
 ) -> tuple[Argument, ...]:
-    """The fields of an execution's entry; what says nothing is left out."""
+    """The fields of an execution's entry; what says nothing is left out.
+
+    `offset_ms`: the server's clock minus this host's monotonic one."""
+    job = execution.job
+    ended_ms = offset_ms + round(outcome.ended_s * 1000)
     fields: dict[str, Argument | None] = {
         "type": verdict.type if verdict.type is None else int(verdict.type),
-        "execution": execution_id,
-        "worker": worker,
-        "started": started_ms,
+        "execution": execution.execution_id,
+        "worker": job.worker_name or worker,
+        "started": (job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000),
         "ended": ended_ms,
         "attempt": None if job.attempt <= 1 else job.attempt,
         "cycle": None if job.cycle <= 1 else job.cycle,
-        "value": value if verdict.type is ResultType.SUCCESSFUL else None,
+        "value": outcome.value if verdict.type is ResultType.SUCCESSFUL else None,
         "serializer": None if job.policy.serializer == "msgpack" else job.policy.serializer,
-        "reason": reason,
-        "exc_type": exc_type,
-        "exc_string": exc_string,
+        "reason": outcome.reason,
+        "exc_type": outcome.exc_type,
+        "exc_string": outcome.exc_string,
         "next_attempt": ended_ms + to_ms(verdict.delay_s) if verdict.type is ResultType.RETRIED else None,
     }
     return tuple(part for name, value in fields.items() if value is not None for part in (codec.ENTRY[name], value))
+
+
+def entry_bytes(entry: Sequence[Argument]) -> list[bytes]:
+    """An entry's fields as they read back from the stream."""
+    return [part if isinstance(part, bytes) else str(part).encode() for part in entry]
+
+
+def entry_record(job_id: str, entry_id: str, entry: Sequence[Argument]) -> ResultRecord | None:
+    """The record of an entry that was just written."""
+    record = codec.decode_entry(job_id, (entry_id.encode(), entry_bytes(entry)))
+    return record if isinstance(record, ResultRecord) else None
+
+
+def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[Execution, int] | None]:
+    """Claims one queued job by its id; with it the server's time in ms. None where it is not queued any more."""
+
+    def read(reply: Any) -> tuple[Execution, int] | None:
+        now, found = reply
+        return (_granted(*found[0]), now) if found else None
+
+    return Request("begin", (job_id, worker, token, lease_ms), read)
 
 
 # -- a worker's life ---------------------------------------------------------------------------------------------------
@@ -255,12 +270,16 @@ class Renewed:
 
 
 def renew(
-    worker: str, facts: Mapping[str, object], executions: Sequence[Execution], now_ms: int | None = None
+    worker: str,
+    facts: Mapping[str, object],
+    executions: Sequence[Execution],
+    lease_ms: int = LEASE_MS,
+    now_ms: int | None = None,
 ) -> Request[Renewed]:
-    """The worker lives, and so do its executions."""
+    """The worker lives, and so do its executions, for another `lease_ms`."""
     flat = codec.encode_worker(facts)
     held = (part for execution in executions for part in (execution.job_id, execution.token))
-    return Request("renew", (worker, LEASE_MS, len(flat), *flat, *held), _read_renewed, now_ms=now_ms)
+    return Request("renew", (worker, lease_ms, len(flat), *flat, *held), _read_renewed, now_ms=now_ms)
 
 
 def _read_renewed(reply: Any) -> Renewed:
@@ -399,13 +418,14 @@ class Peeked:
     deadline_ms: int | None
     entries: tuple[ResultRecord | NoticeRecord, ...]  #: newest first
     newest_id: str  #: of any entry; '0-0' where there is none
+    ended: bool = False  #: the job is gone, and an index that is not swept yet shows that it had ended
 
 
-def peek(job_id: str, entries: int, now_ms: int | None = None) -> Request[Peeked]:
+def peek(job_id: str, queue: str, entries: int, now_ms: int | None = None) -> Request[Peeked]:
     """Status, cycle and the newest entries of a job."""
 
     def read(reply: Any) -> Peeked:
-        (now, status, cycle, deadline, _), found = reply
+        (now, status, cycle, deadline, ended), found = reply
         decoded = (codec.decode_entry(job_id, (entry_id, flat)) for entry_id, flat in found)
         return Peeked(
             now,
@@ -414,9 +434,10 @@ def peek(job_id: str, entries: int, now_ms: int | None = None) -> Request[Peeked
             int(deadline) if deadline else None,
             tuple(entry for entry in decoded if entry is not None),
             found[0][0].decode() if found else "0-0",
+            bool(ended),
         )
 
-    return Request("peek", (job_id, entries), read, now_ms=now_ms)
+    return Request("peek", (job_id, queue, entries), read, now_ms=now_ms)
 
 
 def newest(job_ids: Sequence[str]) -> Request[list[ResultRecord | None]]:

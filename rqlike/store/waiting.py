@@ -26,7 +26,9 @@ _SWEEP_CHANCE_S: Final = 0.05
 _LOOK: Final = 1
 
 
-def wait_for(store: Store, job_id: str, timeout: float | None, judge: Callable[[Peeked], T | None]) -> T | None:
+def wait_for(
+    store: Store, job_id: str, queue: str, timeout: float | None, judge: Callable[[Peeked], T | None]
+) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise. Cost: one round trip, and the block. A server that goes away
@@ -35,7 +37,7 @@ def wait_for(store: Store, job_id: str, timeout: float | None, judge: Callable[[
     end = None if timeout is None else clock.mono() + timeout
     while True:
         try:
-            seen = store.run(verbs.peek(job_id, _LOOK))
+            seen = store.run(verbs.peek(job_id, queue, _LOOK))
             answer = judge(seen)
             if answer is not None:
                 return answer

@@ -34,8 +34,8 @@ class FrameKind(IntEnum):
     READY = 1  #: horse -> worker, once: None, or the text of what went wrong while it was set up
     JOB = 2  #: worker -> horse: [job id, flat fields of the job, options such as {"lapsed": False}]
     OUTCOME = 3  #: horse -> worker: [`Outcome.to_wire()`, why the horse is to be retired or None]
-    AFTER = 4  #: worker -> horse: [which callback ("" for none), flat fields, job id, [entry id, flat entry] or None]
-    AFTERWARDS = 5  #: horse -> worker: [how the callback failed or None, why the horse is to be retired or None]
+    AFTER = 4  #: worker -> horse: [which callback ("" for none), job id, flat fields, [entry id, flat entry] or None]
+    AFTERWARDS = 5  #: horse -> worker: how the callback failed or None; [that, why] where the horse is to be retired
     QUIT = 6  #: worker -> horse: None; exit with 0
 
 
@@ -59,17 +59,23 @@ def pack(kind: FrameKind, execution_id: str = "", payload: object = None) -> byt
     return _HEADER.pack(MAGIC, kind, len(body)) + body
 
 
-def pack_job(execution_id: str, job_id: str, flat: Sequence[bytes], options: Mapping[str, object] | None = None) -> bytes:
+def pack_job(
+    execution_id: str, job_id: str, flat: Sequence[bytes], options: Mapping[str, object] | None = None
+) -> bytes:
     """A JOB frame; `flat` are the fields of the job as `codec.decode_job` reads them."""
     return pack(FrameKind.JOB, execution_id, [job_id, list(flat), dict(options or {})])
 
 
 def pack_after(
-    execution_id: str, which: str, job_id: str, flat: Sequence[bytes], entry: tuple[bytes, Sequence[bytes]] | None
+    execution_id: str,
+    which: str,
+    job_id: str,
+    flat: Sequence[bytes],
+    entry: tuple[str | bytes, Sequence[str | bytes]] | None,
 ) -> bytes:
     """An AFTER frame; `which` is success, failure, stopped or "", `entry` the execution's entry in the history."""
     wire = None if entry is None else [entry[0], list(entry[1])]
-    return pack(FrameKind.AFTER, execution_id, [which, list(flat), job_id, wire])
+    return pack(FrameKind.AFTER, execution_id, [which, job_id, list(flat), wire])
 
 
 def read_outcome(frame: Frame) -> tuple[Outcome, str | None]:
@@ -85,18 +91,21 @@ def read_outcome(frame: Frame) -> tuple[Outcome, str | None]:
 
 
 def _is_sound(outcome: Outcome) -> bool:
-    texts = (outcome.exc_string, outcome.exc_type)
-    times = (outcome.began_s, outcome.ended_s)
+    """Whether the values are of the types they are declared with: `from_wire` takes what it is given."""
+    wire: list[object] = outcome.to_wire()
+    _, value, exc_string, exc_type, _, began_s, ended_s = wire
     return (
-        (outcome.value is None or isinstance(outcome.value, bytes))
-        and all(text is None or isinstance(text, str) for text in texts)
-        and all(isinstance(time, int | float) for time in times)
+        isinstance(value, bytes | None)
+        and isinstance(exc_string, str | None)
+        and isinstance(exc_type, str | None)
+        and isinstance(began_s, int | float)
+        and isinstance(ended_s, int | float)
     )
 
 
 def read_afterwards(frame: Frame) -> tuple[str | None, str | None]:
     """How the callback failed, and why the horse is to be retired; None where neither. Raises ProtocolError."""
-    error, retire = _pair(frame)
+    error, retire = _pair(frame) if isinstance(frame.payload, list) else (frame.payload, None)
     if error is not None and not isinstance(error, str):
         raise ProtocolError("An AFTERWARDS frame has an error that is no text.")
     return error, retire
@@ -165,6 +174,10 @@ class FrameWriter:
         self._buffer = bytearray()
         self._limit = limit
         self.broken = False  #: nobody reads any more; what is put is dropped, the horse's death is known otherwise
+
+    def __bool__(self) -> bool:
+        """Whether anything is left to send."""
+        return bool(self._buffer)
 
     def put(self, data: bytes) -> None:
         """Keep the bytes for `flush`. Raises ProtocolError where the horse has left too much unread."""

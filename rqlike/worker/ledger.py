@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution
-from rqlike.states import JobStatus
 from rqlike.store.verbs import Settlement, entry_of
 
 
@@ -61,19 +60,8 @@ class Ledger:
 
     def close(self, execution: Execution, outcome: Outcome, offset_ms: int) -> None:
         """An execution has ended. `offset_ms`: the server's clock minus the host's monotonic one."""
-        job, verdict = execution.job, decide(execution.job, outcome, self.rules)
-        entry = entry_of(
-            job,
-            verdict,
-            execution_id=execution.execution_id,
-            worker=job.worker_name or self.worker,
-            reason=outcome.reason,
-            value=outcome.value,
-            exc_string=outcome.exc_string,
-            exc_type=outcome.exc_type,
-            started_ms=(job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000),
-            ended_ms=offset_ms + round(outcome.ended_s * 1000),
-        )
+        verdict = decide(execution.job, outcome, self.rules)
+        entry = entry_of(execution, verdict, outcome, worker=self.worker, offset_ms=offset_ms)
         self._due.append(_Due(Settlement(execution, verdict, entry), outcome))
         if outcome.reason is None:
             self.finished += 1
@@ -120,16 +108,3 @@ class Ledger:
         if execution is not None:
             self.held[token] = replace(execution, job=replace(execution.job, asked=what))
         return execution
-
-
-def wants_callback(written: Written) -> str | None:
-    """Which callback an execution that was recorded asks for; None for none, '' for middleware's `after_result` only."""
-    policy = written.settlement.execution.job.policy
-    verdict, outcome = written.settlement.verdict, written.outcome
-    if outcome is None or written.word not in ("ok", "already"):
-        return None
-    if outcome.reason is None:
-        return "success" if policy.on_success is not None else ""
-    if verdict.to in (JobStatus.STOPPED, JobStatus.CANCELED):
-        return "stopped" if policy.on_stopped is not None else ""
-    return "failure" if policy.on_failure is not None else ""

@@ -32,7 +32,8 @@ from rqlike.store import verbs
 from rqlike.store.link import Link
 from rqlike.store.resp import INCOMPLETE, ServerError
 from rqlike.store.verbs import Renewed, Request, Turn, Turned
-from rqlike.worker.ledger import Ledger, Written, wants_callback
+from rqlike.worker.frames import pack_after
+from rqlike.worker.ledger import Ledger, Written
 from rqlike.worker.signals import SignalPipe
 from rqlike.worker.supervisor import ErrandDone, Event, Horse, OutcomeCame, SetupFailed, Stage, Supervisor
 
@@ -40,6 +41,7 @@ PRUNE_S: Final = 0.25
 _ARMED_S: Final = 30.0
 _SETUP_CHANCES: Final = 3
 _EXIT_UNWRITTEN: Final = 75
+_AFTER_S: Final = 60.0  #: seconds for middleware's `after_result`
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Plan:
     strategy: str = "default"  #: default | round_robin | random
     server: str = ""  #: for people
     always_after: bool = False  #: middleware wants `after_result` of every execution
+    wants_failures: bool = False  #: exception handlers want every failed execution
     reload: Callable[[], str | None] | None = None  #: the path of a source file that changed, or None
 
 
@@ -67,7 +70,7 @@ class Errand:
     """Callbacks that wait for a free horse."""
 
     execution: Execution
-    payload: list[object]
+    frame: bytes
     limit_s: float
 
 
@@ -182,7 +185,7 @@ class Parent:
             if link.fileno() >= 0:
                 wanted[link.fileno()] = (id(link), link.mask, link)
         for horse in self._horses.horses:
-            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer else 0)
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer.pending else 0)
             wanted[horse.sock.fileno()] = (id(horse), mask, horse)
         for fd, (owner, mask) in list(self._watched.items()):
             if wanted.get(fd, (0, 0, None))[:2] != (owner, mask):
@@ -305,7 +308,7 @@ class Parent:
             if not self._errands:
                 return
             errand = self._errands.popleft()
-            self._horses.send_on_errand(horse, errand.execution, errand.payload, errand.limit_s)
+            self._horses.send_on_errand(horse, errand.execution, errand.frame, errand.limit_s)
 
     def _free(self) -> int:
         """Horses for which a job may be claimed now."""
@@ -345,7 +348,7 @@ class Parent:
     def _call_turn(self, now: float) -> None:
         times = self._times
         settlements = self._ledger.to_send()
-        after = sum(self._plan.always_after or s.execution.job.policy.has_callbacks for s in settlements)
+        after = sum(self._may_call_back(settlement) for settlement in settlements)
         self._number += 1
         sweep, prune = now >= times.swept + SWEEP_S, now >= times.pruned + PRUNE_S
         self._turn = Turn(
@@ -365,6 +368,11 @@ class Parent:
             times.pruned = now
         self._woken = False
         self._send(verbs.advance(self._turn))
+
+    def _may_call_back(self, settlement: verbs.Settlement) -> bool:
+        """Whether a horse is to be kept free for callbacks of this execution."""
+        plan = self._plan
+        return plan.always_after or plan.wants_failures or settlement.execution.job.policy.has_callbacks
 
     def _order(self) -> tuple[str, ...]:
         """The queues in the order in which this claim looks at them."""
@@ -491,9 +499,18 @@ class Parent:
         last = (outcome.exc_string or "").strip().splitlines()[-1:] or [""]
         seconds = outcome.ended_s - outcome.began_s
         logs.job_ended(execution.job_id, execution.job.queue, status, seconds, outcome.reason, last[0][:200])
-        which = wants_callback(written)
-        if which or (which == "" and self._plan.always_after):
-            self._errands.append(_errand(written, which))
+        if self._may_call_back(written.settlement):
+            self._call_back(written)
+
+    def _call_back(self, written: Written) -> None:
+        """Has callbacks run, in the next free horse, where this execution asks for any."""
+        plan, policy = self._plan, written.settlement.execution.job.policy
+        which = written.settlement.verdict.callback
+        callback: Callback | None = getattr(policy, f"on_{which}")
+        failed = plan.wants_failures and which == "failure"
+        if callback is not None or plan.always_after or failed:
+            limit_s = _AFTER_S + (callback.timeout if callback is not None else 0.0)
+            self._errands.append(_errand(written, which, limit_s))
 
     def _renewed(self, request: Request[Any], answer: Renewed) -> None:
         self._times.contact = clock.mono()
@@ -563,10 +580,7 @@ def _unregister(selector: selectors.BaseSelector, fd: int) -> None:
         return
 
 
-def _errand(written: Written, which: str | None) -> Errand:
+def _errand(written: Written, which: str, limit_s: float) -> Errand:
     execution = written.settlement.execution
-    entry = [str(part) if isinstance(part, int) else part for part in written.settlement.entry]
-    policy = execution.job.policy
-    callback: Callback | None = getattr(policy, f"on_{which}") if which else None
-    limit_s = 60.0 if callback is None else callback.timeout
-    return Errand(execution, [which or "", execution.job_id, list(execution.raw), [written.entry_id, entry]], limit_s)
+    place = written.entry_id.encode(), verbs.entry_bytes(written.settlement.entry)
+    return Errand(execution, pack_after(execution.token, which, execution.job_id, execution.raw, place), limit_s)

@@ -18,12 +18,22 @@ from typing import Final, NoReturn
 
 from rqlike import clock, logs
 from rqlike.durations import format_seconds
-from rqlike.exceptions import DeserializationError
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
 from rqlike.settings import DUMP_S
 from rqlike.states import Reason
-from rqlike.worker.frames import Frame, FrameKind, FrameReader, FrameWriter, ProtocolError, pack
+from rqlike.worker.frames import (
+    Frame,
+    FrameKind,
+    FrameReader,
+    FrameWriter,
+    ProtocolError,
+    pack,
+    pack_job,
+    read_afterwards,
+    read_outcome,
+)
+from rqlike.worker.signals import blocked
 
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
 _STACK_LIMIT: Final = 16 << 10
@@ -134,11 +144,10 @@ class Supervisor:
         close += [horse.stack_fd for horse in self.horses]
         sys.stdout.flush()
         sys.stderr.flush()
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
-        if pid == 0:
-            self._start_horse(theirs, stack_fd, close)
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        with blocked():
+            pid = os.fork()
+            if pid == 0:
+                self._start_horse(theirs, stack_fd, close)
         theirs.close()
         ours.setblocking(False)
         return Horse(pid, ours, stack_fd)
@@ -152,13 +161,13 @@ class Supervisor:
         horse.jobs += 1
         timeout = execution.job.policy.job_timeout
         horse.dump_at = None if timeout < 0 else now + timeout + self._kill_grace
-        self._send(horse, pack(FrameKind.JOB, execution.token, [execution.job_id, list(execution.raw), {}]))
+        self._send(horse, pack_job(execution.token, execution.job_id, execution.raw))
 
-    def send_on_errand(self, horse: Horse, execution: Execution, payload: list[object], limit_s: float) -> None:
-        """Has an idle horse run callbacks; at most `limit_s` seconds."""
+    def send_on_errand(self, horse: Horse, execution: Execution, frame: bytes, limit_s: float) -> None:
+        """Has an idle horse run callbacks, as the AFTER frame says; at most `limit_s` seconds."""
         horse.stage, horse.execution, horse.began_s = Stage.ERRAND, execution, clock.mono()
         horse.dump_at = horse.began_s + limit_s + self._kill_grace
-        self._send(horse, pack(FrameKind.AFTER, execution.token, payload))
+        self._send(horse, frame)
 
     def _send(self, horse: Horse, data: bytes) -> None:
         horse.writer.put(data)
@@ -166,10 +175,7 @@ class Supervisor:
 
     def write(self, horse: Horse) -> None:
         """Sends what the socket takes now; a horse that is gone is noticed by waitpid."""
-        try:
-            horse.writer.flush(horse.sock)
-        except OSError:
-            horse.writer = FrameWriter()
+        horse.writer.flush(horse.sock)
 
     # -- hearing -------------------------------------------------------------------------------------------------------
 
@@ -189,7 +195,7 @@ class Supervisor:
                 for frame in horse.reader.feed(data):
                     event = self._heard(horse, frame)
                     events += [] if event is None else [event]
-            except (ProtocolError, DeserializationError) as broken:
+            except ProtocolError as broken:
                 self.kill(horse, Outcome(Reason.PROTOCOL, exc_string=f"The horse sent no frame: {broken}"))
                 return events
 
@@ -202,7 +208,7 @@ class Supervisor:
             case FrameKind.OUTCOME:
                 return self._heard_outcome(horse, frame)
             case FrameKind.AFTERWARDS:
-                return self._heard_afterwards(horse, frame.payload)
+                return self._heard_afterwards(horse, frame)
         raise ProtocolError(f"a horse does not send {frame.kind.name}")
 
     def _heard_ready(self, horse: Horse, error: object) -> Event | None:
@@ -216,24 +222,25 @@ class Supervisor:
 
     def _heard_outcome(self, horse: Horse, frame: Frame) -> Event | None:
         execution = horse.execution
-        if execution is None or frame.execution_id != execution.token or not isinstance(frame.payload, list):
+        if execution is None or frame.execution_id != execution.token:
             raise ProtocolError("an outcome of no execution")
-        wire, retires = frame.payload
-        outcome = Outcome.from_wire(wire)
+        outcome, retires = read_outcome(frame)
         horse.execution, horse.dump_at = None, None
-        horse.retires = retires if isinstance(retires, str) else None
+        horse.retires = horse.retires or retires
         forsaken, horse.forsaken = horse.forsaken, False
         if horse.stage is not Stage.DOOMED:
             self._rest(horse)
         return None if forsaken else OutcomeCame(execution, outcome)
 
-    def _heard_afterwards(self, horse: Horse, error: object) -> Event | None:
+    def _heard_afterwards(self, horse: Horse, frame: Frame) -> Event | None:
         execution = horse.execution
         if execution is None or horse.stage is not Stage.ERRAND:
             raise ProtocolError("the end of no errand")
+        error, retires = read_afterwards(frame)
         horse.execution, horse.dump_at = None, None
+        horse.retires = horse.retires or retires
         self._rest(horse)
-        return ErrandDone(execution, None if error is None else str(error))
+        return ErrandDone(execution, error)
 
     def _rest(self, horse: Horse) -> None:
         """Idle again, or retired."""

@@ -91,7 +91,10 @@ end
 local function moment_to_watch(queue, worker)
   local due, deadline = head_of(key_home('scheduled', queue)), head_of(key_ttl(queue))
   local moment = math.min(due or math.huge, deadline or math.huge)
-  if moment == math.huge then return nil end
+  if moment == math.huge then
+    redis.call('HDEL', key_watch(), queue)
+    return nil
+  end
   local watched, holder = string.match(redis.call('HGET', key_watch(), queue) or '', '^(%d+) (.*)$')
   watched = tonumber(watched)
   if watched and holder ~= worker and watched <= moment and watched > now - 100 then return nil end

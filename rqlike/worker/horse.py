@@ -1,0 +1,380 @@
+"""A horse: a process forked from a worker that runs jobs, and that knows no server.
+
+It reads frames from its worker and answers them. Everything here runs beside code of the user that may fork, close
+descriptors, take signals or never end, so it trusts nothing it has not checked just now.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import fcntl
+import os
+import resource
+import signal
+import socket
+import sys
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final, NoReturn
+
+from rqlike import logs
+from rqlike.codec import decode_job
+from rqlike.exceptions import DeserializationError
+from rqlike.records import JobRecord, ResultRecord
+from rqlike.running.callbacks import Handler, call_back, handle_exception, read_result
+from rqlike.running.current import WorkerInfo, current_job, current_worker
+from rqlike.running.deadline import Deadline, masked
+from rqlike.running.executor import Ran, Rig, run
+from rqlike.running.middleware import Middleware, overrides
+from rqlike.running.tracebacks import text_of
+from rqlike.serializers import Serializer
+from rqlike.settings import PAYLOAD_LIMIT
+from rqlike.states import Reason
+from rqlike.worker.frames import Frame, FrameKind, FrameReader, ProtocolError, pack, send_blocking
+from rqlike.worker.hygiene import Snapshot
+
+LOST_SOCKET: Final = 70  #: exit code: the job has closed or replaced the socket to the worker
+BROKEN: Final = 71  #: exit code: an error in rqlike itself, or frames that are none
+
+_HIGH: Final = 512  #: descriptors of a horse are moved up there, out of the way of what jobs open and close
+_HANDLERS_S: Final = 60.0  #: seconds for all exception handlers of an execution
+#: Executions that ended without a failure: exception handlers are not told.
+_NO_FAILURE: Final = frozenset({None, Reason.STOPPED, Reason.CANCELED, Reason.RETRY_RETURNED})
+_PR_SET_PDEATHSIG: Final = 1
+_RECEIVE: Final = 1 << 18
+# Loaded before any fork: it takes milliseconds.
+_LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True, slots=True)
+class HorseSettings:
+    """What a worker's horses have in common."""
+
+    worker: WorkerInfo | None = None
+    middleware: Sequence[Middleware] = ()
+    serializer: Serializer | None = None  #: one of its own; the built-in ones are known by name
+    payload_limit: int = PAYLOAD_LIMIT  #: bytes of a result
+    allow: Sequence[str] | None = None  #: globs of function paths; None allows all
+    max_memory: int | None = None  #: bytes of resident memory after which a horse is retired; None: no limit
+    exception_handlers: Sequence[Handler | str] = ()  #: called after each failed execution (RQ)
+    callback_connection: Callable[[], object] | None = None  #: called in the horse; None: the job's own
+
+
+def run_horse(
+    sock: socket.socket,
+    *,
+    parent_pid: int,
+    settings: HorseSettings,
+    make_job: Callable[[JobRecord], object],
+    make_result: Callable[[ResultRecord], object] = lambda record: record,
+    stack_fd: int | None = None,
+    close_fds: Sequence[int] = (),
+) -> NoReturn:
+    """The life of a horse, from just after the fork to its exit. Call it with all signals blocked.
+
+    `sock`: its end of the socketpair. `make_job` and `make_result` make the handles that the user's code is given.
+    `stack_fd`: a file for its stack, in case it must be killed. `close_fds`: descriptors of the worker's loop.
+    Exits with 0 when told to or when the worker is gone, 1 when the middleware could not be set up, 70 when a job
+    has taken its socket away, 71 on an error of rqlike itself.
+    """
+    code = BROKEN
+    try:
+        sock, stack_fd = enter_child(sock, parent_pid=parent_pid, stack_fd=stack_fd, close_fds=close_fds)
+        horse = _Horse(sock, settings, make_job, make_result, stack_fd)
+        with current_worker(settings.worker):
+            code = horse.live()
+    except BaseException:  # noqa: BLE001  # it must not get out: above this is the worker's own stack
+        with suppress(OSError, ValueError, AttributeError):
+            traceback.print_exc()
+    finally:
+        leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process now, without the clean-up that belongs to the process it was forked from."""
+    _flush()
+    os._exit(code)
+
+
+# -- just after the fork -----------------------------------------------------------------------------------------------
+
+
+def enter_child(
+    sock: socket.socket, *, parent_pid: int, stack_fd: int | None = None, close_fds: Sequence[int] = ()
+) -> tuple[socket.socket, int | None]:
+    """Cuts what a fork inherits and must not share; signals are unblocked at its end. The socket and the stack file
+    come back under high numbers. The order matters: nothing of the parent's may see a signal of the child's."""
+    signal.set_wakeup_fd(-1)
+    _default_handlers()
+    _die_with(parent_pid)
+    with suppress(PermissionError):
+        os.setpgid(0, 0)
+    _no_stdin()
+    for fd in {*close_fds} - {sock.fileno(), stack_fd}:
+        with suppress(OSError):
+            os.close(fd)
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    sock = socket.socket(fileno=_high(sock.detach()))
+    sock.setblocking(True)
+    if stack_fd is not None:
+        stack_fd = _high(stack_fd)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
+    return sock, stack_fd
+
+
+def _default_handlers() -> None:
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    # A terminal's Ctrl-C is meant for the worker, which decides what becomes of its horses.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # An alarm that comes when the body it was meant for has ended must not kill the process.
+    signal.signal(signal.SIGALRM, _ignore)
+
+
+def _ignore(number: int, frame: FrameType | None) -> None:
+    """A handler, because SIG_IGN would be inherited by the programs that jobs start."""
+
+
+def _die_with(parent_pid: int) -> None:
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:  # it died before that
+        os._exit(0)
+
+
+def _no_stdin() -> None:
+    # A process in a background group that reads from the terminal would be stopped.
+    null = os.open(os.devnull, os.O_RDONLY)
+    if null != 0:
+        os.dup2(null, 0)
+        os.close(null)
+
+
+def _high(fd: int) -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    floor = _HIGH if soft == resource.RLIM_INFINITY else max(3, min(_HIGH, soft - 32))
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor)
+    os.close(fd)
+    return moved
+
+
+def _identity(fd: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+# -- the loop ----------------------------------------------------------------------------------------------------------
+
+
+class _Horse:
+    """One horse: its socket, and what it keeps from one frame to the next."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        settings: HorseSettings,
+        make_job: Callable[[JobRecord], object],
+        make_result: Callable[[ResultRecord], object],
+        stack_fd: int | None,
+    ) -> None:
+        self._sock = sock
+        self._identity = _identity(sock.fileno())
+        self._settings = settings
+        self._make_job = make_job
+        self._make_result = make_result
+        self._stack_fd = stack_fd
+        self._stack_identity = None if stack_fd is None else _identity(stack_fd)
+        self._pid = os.getpid()
+        self._deadline = Deadline()
+        self._rig = Rig(
+            self._deadline, settings.middleware, settings.serializer, settings.payload_limit, settings.allow
+        )
+        self._reader = FrameReader()
+        self._frames: deque[Frame] = deque()
+        self._last: tuple[str, Ran] | None = None  # of the last execution, for its callbacks
+        self._snapshot = Snapshot.take(settings.max_memory)
+
+    def live(self) -> int:
+        """Runs until QUIT or until the worker is gone; the exit code."""
+        self._dump_to_stack_file()
+        problem = self._set_up()
+        if problem is not None:
+            self._send(FrameKind.READY, "", problem)
+            return 1
+        # What the middleware has set up is to stay.
+        self._snapshot = Snapshot.take(self._settings.max_memory)
+        self._send(FrameKind.READY, "", None)
+        while True:
+            frame = self._receive()
+            if frame is None or frame.kind is FrameKind.QUIT:
+                return 0
+            if frame.kind is FrameKind.JOB:
+                self._work(frame)
+            elif frame.kind is FrameKind.AFTER:
+                self._follow_up(frame)
+            else:
+                raise ProtocolError(f"a worker does not send {frame.kind.name}")
+
+    def _set_up(self) -> str | None:
+        try:
+            for one in self._settings.middleware:
+                one.after_fork()
+            for one in self._settings.middleware:
+                one.setup()
+        except BaseException as error:  # noqa: BLE001  # the worker is told, and decides
+            return text_of(error)
+        return None
+
+    # -- frames --------------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> Frame | None:
+        """The next frame; None when the worker is gone."""
+        while not self._frames:
+            try:
+                data = self._sock.recv(_RECEIVE)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._frames.extend(self._reader.feed(data))
+        return self._frames.popleft()
+
+    def _send(self, kind: FrameKind, execution_id: str, payload: object) -> None:
+        if os.getpid() != self._pid:  # a process that the job has forked, and that came back from it
+            leave(0)
+        if self._identity is None or _identity(self._sock.fileno()) != self._identity:
+            leave(LOST_SOCKET)
+        data = pack(kind, execution_id, payload)
+        try:
+            with masked():
+                send_blocking(self._sock, data)
+        except ConnectionError:  # the worker is gone, and with it everybody who would want to know
+            leave(0)
+
+    def _dump_to_stack_file(self) -> None:
+        """A fatal signal writes the stacks of all threads there. Anew for each job, as jobs may turn it off."""
+        if self._stack_fd is None:
+            return
+        if _identity(self._stack_fd) == self._stack_identity:
+            faulthandler.enable(file=self._stack_fd)
+        else:
+            faulthandler.disable()
+
+    # -- jobs ----------------------------------------------------------------------------------------------------------
+
+    def _work(self, frame: Frame) -> None:
+        self._last = None
+        self._dump_to_stack_file()
+        job_id, flat = _job_of(frame)
+        record, job, problem = self._read(job_id, flat)
+        ran = run(
+            None if record is None else record.call,
+            job,
+            self._rig,
+            job_id=job_id,
+            execution_id=frame.execution_id,
+            call_error=problem,
+        )
+        if os.getpid() != self._pid:  # the job has forked, and this is the other process
+            leave(0)
+        retire = self._snapshot.restore(ran.outcome, timed_out=self._deadline.ever_fired)
+        self._send(FrameKind.OUTCOME, frame.execution_id, [ran.outcome.to_wire(), retire])
+        _flush()
+        if record is not None and record.policy.has_callbacks:
+            self._last = (frame.execution_id, ran)
+
+    def _read(self, job_id: str, flat: Sequence[bytes]) -> tuple[JobRecord | None, object, str]:
+        """The record, its handle, and why its call cannot be run ("": it can)."""
+        try:
+            record = decode_job(job_id, flat)
+        except DeserializationError as error:
+            return None, None, str(error)
+        if record is None:
+            return None, None, "the worker has sent no fields of it"
+        return record, self._make_job(record), record.call_error
+
+    def _follow_up(self, frame: Frame) -> None:
+        """Callback and `after_result` of an execution that is recorded, whoever ran it."""
+        self._dump_to_stack_file()
+        which, job_id, flat, entry = _after_of(frame)
+        last, self._last = self._last, None
+        ran = last[1] if last is not None and last[0] == frame.execution_id else None
+        error = copy_context().run(self._call_back, which, job_id, flat, entry, ran)
+        if os.getpid() != self._pid:
+            leave(0)
+        retire = self._snapshot.restore(timed_out=self._deadline.ever_fired)
+        payload = error if retire is None else [error, retire]
+        self._send(FrameKind.AFTERWARDS, frame.execution_id, payload)
+        _flush()
+
+    def _call_back(self, which: str, job_id: str, flat: Sequence[bytes], entry: object, ran: Ran | None) -> str | None:
+        record, job, problem = self._read(job_id, flat)
+        if record is None:
+            return problem
+        settings = self._settings
+        result = read_result(job_id, entry)
+        with current_job(job):
+            error = call_back(
+                which,
+                record,
+                job,
+                connect=settings.callback_connection,
+                result=result,
+                ran=ran,
+                deadline=self._deadline,
+                serializer=settings.serializer,
+            )
+            if settings.exception_handlers and result is not None and result.reason not in _NO_FAILURE:
+                self._handle_exception(record, job, result, ran)
+            if result is not None and overrides(settings.middleware, "after_result"):
+                self._after_result(job_id, job, self._make_result(result))
+        return error
+
+    def _handle_exception(self, record: JobRecord, job: object, result: ResultRecord, ran: Ran | None) -> None:
+        handlers = self._settings.exception_handlers
+        problem = handle_exception(
+            handlers, record, job, result=result, ran=ran, deadline=self._deadline, timeout=_HANDLERS_S
+        )
+        if problem is not None:
+            logs.callback_failed(record.id, f"exception handler: {problem}")
+
+    def _after_result(self, job_id: str, job: Any, result: Any) -> None:
+        for one in self._settings.middleware:
+            try:
+                one.after_result(job, result)
+            except BaseException as error:  # noqa: BLE001  # logged, and changes nothing
+                logs.callback_failed(job_id, f"after_result of {type(one).__name__}: {text_of(error)}")
+
+
+def _job_of(frame: Frame) -> tuple[str, Sequence[bytes]]:
+    match frame.payload:
+        case [str(job_id), list(flat), dict()]:
+            return job_id, flat
+    raise ProtocolError("A JOB frame has another shape than it should.")
+
+
+def _after_of(frame: Frame) -> tuple[str, str, Sequence[bytes], object]:
+    match frame.payload:
+        case [str(which), str(job_id), list(flat), entry]:
+            return which, job_id, flat, entry
+    raise ProtocolError("An AFTER frame has another shape than it should.")
+
+
+def _flush() -> None:
+    """What the job has printed is seen now, not when the horse ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except Exception:  # noqa: BLE001, S112  # None, closed, a full disk, or an object of the job's own
+            continue

@@ -1,0 +1,188 @@
+"""Frames: what goes in comes out, and whatever is not a frame is noticed at once."""
+
+from __future__ import annotations
+
+import socket
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rqlike.outcomes import Outcome
+from rqlike.policies import Retry
+from rqlike.settings import FRAME_LIMIT
+from rqlike.states import Reason
+from rqlike.worker.frames import (
+    MAGIC,
+    Frame,
+    FrameKind,
+    FrameReader,
+    FrameWriter,
+    ProtocolError,
+    pack,
+    pack_after,
+    pack_job,
+    read_afterwards,
+    read_outcome,
+)
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text() | st.binary(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+def the_only(data: bytes) -> Frame:
+    [frame] = FrameReader().feed(data)
+    return frame
+
+
+@given(st.sampled_from(FrameKind), st.text(), PLAIN)
+def test_a_frame_comes_out_as_it_went_in(kind: FrameKind, execution_id: str, payload: object) -> None:
+    assert the_only(pack(kind, execution_id, payload)) == Frame(kind, execution_id, payload)
+
+
+@given(st.lists(st.binary(max_size=50), max_size=5), st.data())
+def test_frames_come_out_whole_however_the_bytes_are_cut(bodies: list[bytes], data: st.DataObject) -> None:
+    stream = b"".join(pack(FrameKind.JOB, str(number), body) for number, body in enumerate(bodies))
+    reader, got, start = FrameReader(), [], 0
+    while start < len(stream):
+        size = data.draw(st.integers(1, len(stream) - start))
+        got += reader.feed(stream[start : start + size])
+        start += size
+    assert [(frame.execution_id, frame.payload) for frame in got] == [(str(n), body) for n, body in enumerate(bodies)]
+    assert reader.pending == 0
+
+
+def test_half_a_frame_waits_for_the_other_half() -> None:
+    reader, data = FrameReader(), pack(FrameKind.QUIT)
+    assert reader.feed(data[:-1]) == []
+    assert reader.pending == len(data) - 1
+    assert len(reader.feed(data[-1:])) == 1
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"Traceback (most recent call last):\n",
+        b"\x00" * 7,
+        MAGIC + b"\x63" + b"\x00\x00\x00\x00",
+        MAGIC + b"\x02" + (FRAME_LIMIT + 1).to_bytes(4, "big"),
+        MAGIC + b"\x02" + b"\x00\x00\x00\x01" + b"\xc1",
+        MAGIC + b"\x02" + b"\x00\x00\x00\x00",
+        MAGIC + b"\x02" + b"\x00\x00\x00\x03" + msgpack.packb([1, 2]),
+        MAGIC + b"\x02" + b"\x00\x00\x00\x02" + msgpack.packb(["x"])[:2],
+    ],
+    ids=["text", "zeros", "kind", "length", "body", "empty body", "no execution id", "short"],
+)
+def test_what_is_not_a_frame_is_refused(garbage: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        FrameReader().feed(garbage)
+
+
+@given(st.binary(min_size=7))
+def test_bytes_of_somebody_else_never_pass_silently(data: bytes) -> None:
+    reader = FrameReader()
+    try:
+        assert reader.feed(data) == [] or data[:2] == MAGIC
+    except ProtocolError:
+        return
+    assert data[:2] == MAGIC
+
+
+def test_a_payload_over_the_limit_is_refused_where_it_is_packed() -> None:
+    with pytest.raises(ProtocolError, match="over the limit"):
+        pack(FrameKind.OUTCOME, "e", b"x" * (FRAME_LIMIT + 1))
+
+
+# -- payloads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome(None, b"\xc0", began_s=1.5, ended_s=2.5),
+        Outcome(Reason.EXCEPTION, None, "Traceback…", "builtins.ValueError"),
+        Outcome(Reason.RETRY_RETURNED, retry=Retry(3, [1, 2], enqueue_at_front=True)),
+    ],
+    ids=["value", "exception", "retry"],
+)
+def test_an_outcome_travels_with_the_reason_to_retire(outcome: Outcome) -> None:
+    frame = the_only(pack(FrameKind.OUTCOME, "e", [outcome.to_wire(), "thread"]))
+    assert read_outcome(frame) == (outcome, "thread")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        None,
+        [],
+        [Outcome().to_wire()],
+        [Outcome().to_wire(), 7],
+        [["exception"], None],
+        [["no such reason", None, None, None, None, 0.0, 0.0], None],
+        [[None, "text", None, None, None, 0.0, 0.0], None],
+        [["exception", None, b"bytes", None, None, 0.0, 0.0], None],
+        [[None, b"", None, None, None, "soon", 0.0], None],
+    ],
+)
+def test_an_outcome_of_another_shape_is_refused(payload: object) -> None:
+    with pytest.raises(ProtocolError):
+        read_outcome(Frame(FrameKind.OUTCOME, "e", payload))
+
+
+def test_afterwards_tells_the_error_and_the_reason_to_retire() -> None:
+    assert read_afterwards(Frame(FrameKind.AFTERWARDS, "e", None)) == (None, None)
+    assert read_afterwards(Frame(FrameKind.AFTERWARDS, "e", "it raised")) == ("it raised", None)
+    assert read_afterwards(Frame(FrameKind.AFTERWARDS, "e", [None, "timeout"])) == (None, "timeout")
+    with pytest.raises(ProtocolError):
+        read_afterwards(Frame(FrameKind.AFTERWARDS, "e", 7))
+
+
+def test_jobs_and_errands_have_the_shape_that_horses_read() -> None:
+    assert the_only(pack_job("e", "j", [b"s", b"started"])).payload == ["j", [b"s", b"started"], {}]
+    frame = the_only(pack_after("e", "success", "j", [b"s"], (b"1-0", [b"t", b"1"])))
+    assert frame.payload == ["success", "j", [b"s"], [b"1-0", [b"t", b"1"]]]
+    assert the_only(pack_after("e", "", "j", [], None)).payload == ["", "j", [], None]
+
+
+# -- the worker's writer -----------------------------------------------------------------------------------------------
+
+
+def test_a_writer_never_waits_and_loses_nothing() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        writer, data = FrameWriter(), pack(FrameKind.JOB, "e", b"x" * 3_000_000)
+        writer.put(data)
+        assert not writer.flush(ours), "nobody reads, and a socketpair does not take 3 MB"
+        assert 0 < writer.pending < len(data)
+        got = bytearray()
+        while not writer.flush(ours):
+            got += theirs.recv(1 << 20)
+        while len(got) < len(data):
+            got += theirs.recv(1 << 20)
+        assert bytes(got) == data
+        assert not writer
+
+
+def test_a_writer_is_bounded() -> None:
+    writer = FrameWriter(limit=100)
+    writer.put(b"x" * 100)
+    with pytest.raises(ProtocolError, match="unread"):
+        writer.put(b"x")
+
+
+def test_a_writer_to_a_dead_horse_gives_up_without_an_error() -> None:
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        theirs.close()
+        writer = FrameWriter()
+        writer.put(pack(FrameKind.QUIT))
+        assert writer.flush(ours)
+        assert writer.broken
+        writer.put(pack(FrameKind.QUIT))
+        assert writer.pending == 0
