@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from rqlike import clock
 from rqlike.exceptions import (
     JobCanceled,
     JobExpired,
@@ -54,9 +55,7 @@ def _newest(store: Store, job_id: str) -> Result[Any] | None:
     return None if record is None else Result(record)
 
 
-def _beyond(
-    store: Store, job_id: str, floor: _Place, *, final_only: bool, newest: bool = False
-) -> Result[Any] | None:
+def _beyond(store: Store, job_id: str, floor: _Place, *, final_only: bool, newest: bool = False) -> Result[Any] | None:
     """The first execution after `floor`, or the newest one."""
     newer = [record for record in store.run(verbs.history(job_id)) if _place(record.id) > floor]
     fitting = [record for record in newer if record.type.final or not final_only]
@@ -80,6 +79,7 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
     """`Job.wait`: what the cycle of `job` returns. `seconds` None: without limit."""
 
     def judge(seen: Peeked) -> Result[Any] | None:
+        _same_job(job, seen)
         for entry in seen.entries:
             if entry.cycle == job.cycle:
                 if isinstance(entry, NoticeRecord):
@@ -97,6 +97,18 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
     if result is None:
         _give_up(store, job, seconds or 0.0)
     return _value(result)
+
+
+def _same_job(job: JobRecord, seen: Peeked) -> None:
+    """Raises where the id has come to another job since: the one waited for is gone, and cycles count anew."""
+    newer = seen.cycle == job.cycle and (seen.created_ms or 0) > job.created_ms
+    if seen.status is not None and (seen.cycle < job.cycle or newer):
+        error = ResultExpired if job.status.terminal else NoSuchJobError
+        raise error(
+            f"Job {job.id} of {clock.utc(job.created_ms):%Y-%m-%d %H:%M:%S} UTC is gone; its id is borne by a newer "
+            "job now. Fetch it again to wait for that one.",
+            job_id=job.id,
+        )
 
 
 def _from_history(store: Store, job: JobRecord, now_in: int) -> Result[Any]:

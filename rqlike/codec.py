@@ -8,6 +8,7 @@ cannot be read is a record that says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import msgpack
@@ -44,6 +45,7 @@ FIELDS: Final = {
     "repeats": "p",
     "asked": "v",
     "failure_ttl": "f",
+    "result_ttl": "j",
     "call": "c",
     "meta": "m",
     "overrides": "o",
@@ -109,6 +111,11 @@ Flat = Sequence[bytes]
 Entry = tuple[bytes, Flat]
 
 
+def unpack_reply(reply: Any) -> Any:
+    """A deep reply: one msgpack string, or nested lists from a server that cannot pack."""
+    return msgpack.unpackb(reply, raw=True) if isinstance(reply, bytes) else reply
+
+
 # -- calls -------------------------------------------------------------------------------------------------------------
 
 
@@ -151,7 +158,8 @@ def decode_policy(stored: object) -> Policy:
     """The reverse of `encode_policy`. Raises DeserializationError."""
     if not isinstance(stored, dict):
         raise DeserializationError("The stored policy is not a map.")
-    wires = {"retry": Retry, "repeat": Repeat, "on_success": Callback, "on_failure": Callback, "on_stopped": Callback}
+    wires: dict[str, Any] = {"retry": Retry, "repeat": Repeat}
+    wires |= dict.fromkeys(("on_success", "on_failure", "on_stopped"), Callback)
     values: dict[str, Any] = {}
     for name, short in _POLICY.items():
         if short in stored:
@@ -225,6 +233,9 @@ def _read_call(got: Mapping[bytes, bytes]) -> tuple[CallRecord | None, str]:
         overrides = _blob(got, b"o")
         if overrides:
             call = _overridden(call, overrides)
+        if b"j" in got:
+            ttl_ms = _int(got[b"j"]) or 0
+            call = replace(call, policy=replace(call.policy, result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
         return call, ""
     except RqlikeError as problem:
         return None, str(problem)
@@ -264,6 +275,13 @@ def _text(stored: bytes) -> str:
 def _int(stored: bytes | None) -> int | None:
     if stored is None:
         return None
+    try:
+        return int(stored)
+    except ValueError:
+        return _rounded(stored)
+
+
+def _rounded(stored: bytes) -> int | None:
     try:
         return int(float(stored))
     except (ValueError, OverflowError):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cached_property, update_wrapper
+from functools import cache, cached_property, update_wrapper
 from typing import Any, Generic, ParamSpec, TypeVar, Unpack
 
 from rqlike.durations import Seconds
 from rqlike.job import Job
-from rqlike.options import JobOptions, check
+from rqlike.options import JobOptions, check, check_queue_name
 from rqlike.queue import Queue
 from rqlike.settings import DEFAULT_QUEUE
 from rqlike.store.store import Conn
@@ -21,10 +21,12 @@ T = TypeVar("T")
 class JobFunction(Generic[P, T]):
     """A function with a queue: callable as before; `delay` enqueues a call of it."""
 
-    def __init__(self, func: Callable[P, T], queue: Queue | str, connection: Conn, options: dict[str, Any]) -> None:
+    __name__: str
+    __qualname__: str
+
+    def __init__(self, func: Callable[P, T], queue: Callable[[], Queue], options: dict[str, Any]) -> None:
         self._func = func
-        self._queue = queue
-        self._connection = connection
+        self._make_queue = queue
         self._options = options
         check(options, {})
         update_wrapper(self, func)
@@ -36,9 +38,7 @@ class JobFunction(Generic[P, T]):
     @cached_property
     def queue(self) -> Queue:
         """Its queue; made at first use, so that importing the module needs no server."""
-        if isinstance(self._queue, Queue):
-            return self._queue
-        return Queue(self._queue, self._connection)
+        return self._make_queue()
 
     def delay(self, *args: P.args, **kwargs: P.kwargs) -> Job[T]:
         """Enqueues the call `f(*args, **kwargs)`; all of them are the function's own. Raises what `enqueue` raises."""
@@ -46,7 +46,7 @@ class JobFunction(Generic[P, T]):
 
     def options(self, **options: Unpack[JobOptions]) -> JobFunction[P, T]:
         """The same function with other job options for the calls enqueued through what this returns."""
-        return JobFunction(self._func, self._queue, self._connection, {**self._options, **options})
+        return JobFunction(self._func, lambda: self.queue, {**self._options, **options})
 
     enqueue = delay
 
@@ -63,15 +63,23 @@ def job(
     queue: Queue | str = DEFAULT_QUEUE,
     connection: Conn = None,
     timeout: Seconds | None = None,
+    *,
+    namespace: str | None = None,
     **options: Unpack[JobOptions],
 ) -> Callable[[Callable[P, T]], JobFunction[P, T]]:
     """Makes a function a job: `@job("emails", retry=3)`, then `f.delay(...)`.
 
     `timeout` is RQ's word for job_timeout. Raises TypeError and ValueError for bad options where it stands. No I/O.
     """
-    if callable(queue) and not isinstance(queue, Queue | str):
-        raise TypeError("write @job() or @job('queue'), with parentheses")
+    if not isinstance(queue, Queue | str):
+        raise TypeError("write @job() or @job('queue'), with parentheses and the name of a queue")
+    if isinstance(queue, Queue) and (connection is not None or namespace is not None):
+        raise TypeError("a Queue brings its own connection and namespace; give @job its name to choose others")
     given: dict[str, Any] = dict(options)
     if timeout is not None:
         given["job_timeout"] = timeout
-    return lambda func: JobFunction(func, queue, connection, given)
+    if isinstance(queue, Queue):
+        return lambda func: JobFunction(func, lambda: queue, given)
+    name = check_queue_name(queue)
+    made = cache(lambda: Queue(name, connection, namespace=namespace))  # at first use, one for all that share it
+    return lambda func: JobFunction(func, made, given)

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 from rqlike import clock
 from rqlike.job import Job, load
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
-from rqlike.records import Execution, ResultRecord
+from rqlike.records import Execution, JobRecord, ResultRecord
 from rqlike.results import Result
 from rqlike.running.callbacks import call_back
 from rqlike.running.current import WorkerInfo, current_job, current_worker
@@ -47,7 +47,7 @@ class InlineRunner:
     store: Store
     worker: str
     queues: tuple[str, ...]
-    rules: Rules = Rules()
+    rules: Rules = field(default_factory=Rules)
     middleware: Sequence[Middleware] = ()
     instance: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     deadline: Deadline = field(default_factory=Deadline)
@@ -68,10 +68,12 @@ class InlineRunner:
         )
         return self.store.run(verbs.advance(turn))
 
-    def begin(self, job_id: str) -> tuple[Execution, int] | None:
-        """Claims one queued job by its id; None where it is not queued any more. With it the server's time in ms."""
+    def begin(self, job: JobRecord) -> tuple[Execution, int] | None:
+        """Claims one queued job for as long as it may take; None where it is not queued any more. With it the server's
+        time in ms."""
         self.number += 1
-        return self.store.run(verbs.begin(job_id, self.worker, f"{self.instance}-{self.number}", LEASE_MS))
+        token, lease = f"{self.instance}-{self.number}", lease_ms(job.policy.job_timeout)
+        return self.store.run(verbs.begin(job.id, self.worker, token, lease))
 
     def lengthen(self, execution: Execution, kill_grace_s: float = KILL_GRACE) -> None:
         """Makes the lease as long as the job may take."""
@@ -104,9 +106,7 @@ class InlineRunner:
         now = clock.mono()
         self.record(lapsed, Outcome.abandoned(lapsed.job.worker_name or "?", now), now_ms - round(now * 1000))
 
-    def record(
-        self, execution: Execution, outcome: Outcome, offset_ms: int
-    ) -> tuple[Verdict, ResultRecord | None]:
+    def record(self, execution: Execution, outcome: Outcome, offset_ms: int) -> tuple[Verdict, ResultRecord | None]:
         """Writes what an execution came to; the verdict and the entry as it stands in the history."""
         job, verdict = execution.job, decide(execution.job, outcome, self.rules)
         entry = verbs.entry_of(
@@ -140,7 +140,7 @@ class InlineRunner:
         for one in self.middleware:
             try:
                 one.after_result(job, Result(result))
-            except Exception as raised:  # logged with the callbacks' errors; the outcome stands
+            except Exception as raised:  # noqa: BLE001  # logged with the callbacks' errors; the outcome stands
                 errors.append(text_of(raised))
         return errors
 
@@ -152,11 +152,10 @@ def run_inline(job: Job[T]) -> Job[T]:
     runner = InlineRunner(job._store, f"inline.{os.getpid()}", (job.origin,))
     record = load(job._store, job.id)
     while record.status is JobStatus.QUEUED:
-        begun = runner.begin(job.id)
+        begun = runner.begin(record)
         if begun is None:
             break
         execution, now_ms = begun
-        runner.lengthen(execution)
         verdict = runner.perform(execution, now_ms)
         if verdict.to is None:  # result_ttl=0: there is nothing left to read
             return job

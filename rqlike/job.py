@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from rqlike import callables, clock, codec, tables
-from rqlike.durations import Seconds, parse_seconds
 from rqlike.awaiting import latest, value_of_cycle
+from rqlike.durations import Seconds, parse_seconds
 from rqlike.exceptions import DeserializationError, NoSuchJobError, PayloadTooLarge
 from rqlike.options import check_job_id
 from rqlike.records import CallRecord, JobRecord
 from rqlike.results import Result, Results
 from rqlike.serializers import loads_call, resolve_serializer
-from rqlike.settings import META_LIMIT
+from rqlike.settings import META_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
@@ -42,7 +42,12 @@ class Job(Generic[T]):
     # -- finding -------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def fetch(cls, id: str, connection: Conn = None, namespace: str | None = None) -> Job[Any]:
+    def fetch(
+        cls,
+        id: str,  # noqa: A002  # RQ's name
+        connection: Conn = None,
+        namespace: str | None = None,
+    ) -> Job[Any]:
         """The job of an id, from any queue of the namespace. One round trip. Raises NoSuchJobError."""
         store = Store(connection, namespace)
         return Job(load(store, check_job_id(id)), store)
@@ -51,15 +56,15 @@ class Job(Generic[T]):
     def fetch_many(
         cls, job_ids: Sequence[str], connection: Conn = None, namespace: str | None = None
     ) -> list[Job[Any] | None]:
-        """The jobs of ids, None for each that does not exist; index-aligned, one round trip."""
+        """The jobs of ids, None for each that does not exist; index-aligned, one round trip per 500 of them."""
         store = Store(connection, namespace)
-        found = store.run(verbs.load(job_ids)) if job_ids else []
+        found = load_many(store, [check_job_id(job_id) for job_id in job_ids])
         return [None if record is None else Job(record, store) for record in found]
 
     @classmethod
     def exists(cls, job_id: str, connection: Conn = None, namespace: str | None = None) -> bool:
         """Whether there is a job of this id."""
-        return Store(connection, namespace).run(verbs.find(job_id)).status is not None
+        return Store(connection, namespace).run(verbs.find(check_job_id(job_id))).status is not None
 
     def refresh(self) -> None:
         """Reads the job again. Raises NoSuchJobError."""
@@ -86,6 +91,16 @@ class Job(Generic[T]):
     def connection(self) -> Any:
         """The client its store works with."""
         return self._store.client
+
+    @property
+    def store(self) -> Store:
+        """Where it is kept."""
+        return self._store
+
+    @property
+    def namespace(self) -> str:
+        """The namespace it is in."""
+        return self._store.namespace
 
     @property
     def origin(self) -> str:
@@ -195,9 +210,9 @@ class Job(Generic[T]):
         return self._record.attempt
 
     @property
-    def retries_left(self) -> int | None:
-        """Attempts that are left after the current or last one; None without a Retry."""
-        return self._record.retries_left if self._record.policy.retry is not None else None
+    def retries_left(self) -> int:
+        """Attempts that are left after the current, coming or last one of the cycle; 0 without a Retry."""
+        return self._record.retries_left
 
     @property
     def retry_intervals(self) -> list[float] | None:
@@ -282,7 +297,20 @@ class Job(Generic[T]):
         """Writes what may be edited: timeout, result_ttl, failure_ttl, description, meta. Raises NoSuchJobError."""
         policy = self._record.policy
         blobs = {"overrides": codec.encode_overrides(policy), "meta": encode_meta(self.meta)}
-        self._store.run(verbs.save(self.id, blobs, verbs.ttl_ms(policy.failure_ttl)))
+        result_ttl = "default" if policy.result_ttl is None else verbs.ttl_ms(policy.result_ttl)
+        self._store.run(verbs.save(self.id, blobs, verbs.ttl_ms(policy.failure_ttl), result_ttl))
+        self._record = replace(self._record, meta=blobs["meta"])
+
+    def set_result_ttl(self, result_ttl: Seconds) -> None:
+        """Changes how long it is kept once finished: seconds, -1 for ever. One round trip.
+
+        One that has ended, in whatever way, is kept for so long from now on, with its history; 0 takes it away at
+        once, its history after 5 s. Raises NoSuchJobError, TimeoutFormatError.
+        """
+        seconds = parse_seconds(result_ttl, "result_ttl", forever=True)
+        self._store.run(verbs.save(self.id, {}, None, verbs.ttl_ms(seconds), redate=True))
+        if self._record.call is not None:
+            self._edit(result_ttl=seconds)
 
     def _edit(self, **changes: Any) -> None:
         call = self._readable
@@ -392,13 +420,18 @@ class Job(Generic[T]):
     def delete(self) -> None:
         """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
         Raises NoSuchJobError."""
-        self._each(self._store.run(verbs.delete([self.id], nonce())), "delete")
+        words: list[str] = self._store.run(verbs.delete([self.id], nonce()))
+        self._each(words, "delete")
 
     def requeue(self, at_front: bool = False) -> Job[T]:
         """A new cycle of an ended job; its history stays. The handle is of the new cycle from then on.
         Raises InvalidTransition where it has not ended, NoSuchJobError."""
-        self._each(self._store.run(verbs.requeue([self.id], nonce(), at_front)), "requeue")
-        self.refresh()
+        words: list[str] = self._store.run(verbs.requeue([self.id], nonce(), at_front))
+        self._each(words, "requeue")
+        try:
+            self.refresh()
+        except NoSuchJobError:  # run and, by result_ttl=0, gone already
+            self._adopt(replace(self._record, status=JobStatus.QUEUED, cycle=self.cycle + 1, attempt=0))
         return self
 
     def _each(self, words: Sequence[str], verb: str) -> None:
@@ -449,13 +482,23 @@ def load(store: Store, job_id: str) -> JobRecord:
     return record
 
 
+def load_many(store: Store, job_ids: Sequence[str]) -> list[JobRecord | None]:
+    """The records of jobs, None for each that does not exist; one round trip per 500 of them."""
+    found: list[JobRecord | None] = []
+    for at in range(0, len(job_ids), TOUCH_LIMIT):
+        part: list[JobRecord | None] = store.run(verbs.load(job_ids[at : at + TOUCH_LIMIT]))
+        found += part
+    return found
+
+
 def encode_meta(meta: Mapping[str, object]) -> bytes:
     """Notes as bytes. Raises SerializationError, PayloadTooLarge."""
     if not meta:
         return b""
     data = _META.dumps(dict(meta))
     if len(data) > META_LIMIT:
-        raise PayloadTooLarge(f"meta has {len(data)} bytes, the limit is {META_LIMIT}", size=len(data), limit=META_LIMIT)
+        message = f"meta has {len(data)} bytes, the limit is {META_LIMIT}; store the data elsewhere and note its id"
+        raise PayloadTooLarge(message, size=len(data), limit=META_LIMIT)
     return data
 
 

@@ -97,6 +97,8 @@ def outcomes_unwritten(worker: str, job_ids: Sequence[str]) -> None:
 
 def job_started(job_id: str, func_name: str, queue: str, attempt: int) -> None:
     """A job was handed to a horse."""
+    if not LOG.isEnabledFor(logging.INFO):
+        return
     which = "" if attempt <= 1 else f" (attempt {attempt})"
     _say(logging.INFO, "job_started", f"{queue}: {func_name} {job_id}{which}", job_id=job_id, queue=queue)
 
@@ -104,6 +106,8 @@ def job_started(job_id: str, func_name: str, queue: str, attempt: int) -> None:
 def job_ended(job_id: str, queue: str, status: str, seconds: float, reason: str | None, told: str) -> None:
     """An execution was recorded."""
     level = logging.INFO if reason is None or status in ("canceled", "stopped") else logging.WARNING
+    if not LOG.isEnabledFor(level):
+        return
     why = f" ({reason}) {told}".rstrip() if reason else ""
     _say(
         level,
@@ -160,6 +164,11 @@ def horse_overran(pid: int, job_id: str, seconds: float) -> None:
         f"{job_id} did not end {format_seconds(seconds)} after its start; horse {pid} is killed",
         job_id=job_id,
     )
+
+
+def fork_failed(why: str) -> None:
+    """The system has no room for another horse."""
+    _say(logging.ERROR, "fork_failed", f"no horse could be forked ({why}); tried again in a second")
 
 
 def setup_failed(error: str, times: int) -> None:

@@ -27,7 +27,7 @@ class JobOptions(TypedDict, total=False):
     """What may be said about a job when it is enqueued. Durations: `90`, `0.5`, `timedelta(...)`, `"1h30m"`."""
 
     job_timeout: Seconds  #: how long it may run; 180 s; -1 is without limit, 0 is refused
-    result_ttl: Seconds | None  #: how long it is kept once finished; None is the worker's 500 s, 0 gone at once, -1 for ever
+    result_ttl: Seconds | None  #: how long it is kept once finished; None the worker's 500 s, 0 not at all, -1 for ever
     failure_ttl: Seconds  #: how long it is kept when it failed, was stopped, canceled or expired; 1 year, -1 for ever
     ttl: Seconds | None  #: how long it may wait, from first queued to first start; then it is `expired`
     job_id: str  #: any printable text up to 256 bytes; default a random UUID

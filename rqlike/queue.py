@@ -12,7 +12,7 @@ from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
-from rqlike.job import Job, encode_meta, nonce
+from rqlike.job import Job, encode_meta, load_many, nonce
 from rqlike.options import JobOptions, check, check_queue_name, split
 from rqlike.records import CallRecord, JobRecord
 from rqlike.registry import (
@@ -59,7 +59,7 @@ class _Prepared:
     call: CallRecord
 
 
-class Counts(dict[JobStatus, int]):
+class Counts(dict[str, int]):
     """Jobs per status; `counts.queued`, `counts["queued"]`; its repr is a table."""
 
     def __getattr__(self, name: str) -> int:
@@ -178,13 +178,12 @@ class Queue:
         """
         if atomic:
             raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
-        prepared = [
-            self._prepare(data.func, data.args, data.kwargs, data.options, data.due) for data in job_datas
-        ]
+        prepared = [self._prepare(data.func, data.args, data.kwargs, data.options, data.due) for data in job_datas]
         answers: list[Enqueued] = []
         for at in range(0, len(prepared), BATCH):
             chunk = [item.new for item in prepared[at : at + BATCH]]
-            answers += self.store.run(verbs.enqueue(self.name, chunk))
+            part: list[Enqueued] = self.store.run(verbs.enqueue(self.name, chunk))
+            answers += part
         return self._many(prepared, answers)
 
     def _many(self, prepared: Sequence[_Prepared], answers: Sequence[Enqueued]) -> list[Job[Any]]:
@@ -267,7 +266,7 @@ class Queue:
 
     def counts(self) -> Counts:
         """How many jobs are in each status: exact, one round trip, changes nothing."""
-        return Counts(self.store.run(verbs.counts([self.name]))[0])
+        return Counts(self.store.run(verbs.counts([self.name]))[0].items())
 
     @property
     def count(self) -> int:
@@ -292,10 +291,9 @@ class Queue:
         return [job_id for job_id, _ in self.store.run(verbs.listing(JobStatus.QUEUED, self.name, offset, last))]
 
     def get_jobs(self, offset: int = 0, length: int = -1) -> list[Job[Any]]:
-        """Queued jobs in order: two round trips."""
+        """Queued jobs in order: one round trip, and one per 500 of them."""
         ids = self.get_job_ids(offset, length)
-        records = self.store.run(verbs.load(ids)) if ids else []
-        return [Job(record, self.store) for record in records if record is not None]
+        return [Job(record, self.store) for record in load_many(self.store, ids) if record is not None]
 
     @property
     def job_ids(self) -> list[str]:
@@ -425,7 +423,7 @@ def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[s
     return own
 
 
-def _delay(value: Seconds) -> str:
+def _delay(value: Seconds | datetime) -> str:
     if isinstance(value, datetime):
         raise TypeError("enqueue_in takes a duration; for a moment use enqueue_at")
     return f"+{to_ms(parse_seconds(value, 'time_delta'))}"

@@ -58,7 +58,10 @@ class JobRecord:
     def retries_left(self) -> int:
         """Attempts the policy still grants in this cycle after the current or last execution."""
         retry = self.policy.retry
-        return 0 if retry is None else max(0, retry.max - max(0, self.attempt - (self.status is JobStatus.STARTED)))
+        if retry is None:
+            return 0
+        waits = self.status in (JobStatus.QUEUED, JobStatus.SCHEDULED)  # for an attempt that is not counted yet
+        return max(0, retry.max - max(0, self.attempt if waits else self.attempt - 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rqlike import clock, tables
 from rqlike.durations import format_seconds
 from rqlike.records import ResultRecord
 from rqlike.serializers import resolve_serializer
+from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
@@ -143,11 +144,19 @@ class Result(Generic[T]):
     def fetch_many(
         cls, jobs: Sequence[Job[Any] | str], connection: Conn = None, namespace: str | None = None
     ) -> list[Result[Any] | None]:
-        """The newest execution of each job, None where there is none: index-aligned, one round trip."""
+        """The newest execution of each job, None where there is none: index-aligned, one round trip per 500 of them.
+
+        Without `connection` and `namespace` those of the jobs, where handles are given."""
         ids = [job if isinstance(job, str) else job.id for job in jobs]
-        if not ids:
-            return []
-        found = Store(connection, namespace).run(verbs.newest(ids))
+        handles = [job for job in jobs if not isinstance(job, str)]
+        bring = connection is None and namespace is None and bool(handles)
+        if bring and len({(id(job.connection), job.namespace) for job in handles}) > 1:
+            raise ValueError("these jobs are of several connections or namespaces; ask for those of one at a time")
+        store = handles[0].store if bring else Store(connection, namespace)
+        found: list[ResultRecord | None] = []
+        for at in range(0, len(ids), TOUCH_LIMIT):
+            part: list[ResultRecord | None] = store.run(verbs.newest(ids[at : at + TOUCH_LIMIT]))
+            found += part
         return [None if record is None else cls(record) for record in found]
 
 
@@ -197,7 +206,7 @@ def _rows(results: Iterable[Result[Any]]) -> Iterator[tuple[str, ...]]:
 def _value(result: Result[Any]) -> str:
     try:
         return tables.printable(repr(result.return_value), 60)
-    except Exception as unreadable:  # a repr must not raise, whatever a value's own repr does
+    except Exception as unreadable:  # noqa: BLE001  # a repr must not raise, whatever a value's own repr does
         return f"(unreadable: {type(unreadable).__name__})"
 
 

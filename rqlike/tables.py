@@ -8,12 +8,14 @@ from collections.abc import Iterable, Sequence
 
 def printable(text: str, limit: int | None = None) -> str:
     """Text that can do nothing to a terminal or a log: control characters escaped, cut to `limit` characters."""
-    shown = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    shown = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def width(text: str) -> int:
     """Columns a text takes in a terminal."""
+    if text.isascii():
+        return len(text)
     return sum(
         0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
     )

@@ -4,13 +4,14 @@
 -- KEYS: prefix
 -- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
 --       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
--- Answers: now, {word per verdict: ok, with the id of its entry | already | stale | gone}, {{job_id, fields}…} claimed,
---          {{job_id, fields, lapsed token}…} recovered, next moment to watch or ''
--- Refuses: nothing. The same call number with grants on record gets the same grants again.
+-- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone},
+--          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or ''
+-- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include settle
 --- @include sweep
 --- @include grant
+--- @include packed
 local worker, number, prefix, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local want, mode = tonumber(ARGV[6]), ARGV[7]
 local queues = {}
@@ -32,24 +33,25 @@ for index = 1, verdicts do
   words[index] = settle(verdict)
 end
 
--- The grants of this very call, where its reply was lost: those jobs that still carry the tokens minted then.
-local record = redis.call('GET', key_call(worker))
-if record then
-  local last = cjson.decode(record)
-  if last.number == number then
-    local granted, lapsed = {}, {}
-    for _, grant_ in ipairs(last.grants) do
-      local flat = load_job(grant_[1])
-      if get(flat, F.token) == grant_[2] then
-        if grant_[3] then
-          lapsed[#lapsed + 1] = {grant_[1], flat, grant_[3]}
-        else
-          granted[#granted + 1] = {grant_[1], flat}
-        end
+-- What this worker was granted last. This very call once more, where its reply was lost: those jobs that still carry
+-- the tokens minted then. A call older than that was left behind in a connection; it may only settle, since nobody
+-- would hear of what it was granted. A record of another instance of the same name says nothing.
+local kept = redis.call('GET', key_call(worker))
+local last = kept and cjson.decode(kept)
+if last and last.prefix == prefix and tonumber(last.number) >= tonumber(number) then
+  local granted, lapsed = {}, {}
+  if last.number ~= number then return packed({now, words, granted, lapsed, ''}) end
+  for _, grant_ in ipairs(last.grants) do
+    local flat = load_job(grant_[1])
+    if get(flat, F.token) == grant_[2] then
+      if grant_[3] then
+        lapsed[#lapsed + 1] = {grant_[1], flat, grant_[3]}
+      else
+        granted[#granted + 1] = {grant_[1], flat}
       end
     end
-    return {now, words, granted, lapsed, ''}
   end
+  return packed({now, words, granted, lapsed, last.moment})
 end
 
 local granted, lapsed, moment = {}, {}, nil
@@ -74,10 +76,12 @@ for _, queue in ipairs(queues) do
   -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
   if woken and redis.call('ZCARD', key_home('queued', queue)) > 0 then ring(queue, now, 1) end
 end
-if #granted + #lapsed > 0 then
+moment = moment and string.format('%.0f', moment) or ''
+if want > 0 or string.find(mode, 's', 1, true) then
   local grants = {}
   for _, one in ipairs(granted) do grants[#grants + 1] = {one[1], get_last(one[2], F.token)} end
   for _, one in ipairs(lapsed) do grants[#grants + 1] = {one[1], get_last(one[2], F.token), one[3]} end
-  redis.call('SET', key_call(worker), cjson.encode({number = number, grants = grants}), 'PX', C.WORKER_TTL_MS)
+  redis.call('SET', key_call(worker), cjson.encode({prefix = prefix, number = number, grants = grants,
+    moment = moment}), 'PX', C.WORKER_TTL_MS)
 end
-return {now, words, granted, lapsed, moment and string.format('%.0f', moment) or ''}
+return packed({now, words, granted, lapsed, moment})

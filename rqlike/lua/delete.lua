@@ -11,14 +11,14 @@
 local nonce, words = ARGV[2], {}
 for index = 3, #ARGV do
   local job_id = ARGV[index]
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle)
+  local got = redis.call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if got[1] then
     if got[1] == 'started' then ask(job_id, 'deleted') end
     erase(job_id, got, nonce)
     words[#words + 1] = 'ok'
   else
     local trace = newest_entry(job_id)
-    words[#words + 1] = trace and nonce ~= '' and entry_field(trace, E.nonce) == nonce and 'ok' or 'NOJOB'
+    words[#words + 1] = trace and nonce ~= '' and entry_answers(trace, nonce) and 'ok' or 'NOJOB'
   end
 end
 return words

@@ -1,8 +1,18 @@
 --- @flags allow-oom
--- depart: a worker ends and leaves nothing behind.
+-- depart: a worker ends and leaves nothing behind; the moments it was to wake for go to another one.
 -- KEYS: prefix   ARGV: now, worker
 -- Answers: 1
+--- @include now
+--- @include ring
 local worker = ARGV[2]
 redis.call('DEL', key_worker(worker), key_control(worker), key_call(worker))
 redis.call('ZREM', key_workers(), worker)
+local watched = redis.call('HGETALL', key_watch())
+for at = 1, #watched, 2 do
+  local queue, holder = watched[at], string.match(watched[at + 1], '^%d+ (.*)$')
+  if holder == worker then
+    redis.call('HDEL', key_watch(), queue)
+    if redis.call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
+  end
+end
 return 1

@@ -11,7 +11,7 @@ local queue, limit = ARGV[2], math.min(tonumber(ARGV[3]), C.TOUCH_LIMIT)
 local home = key_home('queued', queue)
 local deleted = 0
 for _, job_id in ipairs(redis.call('ZRANGE', home, 0, limit - 1)) do
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle)
+  local got = redis.call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if got[1] then
     erase(job_id, got, '')
     deleted = deleted + 1

@@ -28,7 +28,7 @@ local function standing(job_id, nonce)
   local trace = newest_entry(job_id)
   if not trace then return 'new', got end
   -- the stream of a job that is gone outlives it by 5 s: a call sent again finds it, another one starts afresh
-  if nonce == (entry_field(trace, E.nonce) or '') then
+  if entry_answers(trace, nonce) then
     return 'replayed', {'finished', nonce, entry_field(trace, E.cycle) or 1, '0-0'}
   end
   redis.call('DEL', key_results(job_id))

@@ -5,9 +5,10 @@
 -- Answers: now, {word per execution}: ok | lost | stopped | canceled, {orders left for the worker}
 --- @include now
 --- @include beat
+--- @include contact
 local worker, lease_ms, fields = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local orders = beat(worker, 5, fields)
-redis.call('HSET', key_contact(), 'at', now)
+recovery_is_open() -- whoever comes first after an outage grants the others their time, be it by a renewal
 local words = {}
 for at = 5 + fields, #ARGV, 2 do
   local got = redis.call('HMGET', key_job(ARGV[at]), F.token, F.queue, F.asked)

@@ -17,9 +17,16 @@ from redis.retry import Retry
 
 from rqlike.exceptions import RqlikeError
 
-#: What of a client's parameters does not belong to a connection of our own: retries and time-outs of its own making,
-#: decoding, and the pool's housekeeping.
-_NOT_OURS: Final = ("retry", "retry_on_error", "retry_on_timeout", "decode_responses", "health_check_interval")
+#: What of a client's parameters a connection of our own takes over. The rest is the pool's housekeeping, retries and
+#: decoding, which are not ours, and differs between versions of redis-py.
+_OURS: Final = frozenset(
+    {"host", "port", "path", "db", "username", "password", "credential_provider", "client_name"}
+    | {"socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "encoding", "redis_connect_func"}
+)
+_NOT_OURS: Final = frozenset(
+    {"retry", "retry_on_error", "retry_on_timeout", "decode_responses", "health_check_interval"}
+    | {"maint_notifications_config", "maint_notifications_pool_handler", "oss_cluster_maint_notifications_handler"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +88,15 @@ class Endpoint:
 
 def patient_client(client: redis.Redis, socket_timeout: float) -> redis.Redis:
     """A client on connections of its own to the same server: RESP2, bytes, no hidden retries, `socket_timeout` s."""
+    if type(client).__module__.startswith("fakeredis"):
+        return client  # there is nothing to connect to but itself
     pool = client.connection_pool
-    given = {name: value for name, value in pool.connection_kwargs.items() if name not in _NOT_OURS}
+    known = pool.connection_class in (redis.Connection, redis.SSLConnection, redis.UnixDomainSocketConnection)
+    given = {
+        name: value
+        for name, value in pool.connection_kwargs.items()
+        if (name in _OURS or name.startswith("ssl_") if known else name not in _NOT_OURS)
+    }
     given.update(socket_timeout=socket_timeout, protocol=2, retry=Retry(NoBackoff(), 0))
     own = redis.ConnectionPool(connection_class=pool.connection_class, **given)
     patient = redis.Redis(connection_pool=own)

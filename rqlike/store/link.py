@@ -9,6 +9,7 @@ so this is safe. Connect, TLS and AUTH are turns of the same loop. The loop asks
 from __future__ import annotations
 
 import errno
+import os
 import selectors
 import socket
 import ssl
@@ -28,6 +29,8 @@ from rqlike.store.verbs import Request
 TRANSIENT: Final = frozenset(
     {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED"}
 )
+Address = tuple[int, Any]  #: family, and what `socket.connect` takes
+
 _FIRST_PAUSE_S: Final = 0.02
 _CHUNK: Final = 1 << 16
 
@@ -43,14 +46,15 @@ class _State(Enum):
 class Link:
     """One connection to `endpoint` and at most one outstanding call on it.
 
-    `name` is what CLIENT LIST shows. `address` is the resolved address of the endpoint (see `resolve`).
+    `name` is what CLIENT LIST shows. `addresses` are the resolved ones of the endpoint (see `resolve`), tried in turn.
     """
 
-    def __init__(self, endpoint: Endpoint, keys: Keys, name: str, address: Sequence[Any] | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, keys: Keys, name: str, addresses: Sequence[Address] = ()) -> None:
         self._endpoint = endpoint
         self._keys = keys
         self._name = name
-        self._address = address
+        self._addresses = addresses
+        self._turn = 0  #: which of the addresses
         self._context = endpoint.tls_context()
         self._state = _State.CLOSED
         self._socket: socket.socket | None = None
@@ -60,6 +64,7 @@ class Link:
         self._greeting: list[Reply] = []
         self._call: bytes | None = None
         self._sent = False
+        self.may_have_arrived = False  #: whether the server may know of the outstanding call
         self._source: str | None = None
         self._limit_s = REPLY_S
         self._deadline: float | None = None
@@ -68,6 +73,8 @@ class Link:
         self._wants_write = False
         self.trouble: str | None = None  #: why the last connection was lost, until one works again
         self.connections = 0  #: made so far
+        self.losses = 0  #: of connections on which a call had been sent, so far
+        self.timeouts = 0  #: connections given up because nothing came, so far
 
     # -- what the loop asks --------------------------------------------------------------------------------------------
 
@@ -115,6 +122,7 @@ class Link:
     def _begin(self, call: bytes, limit_s: float) -> None:
         assert self._call is None, "one call at a time"
         self._call, self._sent, self._limit_s = call, False, limit_s
+        self.may_have_arrived = False
         self._guarded(receive=False)
 
     def forget(self) -> None:
@@ -122,6 +130,12 @@ class Link:
         self._call = None
         self._drop()
         self._retry_at = 0.0
+
+    def renew(self) -> None:
+        """Sends the outstanding call again on a new connection: this one may be dead without a sign of it."""
+        if self._call is not None and self._state is not _State.CLOSED:
+            self._drop()
+            self._retry_at = clock.mono() + self._pause
 
     def close(self) -> None:
         """Ends the connection for good."""
@@ -149,6 +163,7 @@ class Link:
                 return INCOMPLETE
             self._connect(now)
         if self._deadline is not None and now >= self._deadline:
+            self.timeouts += 1
             raise OSError("no answer in time")
         if self._state is _State.CONNECTING:
             self._connected()
@@ -164,7 +179,7 @@ class Link:
     def _connect(self, now: float) -> None:
         self.connections += 1
         path = self._endpoint.path
-        family, target = (socket.AF_UNIX, path) if path else self._target()
+        family, target = (socket.AF_UNIX, path) if path else self._addresses[self._turn % len(self._addresses)]
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._replies, self._expected, self._greeting, self._sent = replies(), 0, [], False
@@ -172,20 +187,15 @@ class Link:
         self._deadline = now + CONNECT_S
         self._state = _State.CONNECTING
         code = self._socket.connect_ex(target)
-        if code not in (0, errno.EINPROGRESS, errno.EAGAIN):
-            raise OSError(code, errno.errorcode.get(code, "connect failed"))
-
-    def _target(self) -> tuple[int, Any]:
-        if self._address is not None:
-            family, *_, target = self._address
-            return family, target
-        return socket.AF_INET, (self._endpoint.host, self._endpoint.port)
+        # EAGAIN of a unix socket: the server's backlog is full, and nothing is in progress.
+        if code not in (0, errno.EINPROGRESS):
+            raise OSError(code, os.strerror(code))
 
     def _connected(self) -> None:
         assert self._socket is not None
         code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, errno.errorcode.get(code, "connect failed"))
+            raise OSError(code, os.strerror(code))
         try:
             self._socket.getpeername()
         except OSError:
@@ -229,7 +239,7 @@ class Link:
     def _send_call(self, now: float) -> None:
         assert self._call is not None
         self._out += self._call
-        self._sent = True
+        self._sent = self.may_have_arrived = True
         self._deadline = now + self._limit_s
 
     def _flush(self) -> None:
@@ -273,6 +283,8 @@ class Link:
             if isinstance(reply, ServerError):
                 raise reply
             return INCOMPLETE
+        if self._call is None:
+            raise OSError("the server sent a reply that nobody had asked for")
         if isinstance(reply, ServerError):
             if reply.word == "NOSCRIPT" and self._source is not None:
                 self._load_script(now)
@@ -306,11 +318,14 @@ class Link:
 
     def _fail(self, why: str) -> None:
         self.trouble = why
+        if self._state is _State.CONNECTING:
+            self._turn += 1
         self._drop()
         self._retry_at = clock.mono() + self._pause
         self._pause = min(self._pause * 2, RECONNECT_CAP_S)
 
     def _drop(self) -> None:
+        self.losses += self._sent
         if self._socket is not None:
             self._socket.close()
         self._socket, self._state, self._deadline, self._sent = None, _State.CLOSED, None, False
@@ -319,10 +334,11 @@ class Link:
         self._out.clear()
 
 
-def resolve(endpoint: Endpoint) -> Sequence[Any] | None:
-    """The address of an endpoint's host name: blocks as long as the resolver does, so it is done outside the loop.
+def resolve(endpoint: Endpoint) -> tuple[Address, ...]:
+    """The addresses of an endpoint's host name: blocks as long as the resolver does, so it is done outside the loop.
 
-    None for a unix socket. Raises OSError."""
+    Empty for a unix socket. Raises OSError."""
     if endpoint.path:
-        return None
-    return socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)[0]
+        return ()
+    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+    return tuple((family, target) for family, *_, target in found)

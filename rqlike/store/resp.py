@@ -17,6 +17,8 @@ except ImportError:  # the extra `fast` is not installed
 Reply = Any  #: bytes | int | None | list of replies | ServerError
 INCOMPLETE: Final = object()
 
+_BULK, _ARRAY, _NUMBER, _TEXT, _ERROR = b"$*:+-"
+
 
 class ServerError(Exception):
     """An error reply. `word` is its first word (NOSCRIPT, OOM, READONLY, …), `text` the whole of it."""
@@ -35,8 +37,8 @@ def pack(*parts: bytes | str | int | float) -> bytes:
     """One command as an array of bulk strings."""
     out = [b"*%d\r\n" % len(parts)]
     for part in parts:
-        data = part if isinstance(part, bytes) else str(part).encode()
-        out += (b"$%d\r\n" % len(data), data, b"\r\n")
+        data = part.encode() if isinstance(part, str) else part if isinstance(part, bytes) else str(part).encode()
+        out.append(b"$%d\r\n%b\r\n" % (len(data), data))
     return b"".join(out)
 
 
@@ -54,7 +56,9 @@ class PlainReplies:
     """The parser in Python. A reply that is not complete is parsed again from its start with more bytes."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._buffer = b""
+        self._at = 0
+        self._wanted = 0  #: bytes below which the reply cannot be complete
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they came."""
@@ -62,46 +66,46 @@ class PlainReplies:
 
     def take(self) -> Reply:
         """The next complete reply, or INCOMPLETE. Raises MalformedReply."""
+        if not self._buffer or len(self._buffer) < self._wanted:
+            return INCOMPLETE
+        self._at = 0
         try:
-            reply, end = self._parse(0)
+            reply = self._parse()
         except _NotYet:
             return INCOMPLETE
-        del self._buffer[:end]
+        self._buffer, self._wanted = self._buffer[self._at :], 0
         return reply
 
-    def _parse(self, at: int) -> tuple[Reply, int]:
-        end = self._buffer.find(b"\r\n", at)
+    def _parse(self) -> Reply:
+        buffer, at = self._buffer, self._at
+        end = buffer.find(b"\r\n", at)
         if end < 0:
             raise _NotYet
-        kind, line, after = self._buffer[at : at + 1], bytes(self._buffer[at + 1 : end]), end + 2
-        match kind:
-            case b"$":
-                return self._bulk(_length(line), after)
-            case b":":
-                return _length(line), after
-            case b"*":
-                return self._array(_length(line), after)
-            case b"+":
-                return line, after
-            case b"-":
-                return ServerError(line.decode(errors="replace")), after
-        raise MalformedReply(f"{bytes(kind)!r} does not begin a reply")
+        self._at = end + 2
+        kind = buffer[at]
+        if kind == _BULK:
+            return self._bulk(_number(buffer[at + 1 : end]))
+        if kind == _ARRAY:
+            size = _number(buffer[at + 1 : end])
+            return None if size < 0 else [self._parse() for _ in range(size)]
+        if kind == _NUMBER:
+            return _number(buffer[at + 1 : end])
+        if kind == _TEXT:
+            return buffer[at + 1 : end]
+        if kind == _ERROR:
+            return ServerError(buffer[at + 1 : end].decode(errors="replace"))
+        raise MalformedReply(f"{buffer[at : at + 1]!r} does not begin a reply")
 
-    def _bulk(self, size: int, at: int) -> tuple[Reply, int]:
+    def _bulk(self, size: int) -> bytes | None:
         if size < 0:
-            return None, at
-        if len(self._buffer) < at + size + 2:
+            return None
+        at = self._at
+        self._at = at + size + 2
+        if len(self._buffer) < self._at:
+            # a large value is not parsed again with each piece of it
+            self._wanted = self._at
             raise _NotYet
-        return bytes(self._buffer[at : at + size]), at + size + 2
-
-    def _array(self, size: int, at: int) -> tuple[Reply, int]:
-        if size < 0:
-            return None, at
-        items = []
-        for _ in range(size):
-            item, at = self._parse(at)
-            items.append(item)
-        return items, at
+        return self._buffer[at : at + size]
 
 
 class FastReplies:
@@ -133,7 +137,7 @@ class _NotYet(Exception):
     """The buffer ends before the reply does."""
 
 
-def _length(line: bytes) -> int:
+def _number(line: bytes) -> int:
     try:
         return int(line)
     except ValueError:

@@ -20,7 +20,8 @@ from rqlike import codec, keys, settings, states
 
 _DIRECTIVE: Final = re.compile(r"^--- @(include|flags) (\S+)\n", re.MULTILINE)
 _NAME: Final = re.compile(r"\b([FEWC])\.([A-Za-z_]+)\b")
-_COMMENT: Final = re.compile(r"(?m)^\s*--.*\n")
+_KEY: Final = re.compile(r"\bkey_(\w+)\(((?:[^()]|\([^()]*\))*)\)")
+_COMMENT: Final = re.compile(r"(?m)^\s*--(?!-).*\n|\s+-- .*(?=\n)")
 _FIELDS: Final = {"F": codec.FIELDS, "E": codec.ENTRY, "W": codec.WORKER}
 
 
@@ -44,7 +45,7 @@ def script(name: str) -> Script:
     flags = [value for kind, value in _DIRECTIVE.findall(text) if kind == "flags"]
     if name.endswith("_oom") and not flavour:
         flags = ["allow-oom"]
-    body = _strip("".join(_expanded(filename)))
+    body = "".join(_expanded(filename))
     bare = f"{_preamble(body)}{body}"
     shebang = f"#!lua flags={','.join(flags)}\n" if flags else "#!lua\n"
     source = shebang + bare
@@ -70,7 +71,7 @@ def _expanded(filename: str) -> Iterator[str]:
             if kind == "include" and value not in seen:
                 seen.add(value)
                 yield from () if value == "allowed" else visit(f"include/{value}")
-        yield _NAME.sub(_substitute, _DIRECTIVE.sub("", text))
+        yield _KEY.sub(_spell, _NAME.sub(_substitute, _DIRECTIVE.sub("", _strip(text))))
 
     yield from visit(filename)
 
@@ -89,14 +90,13 @@ def _strip(text: str) -> str:
 
 
 def _preamble(body: str) -> str:
-    """What every script begins with: the prefix, the permissions and the keys, as far as this one uses them."""
-    lines = ["local PREFIX = KEYS[1]\n"]
-    if "allowed(" in body:
-        lines.append(states.allowed_in_lua())
-    for name in keys.documented():
-        if re.search(rf"\bkey_{name}\(", body):
-            lines.append(keys.in_lua(name))
-    return "".join(lines)
+    """What a script begins with: the prefix, and the permissions where it asks for them."""
+    return "local PREFIX = KEYS[1]\n" + (states.allowed_in_lua() if "allowed(" in body else "")
+
+
+def _spell(match: re.Match[str]) -> str:
+    name, arguments = match.groups()
+    return keys.in_lua(name, [argument.strip() for argument in arguments.split(",")] if arguments else [])
 
 
 def _sha(text: str) -> str:

@@ -35,7 +35,8 @@ class Store:
     """
 
     def __init__(self, connection: Conn = None, namespace: str | None = None) -> None:
-        self.keys = Keys(namespace or os.environ.get("RQLIKE_NAMESPACE") or DEFAULT_NAMESPACE)
+        named = namespace if namespace is not None else os.environ.get("RQLIKE_NAMESPACE") or DEFAULT_NAMESPACE
+        self.keys = Keys(named)
         self._connection = _checked(connection)
         self._client: redis.Redis | None = None
         self._patient: redis.Redis | None = None
@@ -51,9 +52,10 @@ class Store:
         """The client of its server, made at first use."""
         if self._client is None:
             given = self._connection
-            self._client = connect(given) if given is None or isinstance(given, str) else _as_redis(given)
+            made = connect(given) if given is None or isinstance(given, str) else _as_redis(given)
             # fakeredis reads scripts with a plain Lua, to which `#!lua` is a syntax error
-            self._bare = type(self._client).__module__.startswith("fakeredis")
+            self._bare = type(made).__module__.startswith("fakeredis")
+            self._client = made  # last: another thread must not see it without the line above
         return self._client
 
     def run(self, request: Request[T]) -> T:
@@ -61,7 +63,13 @@ class Store:
 
         Raises the errors of the verb, and redis-py's own where the server is away or refuses (OOM, READONLY).
         """
-        client = self.client
+        return self._send(self.client, request)
+
+    def look(self, request: Request[T]) -> T:
+        """`run` on the connections that block: no retries of the caller's client stretch it beyond a deadline."""
+        return self._send(self._own_client(), request)
+
+    def _send(self, client: redis.Redis, request: Request[T]) -> T:
         verb = script(request.script)
         sha = verb.bare_sha if self._bare else verb.sha
         argv = request.argv()
@@ -105,13 +113,20 @@ class Store:
         return self._blocking("BZPOPMIN", *markers, max(0.001, min(seconds, BLOCK_S))) is not None
 
     def _blocking(self, *command: str | int | float) -> Any:
+        return self._own_client().execute_command(*command)  # type: ignore[no-untyped-call]
+
+    def _own_client(self) -> redis.Redis:
         if self._patient is None:
             self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
-        return self._patient.execute_command(*command)  # type: ignore[no-untyped-call]
+        return self._patient
 
 
 def _checked(connection: Conn) -> Conn:
-    if connection is None or isinstance(connection, str) or hasattr(connection, "connection_pool"):
+    if connection is None or isinstance(connection, str):
+        return connection
+    kind = type(connection)
+    is_client = hasattr(connection, "connection_pool") and ".asyncio" not in kind.__module__
+    if is_client and not hasattr(kind, "immediate_execute_command"):  # which only pipelines have
         return connection
     raise TypeError(
         f"connection takes a redis.Redis, a URL or None, not {type(connection).__name__}; "
@@ -128,4 +143,7 @@ def _as_redis(client: Any) -> redis.Redis:
     plain = {name: given[name] for name in names if name in given}
     if "path" in plain:
         plain["unix_socket_path"] = plain.pop("path")
-    return redis.Redis(ssl="SSL" in client.connection_pool.connection_class.__name__, **plain)
+    secure = "SSL" in client.connection_pool.connection_class.__name__
+    if secure:
+        plain.update({name: value for name, value in given.items() if name.startswith("ssl_")})
+    return redis.Redis(ssl=secure, **plain)

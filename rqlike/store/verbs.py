@@ -184,7 +184,7 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment = reply
+    now, words, granted, lapsed, moment = codec.unpack_reply(reply)
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
@@ -384,11 +384,22 @@ def empty(queue: str, limit: int) -> Request[tuple[int, int]]:
     return Request("empty", (queue, limit), lambda reply: (reply[0], reply[1]))
 
 
-def save(job_id: str, blobs: Mapping[str, bytes], failure_ttl: int | None = None) -> Request[int]:
-    """Writes editable blobs of a job (`meta`, `overrides`)."""
+def save(
+    job_id: str,
+    blobs: Mapping[str, bytes],
+    failure_ttl: int | None = None,
+    result_ttl: int | str = "",
+    *,
+    redate: bool = False,
+    now_ms: int | None = None,
+) -> Request[int]:
+    """Writes editable blobs of a job (`meta`, `overrides`) and its ttls, in ms ("default" is the worker's).
+
+    `redate`: a job that has ended is kept for `result_ttl` from now on."""
     flat = tuple(part for name, data in blobs.items() for part in (codec.FIELDS[name], data))
     ttl = "" if failure_ttl is None else failure_ttl
-    return Request("save", (job_id, ttl, *flat), int, _refusal(job_id, "save"))
+    arguments = (job_id, ttl, result_ttl, int(redate), *flat)
+    return Request("save", arguments, int, _refusal(job_id, "save"), now_ms)
 
 
 def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
@@ -419,13 +430,14 @@ class Peeked:
     entries: tuple[ResultRecord | NoticeRecord, ...]  #: newest first
     newest_id: str  #: of any entry; '0-0' where there is none
     ended: bool = False  #: the job is gone, and an index that is not swept yet shows that it had ended
+    created_ms: int | None = None  #: of the job that bears the id now
 
 
 def peek(job_id: str, queue: str, entries: int, now_ms: int | None = None) -> Request[Peeked]:
     """Status, cycle and the newest entries of a job."""
 
     def read(reply: Any) -> Peeked:
-        (now, status, cycle, deadline, ended), found = reply
+        (now, status, cycle, deadline, ended, created), found = reply
         decoded = (codec.decode_entry(job_id, (entry_id, flat)) for entry_id, flat in found)
         return Peeked(
             now,
@@ -435,6 +447,7 @@ def peek(job_id: str, queue: str, entries: int, now_ms: int | None = None) -> Re
             tuple(entry for entry in decoded if entry is not None),
             found[0][0].decode() if found else "0-0",
             bool(ended),
+            int(created) if created else None,
         )
 
     return Request("peek", (job_id, queue, entries), read, now_ms=now_ms)
@@ -444,8 +457,12 @@ def newest(job_ids: Sequence[str]) -> Request[list[ResultRecord | None]]:
     """The newest execution of each job, in one round trip."""
 
     def read(reply: Any) -> list[ResultRecord | None]:
-        histories = (codec.decode_results(job_id, found) for job_id, found in zip(job_ids, reply, strict=True))
-        return [history[0] if history else None for history in histories]
+        out: list[ResultRecord | None] = []
+        for job_id, (entries, flat) in zip(job_ids, reply, strict=True):
+            errors = codec.callback_errors(dict(zip(flat[::2], flat[1::2], strict=True)))
+            executions = codec.decode_results(job_id, entries, errors)
+            out.append(executions[0] if executions else None)
+        return out
 
     return Request("newest", tuple(job_ids), read)
 

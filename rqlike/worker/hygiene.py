@@ -6,13 +6,14 @@ them once for good, and would break if they were taken back while it stays impor
 
 from __future__ import annotations
 
+import inspect
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,9 +27,17 @@ _SPOILING: Final = {
     "builtins.RecursionError": "recursion-error",
     "rqlike.timeouts.JobTimeoutException": "timeout",
 }
-_SIGNALS: Final = tuple(sorted(set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}))
+#: Not the real-time signals: asking for each handler takes its time, after every job.
+_SIGNALS: Final = tuple(
+    number
+    for number in sorted(signal.valid_signals())
+    if number < 32 and number not in (signal.SIGKILL, signal.SIGSTOP)
+)
 FDS: Final = 448  #: lowest free descriptor from which on a process counts as leaking them; a horse's own are above 512
 
+
+#: Without the wrapping that makes enum members of its answers: 29 handlers are asked for after each job.
+_handler_of: Final[Callable[[int], Any]] = inspect.unwrap(signal.getsignal)
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -54,7 +63,7 @@ class Snapshot:
             cwd=_cwd(),
             umask=umask,
             mask=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-            handlers={number: signal.getsignal(number) for number in _SIGNALS},
+            handlers={number: _handler_of(number) for number in _SIGNALS},
             socket_timeout=socket.getdefaulttimeout(),
             recursion_limit=sys.getrecursionlimit(),
             threads=frozenset(thread.ident for thread in threading.enumerate()),
@@ -79,7 +88,7 @@ class Snapshot:
         os.umask(self.umask)
         socket.setdefaulttimeout(self.socket_timeout)
         for number, handler in self.handlers.items():
-            if signal.getsignal(number) is not handler and handler is not None:
+            if _handler_of(number) is not handler and handler is not None:
                 with suppress(OSError, ValueError):
                     signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
@@ -143,8 +152,16 @@ def _children() -> Iterator[int]:
 
 def _lowest_free_fd() -> int:
     try:
-        fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.dup(0)
     except OSError:
-        return sys.maxsize  # too many are open
+        return 0 if _is_closed(0) else sys.maxsize  # too many are open
     os.close(fd)
     return fd
+
+
+def _is_closed(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return True
+    return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution
@@ -102,9 +102,6 @@ class Ledger:
             self._due.appendleft(_Due(settlement, due.outcome))
         self._sent = []
 
-    def asked(self, token: str, what: str) -> Execution | None:
-        """An operator's wish on an execution; None where it is not held any more."""
-        execution = self.held.get(token)
-        if execution is not None:
-            self.held[token] = replace(execution, job=replace(execution.job, asked=what))
-        return execution
+    def facts(self) -> dict[str, object]:
+        """The numbers that a worker tells of itself."""
+        return {"successful": self.finished, "failed": self.failed, "working": round(self.working_s * 1000)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 _SKIPPED: Final = frozenset({"__pycache__", "node_modules", "site-packages"})
@@ -37,8 +38,8 @@ def _sources(folder: str) -> Iterator[tuple[str, int]]:
         folders[:] = [name for name in folders if name not in _SKIPPED and not name.startswith(".")]
         for name in names:
             if name.endswith(".py"):
-                path = os.path.join(root, name)
+                path = Path(root, name)
                 try:
-                    yield path, os.stat(path).st_mtime_ns
+                    yield str(path), path.stat().st_mtime_ns
                 except FileNotFoundError:  # gone since it was listed
                     continue

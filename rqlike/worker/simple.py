@@ -20,7 +20,7 @@ from rqlike.records import Execution
 from rqlike.settings import BLOCK_S, TICK_S
 from rqlike.store import verbs
 from rqlike.store.verbs import Settlement
-from rqlike.worker.parent import Plan
+from rqlike.worker.plan import Plan
 from rqlike.worker.worker import Worker
 
 _SHORTEST_S: Final = 0.01
@@ -31,7 +31,7 @@ class SimpleWorker(Worker):
 
     def _run(self, plan: Plan) -> bool:
         runner = InlineRunner(self.store, self.name, self.queue_names_, self.rules, self.middleware, self.instance)
-        self._register()
+        self._register(plan)
         logs.worker_started(plan.name, plan.queues, f"{plan.server} (in this process, no hard kill)", 1)
         self._import_preload()
         for one in self.middleware:
@@ -62,9 +62,7 @@ class SimpleWorker(Worker):
                 "given back. Run it with Worker, which renews its leases."
             )
         call = execution.job.call
-        logs.job_started(
-            execution.job_id, call.func_name if call else "?", execution.job.queue, execution.job.attempt
-        )
+        logs.job_started(execution.job_id, call.func_name if call else "?", execution.job.queue, execution.job.attempt)
         runner.lengthen(execution, self.kill_grace)
         runner.perform(execution, now_ms)
 

@@ -12,6 +12,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final, NoReturn
@@ -20,6 +21,7 @@ from rqlike import clock, logs
 from rqlike.durations import format_seconds
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
+from rqlike.running.tracebacks import text_of
 from rqlike.settings import DUMP_S
 from rqlike.states import Reason
 from rqlike.worker.frames import (
@@ -38,6 +40,8 @@ from rqlike.worker.signals import blocked
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
 _STACK_LIMIT: Final = 16 << 10
 _CHUNK: Final = 1 << 16
+_AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised
+_NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no room for one
 
 
 class Stage(Enum):
@@ -70,13 +74,20 @@ class ErrandDone:
 
 
 @dataclass(frozen=True, slots=True)
+class NeverBegan:
+    """The horse had died before it could read its job."""
+
+    execution: Execution
+
+
+@dataclass(frozen=True, slots=True)
 class SetupFailed:
     """A horse could not be set up."""
 
     error: str
 
 
-Event = OutcomeCame | ErrandDone | SetupFailed
+Event = OutcomeCame | NeverBegan | ErrandDone | SetupFailed
 
 
 @dataclass(slots=True, eq=False)
@@ -93,6 +104,9 @@ class Horse:
     began_s: float = 0.0
     dump_at: float | None = None  #: when its stack is dumped, on the way to its end
     kill_at: float | None = None
+    on_errand: bool = False  #: what it runs is not the execution but its callbacks
+    unread: bool = False  #: it died before it had read what it was given last
+    silent: bool = False  #: its end of the socket is closed: nothing more will come of it but its death
     death: Outcome | None = None  #: what its execution comes to if it dies now; None: by how it died
     forsaken: bool = False  #: its execution is no longer ours: nothing is reported
     jobs: int = 0
@@ -120,52 +134,87 @@ class Supervisor:
         self._inherited = inherited
         self.horses: list[Horse] = []
         self.setup_failures = 0  #: in a row
+        self._fork_at = 0.0  #: not before this moment: the last fork has failed
 
     # -- staff ---------------------------------------------------------------------------------------------------------
 
-    def staff(self) -> None:
-        """Forks what is missing."""
-        while sum(horse.stage is not Stage.DOOMED for horse in self.horses) < self._concurrency:
-            self.horses.append(self._fork())
+    def staff(self, count: int) -> list[Event]:
+        """Forks until `count` horses are of use for what comes next: one in its last job has its successor ready."""
+        while sum(not self._leaves(horse) for horse in self.horses) < count and clock.mono() >= self._fork_at:
+            try:
+                self._before_fork()
+            except Exception as error:  # noqa: BLE001  # code of the user
+                self._fork_at = clock.mono() + _AGAIN_S
+                self.setup_failures += 1
+                return [SetupFailed(text_of(error))]
+            try:
+                self.horses.append(self._fork())
+            except OSError as problem:  # no memory, no processes or no descriptors left: perhaps later
+                self._fork_at = clock.mono() + _NO_ROOM_S
+                logs.fork_failed(str(problem))
+        return []
+
+    def _leaves(self, horse: Horse) -> bool:
+        last = horse.jobs >= self._jobs_per_horse or horse.retires is not None
+        return horse.stage is Stage.DOOMED or (horse.execution is not None and last)
 
     def idle(self) -> list[Horse]:
-        """The horses that may be given something."""
-        return [horse for horse in self.horses if horse.stage is Stage.IDLE]
+        """The horses that may be given something: never more than make `concurrency` with the running ones."""
+        free = self._concurrency - len(self.running())
+        return [horse for horse in self.horses if horse.stage is Stage.IDLE][: max(0, free)]
 
     def running(self) -> list[Horse]:
-        """The horses with an execution."""
+        """The horses with an execution or its callbacks, until they are buried."""
         return [horse for horse in self.horses if horse.execution is not None]
 
     def _fork(self) -> Horse:
-        self._before_fork()
-        ours, theirs = socket.socketpair()
         stack_fd = _anonymous_file()
-        close = [ours.fileno(), *self._inherited(), *(horse.sock.fileno() for horse in self.horses)]
-        close += [horse.stack_fd for horse in self.horses]
+        try:
+            ours, theirs = socket.socketpair()
+            with theirs:
+                try:
+                    pid = self._forked(ours, theirs, stack_fd)
+                except OSError:
+                    ours.close()
+                    raise
+        except OSError:
+            os.close(stack_fd)
+            raise
+        ours.setblocking(False)
+        return Horse(pid, ours, stack_fd)
+
+    def _forked(self, ours: socket.socket, theirs: socket.socket, stack_fd: int) -> int:
+        close = [ours.fileno(), *self._inherited()]
+        for horse in self.horses:
+            close += (horse.sock.fileno(), horse.stack_fd)
         sys.stdout.flush()
         sys.stderr.flush()
         with blocked():
             pid = os.fork()
             if pid == 0:
                 self._start_horse(theirs, stack_fd, close)
-        theirs.close()
-        ours.setblocking(False)
-        return Horse(pid, ours, stack_fd)
+        return pid
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
-    def give(self, horse: Horse, execution: Execution) -> None:
-        """Hands an execution to an idle horse; its time counts from here."""
-        now = clock.mono()
+    def give(self, horse: Horse, execution: Execution) -> bool:
+        """Hands an execution to an idle horse; its time counts from here. False where the horse is gone, so that the
+        execution has not begun. Raises ProtocolError for one that fits into no frame."""
+        frame = pack_job(execution.token, execution.job_id, execution.raw)
+        self._send(horse, frame)
+        if horse.writer.broken:
+            self._doom(horse)
+            return False
+        now, timeout = clock.mono(), execution.job.policy.job_timeout
         horse.stage, horse.execution, horse.began_s = Stage.RUNNING, execution, now
         horse.jobs += 1
-        timeout = execution.job.policy.job_timeout
         horse.dump_at = None if timeout < 0 else now + timeout + self._kill_grace
-        self._send(horse, pack_job(execution.token, execution.job_id, execution.raw))
+        return True
 
     def send_on_errand(self, horse: Horse, execution: Execution, frame: bytes, limit_s: float) -> None:
         """Has an idle horse run callbacks, as the AFTER frame says; at most `limit_s` seconds."""
         horse.stage, horse.execution, horse.began_s = Stage.ERRAND, execution, clock.mono()
+        horse.on_errand = True
         horse.dump_at = horse.began_s + limit_s + self._kill_grace
         self._send(horse, frame)
 
@@ -187,9 +236,13 @@ class Supervisor:
                 data = horse.sock.recv(_CHUNK)
             except (BlockingIOError, InterruptedError):
                 return events
+            except ConnectionResetError:
+                # So Linux says that the other end was closed with something unread in it.
+                horse.unread, data = True, b""
             except OSError:
                 data = b""
             if not data:
+                horse.silent = True
                 return events
             try:
                 for frame in horse.reader.feed(data):
@@ -237,7 +290,7 @@ class Supervisor:
         if execution is None or horse.stage is not Stage.ERRAND:
             raise ProtocolError("the end of no errand")
         error, retires = read_afterwards(frame)
-        horse.execution, horse.dump_at = None, None
+        horse.execution, horse.dump_at, horse.on_errand = None, None, False
         horse.retires = horse.retires or retires
         self._rest(horse)
         return ErrandDone(execution, error)
@@ -270,7 +323,7 @@ class Supervisor:
         """New horses: the idle ones go now, the others after what they do."""
         for horse in self.horses:
             horse.retires = horse.retires or "the code changed"
-            if horse.stage is Stage.IDLE:
+            if horse.stage in (Stage.IDLE, Stage.STARTING):
                 self.dismiss(horse)
 
     def kill(self, horse: Horse, death: Outcome | None) -> None:
@@ -312,7 +365,19 @@ class Supervisor:
     def next_moment(self) -> float | None:
         """The monotonic moment at which `tend` is due."""
         moments = [moment for horse in self.horses for moment in (horse.dump_at, horse.kill_at) if moment is not None]
+        if self._fork_at > clock.mono():
+            moments.append(self._fork_at)
         return min(moments, default=None)
+
+    def end(self) -> None:
+        """Kills and buries what is left; nothing is reported of it."""
+        for horse in self.horses:
+            self.forsake(horse)
+            with suppress(ChildProcessError):
+                os.waitpid(horse.pid, 0)
+            horse.sock.close()
+            os.close(horse.stack_fd)
+        self.horses.clear()
 
     # -- death ---------------------------------------------------------------------------------------------------------
 
@@ -320,7 +385,10 @@ class Supervisor:
         """Buries the dead: what they had said, and what their executions came to."""
         events: list[Event] = []
         for horse in list(self.horses):
-            pid, status = os.waitpid(horse.pid, os.WNOHANG)
+            try:
+                pid, status = os.waitpid(horse.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else in this process has waited for it
+                pid, status = horse.pid, 0
             if pid:
                 events += self.hear(horse)
                 self.horses.remove(horse)
@@ -330,7 +398,7 @@ class Supervisor:
     def _bury(self, horse: Horse, status: int) -> list[Event]:
         now = clock.mono()
         stack = _stack(horse.stack_fd)
-        _signal_group(horse.pid, signal.SIGKILL)  # what the job left behind goes with it
+        _signal(os.killpg, horse.pid, signal.SIGKILL)  # what the job left behind goes with it
         horse.sock.close()
         os.close(horse.stack_fd)
         how = _how(status)
@@ -344,8 +412,11 @@ class Supervisor:
             return []
         if horse.death is None:
             logs.horse_died(horse.pid, how)
-        if horse.stage is Stage.ERRAND or (horse.death is None and horse.stage is Stage.DOOMED):
-            return [ErrandDone(execution, f"the horse died in a callback: {how}")]
+            if not horse.on_errand and (horse.unread or horse.writer.broken):
+                return [NeverBegan(execution)]
+        if horse.on_errand:
+            why = horse.death.exc_string if horse.death is not None else None
+            return [ErrandDone(execution, why or f"the horse died in a callback: {how}")]
         outcome = horse.death or Outcome.killed(f"The horse that ran this job died: {how}.", horse.began_s, now)
         told = "\n\n".join(part for part in (outcome.exc_string, stack) if part)
         return [
@@ -358,11 +429,13 @@ class Supervisor:
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
     """To the horse's process group, and to the horse itself where it has not made its group yet."""
-    for send in (os.killpg, os.kill):
-        try:
-            send(pid, number)
-        except (ProcessLookupError, PermissionError):
-            continue
+    _signal(os.killpg, pid, number)
+    _signal(os.kill, pid, number)
+
+
+def _signal(send: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        send(pid, number)
 
 
 def _how(status: int) -> str:

@@ -6,12 +6,13 @@ import os
 import platform
 import signal
 import socket
+import sys
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from importlib import import_module
+from importlib import import_module, invalidate_caches
 from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
@@ -28,18 +29,23 @@ from rqlike.running.middleware import Middleware, load, overrides
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
 from rqlike.store import verbs
-from rqlike.store.endpoint import Endpoint
+from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link, resolve
 from rqlike.store.store import Conn, Store
+from rqlike.worker.ears import Ears
 from rqlike.worker.horse import HorseSettings, run_horse
 from rqlike.worker.ledger import Ledger
-from rqlike.worker.parent import Parent, Plan
+from rqlike.worker.parent import Parent
+from rqlike.worker.plan import Plan
 from rqlike.worker.reloading import SourceWatch
 from rqlike.worker.signals import SignalPipe
 from rqlike.worker.supervisor import Supervisor
 
 STRATEGIES: Final = ("default", "round_robin", "random")
 VERSION: Final = version("rqlike")
+
+_USES: Final = ("calls", "wake", "control")
+_REGISTER_S: Final = 5.0
 
 #: RQ's arguments that have nothing to do here.
 _NEEDLESS: Final = (
@@ -139,7 +145,8 @@ class Worker:
         cannot be reached at the start.
         """
         if with_scheduler is not None:
-            warnings.warn("with_scheduler is needless: every worker promotes due jobs", DeprecationWarning, stacklevel=2)
+            text = "with_scheduler is needless: every worker promotes due jobs"
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
         if dequeue_strategy not in STRATEGIES:
             raise ValueError(f"dequeue_strategy {dequeue_strategy!r} is none of {', '.join(STRATEGIES)}")
         if logging_level is not None:
@@ -161,6 +168,7 @@ class Worker:
             strict_lease=self.strict_lease,
             strategy=strategy,
             server=str(Endpoint.of(self.store.client)),
+            facts=self._facts(),
             always_after=overrides(self.middleware, "after_result"),
             wants_failures=bool(self.exception_handlers),
             reload=None if self.reload is None else SourceWatch(self.reload).changed,
@@ -170,9 +178,9 @@ class Worker:
         if threading.current_thread() is not threading.main_thread():
             raise RqlikeError("A Worker handles signals and forks, so it works in the main thread only.")
         self._pid = os.getpid()
-        self._register()
-        logs.worker_started(plan.name, plan.queues, plan.server, plan.concurrency)
         self._import_preload()
+        self._register(plan)
+        logs.worker_started(plan.name, plan.queues, plan.server, plan.concurrency)
         with SignalPipe((signal.SIGTERM, signal.SIGINT)) as signals:
             parent = self._parent(plan, signals)
             self.exit_code = parent.run()
@@ -180,11 +188,17 @@ class Worker:
             raise RqlikeError(f"Worker {self.name} gave up: {parent.failure}")
         return parent.did_work
 
-    def _register(self) -> None:
-        self.store.run(verbs.register(self.name, self.instance, self._facts()))
+    def _register(self, plan: Plan) -> None:
+        """On a connection that is closed again, so that no horse inherits it."""
+        client = patient_client(self.store.client, _REGISTER_S)
+        try:
+            Store(client, self.store.namespace).run(verbs.register(plan.name, plan.instance, plan.facts))
+        finally:
+            client.close()
 
     def _facts(self) -> dict[str, object]:
         return {
+            "instance": self.instance,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": VERSION,
@@ -199,17 +213,20 @@ class Worker:
         """User code in the parent, shared by all horses: only where asked for, and never with threads."""
         for module in self.preload:
             import_module(module)
-        if self.preload and threading.active_count() > 1:
-            names = ", ".join(thread.name for thread in threading.enumerate() if thread is not threading.main_thread())
+        if not self.preload and not self.middleware:
+            return
+        names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+        if names:
+            what = f"preload {' '.join(self.preload)}" if self.preload else "the middleware"
             raise RqlikeError(
-                f"--preload {' '.join(self.preload)} started threads ({names}); a fork would copy their locks but not "
-                "them. Start threads in Middleware.setup instead, which runs in each horse."
+                f"Threads run beside {what} ({', '.join(names)}); a fork would copy their locks but not them. "
+                "Start threads in Middleware.setup instead, which runs in each horse."
             )
 
     def _parent(self, plan: Plan, signals: SignalPipe) -> Parent:
         endpoint, keys = Endpoint.of(self.store.client), self.store.keys
-        address = resolve(endpoint)
-        links = tuple(Link(endpoint, keys, f"rqlike:{self.name}:{use}", address) for use in ("calls", "wake", "control"))
+        addresses = resolve(endpoint)
+        calls, wake, control = (Link(endpoint, keys, f"rqlike:{self.name}:{use}", addresses) for use in _USES)
         holder: list[Parent] = []
         supervisor = Supervisor(
             self._start_horse,
@@ -223,9 +240,9 @@ class Worker:
             plan,
             Ledger(self.name, self.rules),
             supervisor,
-            (links[0], links[1], links[2]),
-            [keys.markers(queue) for queue in plan.queues],
-            keys.control(self.name),
+            calls,
+            Ears(wake, control, [keys.markers(queue) for queue in plan.queues], keys.control(self.name)),
+            (calls, wake, control),
             signals,
         )
         holder.append(parent)
@@ -236,6 +253,10 @@ class Worker:
             one.before_fork()
 
     def _start_horse(self, sock: socket.socket, stack_fd: int, close_fds: Sequence[int]) -> NoReturn:
+        if self.reload is not None:
+            # A compiled file is told from a newer source by the second: one changed twice in it would stay as it was.
+            sys.dont_write_bytecode = True
+            invalidate_caches()
         info = WorkerInfo(self.name, self._pid, self.queue_names_, socket.gethostname())
         settings = HorseSettings(
             worker=info,
@@ -277,9 +298,7 @@ class Worker:
         return [WorkerHandle(record) for record in found if name is None or name in record.queues]
 
     @classmethod
-    def count(
-        cls, connection: Conn = None, queue: Queue | str | None = None, *, namespace: str | None = None
-    ) -> int:
+    def count(cls, connection: Conn = None, queue: Queue | str | None = None, *, namespace: str | None = None) -> int:
         """How many workers live."""
         return len(cls.all(connection, queue, namespace=namespace))
 
@@ -396,4 +415,3 @@ def _as_list(handlers: Any) -> tuple[Any, ...]:
     if handlers is None:
         return ()
     return tuple(handlers) if isinstance(handlers, list | tuple) else (handlers,)
-

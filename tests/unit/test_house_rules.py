@@ -23,14 +23,14 @@ LINE_LIMIT = 450
 # From the words at the bottom to the edges. A module imports only from lines above its own and, in its own line, from
 # names to its left. "worker.*" is a whole package, whose modules may import each other (though never in a circle).
 LAYERS = (
-    "exceptions timeouts states settings keys clock durations callables policies events logs",
+    "exceptions timeouts states settings keys clock durations tables callables policies events logs",
     "options records refusals serializers codec outcomes firetimes",
     (
-        "store.scripts store.resp store.link store.addresses store.embedded_keeper store.embedded store.connecting "
-        "store.verbs store.store store.waiting store"
+        "store.scripts store.resp store.verbs store.turns store.embedded_keeper store.embedded store.connecting "
+        "store.endpoint store.link store.store store.waiting store"
     ),
     "running.*",
-    "results dependencies job registry queue group schedules decorators command suspension cron",
+    "results awaiting dependencies job inline registry queue group schedules decorators command suspension cron",
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",
 )

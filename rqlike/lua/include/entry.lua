@@ -28,6 +28,18 @@ local function entry_field(entry, field)
   return nil
 end
 
+-- Whether the call that bore `nonce` has led to this entry; a notice may name two, of who made the job and who ended it.
+local function entry_answers(entry, nonce)
+  local found = false
+  for at = 1, #entry[2], 2 do
+    if entry[2][at] == E.nonce then
+      if entry[2][at + 1] == nonce then return true end
+      found = true
+    end
+  end
+  return not found and nonce == ''
+end
+
 local function newest_entry(job_id)
   return redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 1)[1]
 end

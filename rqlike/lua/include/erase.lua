@@ -1,12 +1,17 @@
--- erase(job_id, got, nonce): all of a job is gone at once, but for a notice that its waiters find for 5 s.
--- got: status, queue, cycle of the job
+-- erase(job_id, got, nonce): all of a job is gone at once, but for a notice that its waiters find for 5 s. The notice
+-- names the enqueue that made the job too: sent again, it must not bring the job back.
+-- got: ERASE_FIELDS of the job
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce}
+
 local function erase(job_id, got, nonce)
   if not allowed('delete', got[1]) then error('BUG delete of a job that is ' .. got[1]) end
   redis.call('ZREM', key_home(got[1], got[2]), job_id)
   redis.call('ZREM', key_ttl(got[2]), job_id)
+  if redis.call('EXISTS', key_home('queued', got[2])) == 0 then redis.call('DEL', key_markers(got[2])) end
   redis.call('DEL', key_job(job_id))
   drop_blobs(job_id)
   redis.call('DEL', key_results(job_id))
-  notify(job_id, 'deleted', got[3], nonce)
+  redis.call('XADD', key_results(job_id), '*', E.notice, 'deleted', E.cycle, got[3] or 1, E.nonce, nonce,
+    E.nonce, got[4] or '')
   redis.call('PEXPIRE', key_results(job_id), C.GRACE_MS)
 end

@@ -29,11 +29,9 @@ local function take(queue, want, worker, mint, lease_ms)
         granted[#granted + 1] = grant(job_id, flat, queue, popped[at + 1], worker, mint(), lease_ms)
       end
     end
-    if #popped < 2 * want then
-      if redis.call('ZCARD', home) == 0 then
-        redis.call('DEL', key_markers(queue))
-        break
-      end
+    if redis.call('EXISTS', home) == 0 then
+      redis.call('DEL', key_markers(queue))
+      break
     end
   end
   return granted

@@ -7,11 +7,19 @@
 --- @include end
 --- @include leave
 -- Carries out one verdict on one execution. The verdict was made by the worker; here it is only written, and only
--- by the holder of the current token. A verdict sent again finds its entry in the stream and is answered 'already'.
+-- by the holder of the current token. A verdict sent again finds its entry in the stream and is answered 'already' with
+-- the entry's id.
 
-local function trace_of(job_id, execution)
-  for _, entry in ipairs(redis.call('XREVRANGE', key_results(job_id), '+', '-')) do
-    if entry_field(entry, E.execution) == execution then return 'already' end
+-- An execution may also be on record because another worker judged it as abandoned: that is not what this one says,
+-- so its outcome is 'stale', and nothing that follows from it (callbacks) may happen.
+local function trace_of(v)
+  local mine = {nil, v.entry}
+  for _, entry in ipairs(redis.call('XREVRANGE', key_results(v.job_id), '+', '-')) do
+    if entry_field(entry, E.execution) == v.execution then
+      local same = entry_field(entry, E.type) == entry_field(mine, E.type)
+        and entry_field(entry, E.reason) == entry_field(mine, E.reason)
+      return same and 'already ' .. entry[1] or 'stale'
+    end
   end
   return nil
 end
@@ -28,10 +36,10 @@ end
 
 local function load_started(job_id)
   local got = redis.call('HMGET', key_job(job_id), F.status, F.token, F.queue, F.place, F.attempt, F.cycle, F.asked,
-    F.nonce, F.repeats, F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#')
+    F.nonce, F.repeats, F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.result_ttl)
   return {status = got[1], token = got[2], queue = got[3], place = got[4], attempt = tonumber(got[5]) or 0,
     cycle = tonumber(got[6]) or 1, asked = got[7], nonce = got[8], repeats = tonumber(got[9]) or 0,
-    deadline = got[10], blobs = got[11] or got[12] or got[13]}
+    deadline = got[10], blobs = got[11] or got[12] or got[13], result_ttl = tonumber(got[14])}
 end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
@@ -49,7 +57,7 @@ local function give_back(v, job)
   return 'ok'
 end
 
--- Another attempt or another cycle of the same job, now or later.
+-- Another attempt or another cycle of the same job, now or later; not where an operator has asked for its end.
 local function go_on(v, job, fields)
   local sequence = next_sequence(1)
   local score = place(v.band, sequence)
@@ -62,11 +70,12 @@ local function go_on(v, job, fields)
     fields[#fields + 1] = due
     enter(v.verb, v.job_id, job.queue, job.status, 'scheduled', due, fields)
     local head = redis.call('ZRANGE', key_home('scheduled', job.queue), 0, 0)
-    if head[1] == v.job_id then ring(job.queue, sequence, 1) end
+    if head[1] == v.job_id and not job.asked then ring(job.queue, sequence, 1) end
   else
     enter(v.verb, v.job_id, job.queue, job.status, 'queued', score, fields)
-    ring(job.queue, sequence, 1)
+    if not job.asked then ring(job.queue, sequence, 1) end
   end
+  if job.asked then leave('cancel', v.job_id, load_leaving(v.job_id), 'canceled') end
 end
 
 local function finish_for_good(v, job, fields)
@@ -87,11 +96,14 @@ end
 local function settle(v)
   local job = load_started(v.job_id)
   if job.token ~= v.token then
-    return trace_of(v.job_id, v.execution) or (job.status and 'stale' or 'gone')
+    return trace_of(v) or (job.status and 'stale' or 'gone')
   end
   if not allowed(v.verb, job.status) then return 'stale' end
   if v.verb == 'give_back' then return give_back(v, job) end
   redis.call('ZREM', key_home('started', job.queue), v.job_id)
+  if v.verb == 'finish' and job.result_ttl then -- it was changed, perhaps since the claim
+    v.ttl_ms, v.to = job.result_ttl, job.result_ttl == 0 and 'gone' or 'finished'
+  end
   local entry = v.entry
   if v.to == 'gone' then
     entry[#entry + 1] = E.nonce

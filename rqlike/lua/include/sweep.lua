@@ -4,17 +4,8 @@
 --- @include move
 --- @include blob
 --- @include leave
+--- @include contact
 -- What time alone has made due in a queue: lapsed leases, due jobs, missed deadlines, dead members of indexes.
-
--- Whether anybody may be recovered. When no worker at all was in contact for 10 s the server was away: every lease
--- may have lapsed without a worker being dead, so the living get another 10 s to renew.
-local function recovery_is_open()
-  local got = redis.call('HMGET', key_contact(), 'at', 'grace')
-  local last, grace = tonumber(got[1]), tonumber(got[2]) or 0
-  if last and now - last > C.OUTAGE_MS then grace = now + C.OUTAGE_MS end
-  redis.call('HSET', key_contact(), 'at', now, 'grace', grace)
-  return now >= grace
-end
 
 -- Hands over lapsed executions under new tokens; they stay started. Answers {job_id, fields, lapsed token}.
 local function recover(queue, lease_ms, mint, limit)
@@ -57,7 +48,7 @@ local function promote(queue)
   local due = redis.call('ZRANGEBYSCORE', key_home('scheduled', queue), '-inf', now, 'LIMIT', 0, C.SWEEP_LIMIT)
   if #due == 0 then return end
   local sequence, moved = next_sequence(#due), 0
-  for index, job_id in ipairs(due) do moved = moved + promote_one(job_id, queue, sequence + index) end
+  for index, job_id in ipairs(due) do moved = moved + promote_one(job_id, queue, sequence + index - 1) end
   if moved > 0 then ring(queue, sequence, moved) end
 end
 

@@ -1,0 +1,101 @@
+"""Commands that take the common options wherever they stand, and the program that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from rqlike.cli.context import Session, explained
+from rqlike.cli.output import note
+
+
+def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    session = ctx.find_object(Session)
+    if session is not None and value not in (None, (), False):
+        setattr(session, str(param.name), value)
+
+
+def _common() -> list[click.Option]:
+    """The options that may stand before and after any subcommand; the last one said counts."""
+    return [
+        click.Option(
+            ["-u", "--url"],
+            metavar="URL",
+            expose_value=False,
+            callback=_keep,
+            help="Server; default RQLIKE_REDIS_URL, REDIS_URL, the embedded one, redis://localhost:6379/0.",
+        ),
+        click.Option(
+            ["-N", "--namespace"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_keep,
+            help="Key space; default RQLIKE_NAMESPACE, rqlike.",
+        ),
+        click.Option(
+            ["-P", "--path", "paths"],
+            metavar="DIR",
+            multiple=True,
+            expose_value=False,
+            callback=_keep,
+            help="Where the code of jobs is imported from; default the current directory. May be repeated.",
+        ),
+        click.Option(["--json", "json"], is_flag=True, expose_value=False, callback=_keep, help="Data as JSON."),
+    ]
+
+
+class Command(click.Command):
+    """A command with the common options, listed apart from its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.common = _common()
+        self.params = [*self.params, *self.common]
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Its own options, then the common ones, then subcommands."""
+        sections: dict[str, list[tuple[str, str]]] = {"Options": [], "Options of every command": []}
+        for param in self.get_params(ctx):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                sections["Options of every command" if param in self.common else "Options"].append(record)
+        for title, records in sections.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
+        if isinstance(self, click.Group):
+            self.format_commands(ctx, formatter)
+
+
+class Group(Command, click.Group):
+    """A group of such commands."""
+
+    command_class = Command
+    group_class = type
+
+
+class Program(Group):
+    """The outermost group. Commands return an exit code, None being 0; errors become one line on stderr and a code."""
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Runs and leaves with the exit code; with `standalone_mode=False` returns or raises, as click's own."""
+        standalone = extra.pop("standalone_mode", True)
+        session = extra.setdefault("obj", Session())
+        run: Callable[..., Any] = super().main
+        if not standalone:
+            return run(*args, standalone_mode=False, **extra)
+        try:
+            code = run(*args, standalone_mode=False, **extra)
+        except Exception as error:
+            told = explained(error, session)
+            if told is None:
+                raise
+            code, line = told
+            if line:
+                note(line)
+        finally:
+            session.close()
+        sys.exit(code or 0)

@@ -1,0 +1,50 @@
+"""Waiting for a job on the command line: its value on stdout, its traceback on stderr, its fate as exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rqlike.cli.context import FAILED, OK, Session
+from rqlike.cli.output import emit, emit_json, is_terminal, lines, note
+from rqlike.cli.workers import living
+from rqlike.exceptions import WaitError, WaitTimeout
+from rqlike.job import Job
+from rqlike.states import JobStatus
+
+
+def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int:
+    """Blocks until the job's cycle ends (`seconds` None: without limit); the exit code.
+
+    Raises WaitTimeout, NoSuchJobError, KeyboardInterrupt; the job goes on after the first and the last."""
+    try:
+        _say_what_is_waited_for(session, job)
+        value = job.wait(seconds)
+    except KeyboardInterrupt:
+        note(f"\nthe job goes on: rqlike jobs wait {job.id}")
+        raise
+    except WaitTimeout:
+        raise
+    except WaitError as error:
+        result = error.result
+        if result is not None and result.exc_string:
+            note(lines(result.exc_string))
+        note(f"rqlike: {error}")
+        return FAILED
+    if session.json:
+        emit_json(value)
+    else:
+        emit(lines(repr(value)))
+    return OK
+
+
+def _say_what_is_waited_for(session: Session, job: Job[Any]) -> None:
+    """Somebody may look at a cursor that blinks for ever."""
+    status = job.get_status(refresh=False)
+    if status.terminal:
+        return
+    note(f"{job.id} is {status} in {job.origin!r}")
+    if not is_terminal(sys.stderr) or status is JobStatus.STARTED:
+        return
+    if not any(job.origin in worker.queue_names() for worker in living(session)):
+        note(f"no worker listens on queue {job.origin!r}; start one in another terminal: rqlike worker {job.origin}")

@@ -1,0 +1,132 @@
+"""Where executions change hands: from a grant to a horse, from a horse or an operator to the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rqlike import clock, logs
+from rqlike.outcomes import Outcome
+from rqlike.records import Execution
+from rqlike.states import JobStatus, Reason
+from rqlike.worker.errands import Errands
+from rqlike.worker.frames import ProtocolError
+from rqlike.worker.ledger import Ledger, Written
+from rqlike.worker.supervisor import Horse, Stage, Supervisor
+from rqlike.worker.times import Times
+
+
+@dataclass(slots=True)
+class Desk:
+    """Asks no server: what it closes in the ledger is written by whoever empties that."""
+
+    ledger: Ledger
+    horses: Supervisor
+    errands: Errands
+    times: Times
+    begun: int = 0  #: executions that were given to a horse
+    recorded: int = 0  #: executions whose outcome was taken
+    _early: dict[str, str] = field(default_factory=dict)  #: orders for tokens whose grant is still on its way
+
+    # -- beginning -----------------------------------------------------------------------------------------------------
+
+    def hand_out(self, granted: Sequence[Execution], *, stopping: bool) -> bool:
+        """To idle horses; what cannot begin now goes back to its place. Whether all could begin."""
+        given_back = 0
+        for execution in granted:
+            order = self._early.get(execution.token)
+            if order is not None:
+                self._end_unbegun(execution, order)
+            elif stopping or not self._give(execution):
+                self.ledger.give_back(execution)
+                given_back += 1
+        self._early.clear()
+        return not given_back
+
+    def _give(self, execution: Execution) -> bool:
+        job = execution.job
+        for horse in self.horses.idle():
+            try:
+                given = self.horses.give(horse, execution)
+            except ProtocolError as too_large:
+                self._close(execution, Reason.TOO_LARGE, str(too_large))
+                return True
+            if given:
+                self.begun += 1
+                called = job.call.func_name if job.call else "(unreadable call)"
+                logs.job_started(job.id, called, job.queue, job.attempt)
+                return True
+        return False
+
+    def never_began(self, execution: Execution) -> None:
+        """It was given to a horse that had died."""
+        self.begun -= 1
+        self.ledger.give_back(execution)
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def came(self, execution: Execution, outcome: Outcome) -> None:
+        """A horse has brought an outcome, or its death has."""
+        if execution.token in self.ledger.held:
+            self.ledger.close(execution, outcome, self.times.offset_ms)
+
+    def recovered(self, execution: Execution) -> None:
+        """One of a worker that was lost."""
+        worker = execution.job.worker_name or "?"
+        logs.job_recovered(execution.job_id, worker)
+        self.ledger.close(execution, Outcome.abandoned(worker, clock.mono()), self.times.offset_ms)
+
+    def written(self, written: Written) -> None:
+        """The server has answered for an execution."""
+        execution, outcome = written.settlement.execution, written.outcome
+        if outcome is None:
+            return
+        if written.word in ("stale", "gone"):
+            logs.outcome_refused(execution.job_id, written.word)
+            return
+        self.recorded += 1
+        status = written.settlement.verdict.to or JobStatus.FINISHED
+        last = (outcome.exc_string or "").strip().splitlines()[-1:] or [""]
+        seconds = outcome.ended_s - outcome.began_s
+        logs.job_ended(execution.job_id, execution.job.queue, status, seconds, outcome.reason, last[0][:200])
+        self.errands.add(written)
+
+    def _close(self, execution: Execution, reason: Reason, text: str) -> None:
+        now = clock.mono()
+        self.ledger.close(execution, Outcome(reason, None, text, None, None, now, now), self.times.offset_ms)
+
+    # -- orders --------------------------------------------------------------------------------------------------------
+
+    def order(self, token: str, what: str, *, more_to_come: bool) -> None:
+        """stopped, canceled, deleted or lost. `more_to_come`: a grant may be on its way that the order is for."""
+        if token not in self.ledger.held:
+            if more_to_come:
+                self._early[token] = what
+            return
+        execution = self.ledger.held[token]
+        for horse in self.horses.running():
+            if horse.execution is execution and horse.stage is Stage.RUNNING:
+                if what in (Reason.STOPPED, Reason.CANCELED):
+                    self.horses.kill(horse, Outcome(Reason(what), exc_string=f"The job was {what} while it ran."))
+                else:
+                    self.forsake(horse, "it was deleted" if what == "deleted" else "its lease was lost")
+
+    def _end_unbegun(self, execution: Execution, order: str) -> None:
+        """An operator was quicker than the grant."""
+        if order in (Reason.STOPPED, Reason.CANCELED):
+            self._close(execution, Reason(order), f"The job was {order} before it began.")
+        else:
+            self.ledger.forget(execution)
+
+    def forsake(self, horse: Horse, why: str) -> None:
+        """Kills a horse whose execution is no longer ours; nothing is recorded of it."""
+        if horse.execution is not None and horse.stage is Stage.RUNNING:
+            logs.execution_lost(horse.execution.job_id, why)
+            self.ledger.forget(horse.execution)
+            self.horses.forsake(horse)
+
+    def kill_running(self, why: str) -> None:
+        """All that runs is recorded as killed, callbacks as not ended."""
+        now = clock.mono()
+        for horse in self.horses.running():
+            self.horses.kill(horse, Outcome.killed(why, horse.began_s, now))

@@ -1,0 +1,26 @@
+"""The moments by which the loop of a worker goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rqlike import clock
+
+_LONG_AGO: float = -1e9
+
+
+@dataclass(slots=True)
+class Times:
+    """Monotonic moments in seconds; None where there is none."""
+
+    swept: float = _LONG_AGO
+    pruned: float = _LONG_AGO
+    renewed: float = field(default_factory=clock.mono)
+    busy: float = field(default_factory=clock.mono)  #: the last one at which there was something to do
+    watched: float | None = None  #: the next due moment this worker is to wake for
+    offset_ms: int = 0  #: the server's clock minus ours
+    away: float | None = None  #: since when the server is away
+    contact: float = field(default_factory=clock.mono)  #: last moment at which leases were certainly ours
+    stop_by: float | None = None  #: when running jobs are killed
+    unreachable: float | None = None  #: since when only the server keeps a stopping worker from its end
+    reload: float = 0.0  #: the next look at the source files

@@ -1,0 +1,35 @@
+"""Fixtures: workers as processes of their own, on the shared server or on one to kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.process.workers import Stable
+from tests.servers import Server
+
+
+@pytest.fixture
+def stable(server: Server, namespace: str, tmp_path: Path) -> Iterator[Stable]:
+    """A namespace on the shared server, and workers that end with the test."""
+    made = Stable(server, namespace, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def own_stable(own_server: Server, namespace: str, tmp_path: Path) -> Iterator[Stable]:
+    """The same on a server of this test alone, with AOF."""
+    made = Stable(own_server, namespace, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    """A client as redis-py makes it."""
+    with server.client() as made:
+        yield made

@@ -1,0 +1,73 @@
+"""The Django example, with Django's test client and a real worker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.edges.example_workers import environment, running_worker
+from tests.servers import ROOT, Server, eventually
+
+DRIVER = Path(__file__).with_name("drive_django_example.py")
+
+
+class Example:
+    """A copy of the example with a migrated database."""
+
+    def __init__(self, folder: Path, env: dict[str, str]) -> None:
+        self.folder, self.env = folder, env
+        self.run("manage.py", "migrate", "--verbosity", "0")
+
+    def run(self, *command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def drive(self, what: str) -> Any:
+        return json.loads(self.run(str(DRIVER), what))
+
+
+@pytest.fixture
+def example(tmp_path: Path, server: Server, namespace: str) -> Example:
+    folder = shutil.copytree(ROOT / "examples" / "django_app", tmp_path / "django_app")
+    return Example(Path(folder), environment(server.url, namespace))
+
+
+def test_a_text_is_saved_enqueued_and_counted_by_a_worker(example: Example) -> None:
+    submitted = example.drive("submit")
+    assert submitted == {"submit": 202, "place": "/texts/1/", "early": 202, "status": "queued"}
+    with running_worker(["texts"], example.folder, example.env, middleware="counts.worker.DjangoJobs"):
+        answer = eventually(lambda: done(example), 20.0, 0.1, "the view answers 200")
+    assert answer["result"] == 4
+
+
+def done(example: Example) -> Any:
+    answer = example.drive("/texts/1/")
+    assert answer["status"] in (200, 202)
+    return answer if answer["status"] == 200 else None
+
+
+def test_nothing_is_enqueued_when_the_transaction_is_rolled_back(example: Example) -> None:
+    assert example.drive("rollback") == {"queued": 0}
+
+
+def test_an_empty_text_is_refused(example: Example) -> None:
+    assert example.drive("empty") == {"empty": 400}
+
+
+def test_the_migrations_are_those_of_the_models(example: Example) -> None:
+    example.run("manage.py", "makemigrations", "--check", "--dry-run")

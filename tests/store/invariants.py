@@ -1,0 +1,167 @@
+"""What holds for a namespace after each step, read from a dump of all its keys."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from rqlike.codec import ENTRY, FIELDS
+from rqlike.keys import Keys
+from rqlike.settings import HISTORY_LENGTH, MARKERS
+from rqlike.states import JobStatus
+from tests.store.builders import BASE_MS, Dump
+
+_F: Final = {name: short.encode() for name, short in FIELDS.items()}
+_E: Final = {name: short.encode() for name, short in ENTRY.items()}
+_LIVE_ENDINGS: Final = ("call", "meta", "overrides")
+
+
+def violations(dump: Dump, keys: Keys, now_ms: int) -> list[str]:
+    """One sentence per broken rule."""
+    return list(_Reading(dump, keys, now_ms).complaints())
+
+
+class _Reading:
+    """A dump, sorted into jobs, homes, streams and the rest."""
+
+    def __init__(self, dump: Dump, keys: Keys, now_ms: int) -> None:
+        self.dump, self.keys, self.now_ms = dump, keys, now_ms
+        self.jobs = dict(self._under(keys.job("")))
+        self.streams = dict(self._under(keys.results("")))
+        self.ttls = dict(self._under(keys.ttl("")))
+        self.wakes = dict(self._under(keys.markers("")))
+        self.homes = {status: dict(self._under(keys.home(status, ""))) for status in JobStatus}
+
+    def _under(self, prefix: str) -> Iterator[tuple[str, str]]:
+        for key in self.dump:
+            if key.startswith(prefix):
+                yield key.removeprefix(prefix), key
+
+    def field(self, job_id: str, name: str) -> bytes | None:
+        value: bytes | None = self.dump[self.jobs[job_id]][1].get(_F[name])
+        return value
+
+    def status(self, job_id: str) -> JobStatus:
+        return JobStatus((self.field(job_id, "status") or b"").decode())
+
+    def complaints(self) -> Iterator[str]:
+        yield from self._homes()
+        for job_id in self.jobs:
+            yield from self._expiry(job_id)
+            yield from self._fields(job_id)
+        for job_id in self.streams:
+            yield from self._stream(job_id)
+        yield from self._ttl_index()
+        yield from self._wake_ups()
+        yield from self._blobs()
+        if self.keys.scratch() in self.dump:
+            yield "the scratch key outlived its script"
+
+    def _homes(self) -> Iterator[str]:
+        found: dict[str, list[tuple[JobStatus, str]]] = defaultdict(list)
+        for status, queues in self.homes.items():
+            for queue, key in queues.items():
+                for raw, score in self.dump[key][1]:
+                    if status.terminal and score <= self.now_ms:
+                        continue  # expired, and not pruned yet
+                    found[raw.decode()].append((status, queue))
+                    yield from self._member(raw.decode(), status, queue, score)
+        for job_id in self.jobs:
+            if self.status(job_id).terminal and 0 <= self.dump[self.jobs[job_id]][2] <= self.now_ms:
+                continue
+            own = [(self.status(job_id), (self.field(job_id, "queue") or b"").decode())]
+            if found.get(job_id) != own:
+                yield f"{job_id} is {own}, and its homes are {found.get(job_id)}"
+        for job_id in found.keys() - self.jobs.keys():
+            yield f"{job_id} is at home in {found[job_id]}, and there is no such job"
+
+    def _member(self, job_id: str, status: JobStatus, queue: str, score: float) -> Iterator[str]:
+        if job_id not in self.jobs:
+            return
+        place = self.field(job_id, "place")
+        if status is JobStatus.QUEUED and (place is None or float(place) != score):
+            yield f"{job_id} is queued at {score} and says {place!r}"
+        if status is JobStatus.SCHEDULED and float(self.field(job_id, "due") or -1) != score:
+            yield f"{job_id} is scheduled for {score} and says {self.field(job_id, 'due')!r}"
+        if score != int(score) if score != float("inf") else not status.terminal:
+            yield f"{job_id} has the score {score} in {status} of {queue}"
+
+    def _expiry(self, job_id: str) -> Iterator[str]:
+        key, expiry = self.jobs[job_id], self.dump[self.jobs[job_id]][2]
+        status, queue = self.status(job_id), (self.field(job_id, "queue") or b"").decode()
+        if not status.terminal and expiry != -1:
+            yield f"{job_id} is {status} and expires"
+        parts = [self.keys.results(job_id), *(self.keys.blob(FIELDS[name], job_id) for name in _LIVE_ENDINGS)]
+        for part in parts:
+            if part in self.dump and self.dump[part][2] != expiry:
+                yield f"{part} expires at {self.dump[part][2]}, {key} at {expiry}"
+        if status.terminal:
+            scores = {raw.decode(): score for raw, score in self.dump[self.homes[status][queue]][1]}
+            dated = float("inf") if expiry == -1 else float(expiry)
+            if scores.get(job_id) != dated:
+                yield f"{job_id} expires at {dated}, and its home says {scores.get(job_id)}"
+
+    def _fields(self, job_id: str) -> Iterator[str]:
+        status, attempt = self.status(job_id), int(self.field(job_id, "attempt") or 0)
+        if (self.field(job_id, "token") is not None) != (status is JobStatus.STARTED):
+            yield f"{job_id} is {status} and has the token {self.field(job_id, 'token')!r}"
+        if status is JobStatus.STARTED and attempt < 1:
+            yield f"{job_id} is started and begins attempt {attempt}"
+        if status is not JobStatus.STARTED and self.field(job_id, "asked") is not None:
+            yield f"{job_id} is {status}, and something is asked of it"
+        if (self.field(job_id, "due") is not None) != (status is JobStatus.SCHEDULED):
+            yield f"{job_id} is {status}, due {self.field(job_id, 'due')!r}"
+
+    def _stream(self, job_id: str) -> Iterator[str]:
+        entries = self.dump[self.streams[job_id]][1]
+        notices = [index for index, (_, got) in enumerate(entries) if _E["notice"] in got]
+        if len(entries) - len(notices) > HISTORY_LENGTH:
+            yield f"{job_id} has {len(entries)} entries"
+        if notices and notices != [len(entries) - 1]:
+            yield f"{job_id} has notices at {notices} of {len(entries)} entries"
+        executions = [got[_E["execution"]] for _, got in entries if _E["notice"] not in got]
+        if len(set(executions)) != len(executions):
+            yield f"{job_id} has an execution twice: {executions}"
+        if job_id not in self.jobs:
+            if self.dump[self.streams[job_id]][2] == -1:
+                yield f"the stream of {job_id}, which is gone, stays for ever"
+        elif notices and self.status(job_id) not in (JobStatus.CANCELED, JobStatus.EXPIRED):
+            yield f"{job_id} is {self.status(job_id)}, and its stream ends with a notice"
+
+    def _ttl_index(self) -> Iterator[str]:
+        listed = set()
+        for queue, key in self.ttls.items():
+            for raw, score in self.dump[key][1]:
+                job_id = raw.decode()
+                listed.add(job_id)
+                if job_id not in self.jobs:
+                    yield f"{job_id} is gone, and the ttl index of {queue} has it"
+                elif self.status(job_id) is not JobStatus.QUEUED or int(self.field(job_id, "attempt") or 0):
+                    yield f"{job_id} is {self.status(job_id)}, and the ttl index has it"
+                elif float(self.field(job_id, "ttl_deadline") or -1) != score:
+                    yield f"{job_id} has another deadline than the ttl index"
+        for job_id in self.jobs:
+            queued = self.status(job_id) is JobStatus.QUEUED
+            if queued and self.field(job_id, "ttl_deadline") is not None and job_id not in listed:
+                yield f"{job_id} has a ttl deadline, and the index does not know it"
+
+    def _wake_ups(self) -> Iterator[str]:
+        for queue in self.homes[JobStatus.QUEUED]:
+            if queue not in self.wakes:
+                yield f"jobs wait in {queue}, and no marker wakes a worker"
+        for queue, key in self.wakes.items():
+            if len(self.dump[key][1]) > MARKERS:
+                yield f"{queue} has {len(self.dump[key][1])} markers"
+            if queue not in self.homes[JobStatus.QUEUED] and queue not in self.homes[JobStatus.SCHEDULED]:
+                yield f"nothing waits in {queue}, and it has markers"
+
+    def _blobs(self) -> Iterator[str]:
+        for name in _LIVE_ENDINGS:
+            for job_id, key in self._under(self.keys.blob(FIELDS[name], "")):
+                if job_id not in self.jobs:
+                    yield f"{key} outlived its job"
+                elif self.dump[self.jobs[job_id]][1].get(_F[name] + b"#") != str(len(self.dump[key][1])).encode():
+                    yield f"{key} is not what its job says of it"
+        if any(BASE_MS <= expiry < self.now_ms for _, _, expiry in self.dump.values()):
+            yield "the scene did not remove what has expired"

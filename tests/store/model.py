@@ -1,0 +1,224 @@
+"""The state machine once more, in plain Python: what each verb is to do to status, cycle, attempt and order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from rqlike.options import Policy
+from rqlike.outcomes import Verdict
+from rqlike.settings import GRACE_MS, LEASE_MS, OUTAGE_MS, RECOVER_LIMIT
+from rqlike.states import JobStatus, ResultType
+
+QUEUED, STARTED, SCHEDULED = JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED
+FAILURE_TTL_MS: Final = 31_536_000_000
+
+
+@dataclass(slots=True)
+class Modelled:
+    """A job as the model knows it."""
+
+    id: str
+    queue: str
+    nonce: str
+    policy: Policy
+    status: JobStatus = QUEUED
+    cycle: int = 1
+    attempt: int = 0
+    place: tuple[int, int] = (1, 0)  #: (0 front | 1 behind, number)
+    due: int = 0
+    ttl: int | None = None  #: counted from its promotion
+    deadline: int | None = None
+    lease: int = 0
+    token: str = ""
+    asked: bool = False
+    expiry: int | None = None
+    entries: list[ResultType] = field(default_factory=list)
+    notice: bool = False
+
+
+class Model:
+    """A namespace. Each method is one verb and says what the server is to answer."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now = now_ms
+        self.jobs: dict[str, Modelled] = {}
+        self.traces: dict[str, tuple[set[str], int]] = {}  #: of jobs that are gone: nonces, and until when
+        self.contact: int | None = None
+        self.grace = 0
+        self._number = 0
+
+    def at(self, status: JobStatus, queue: str) -> list[Modelled]:
+        return [job for job in self.jobs.values() if job.status is status and job.queue == queue]
+
+    def order(self, queue: str) -> list[Modelled]:
+        return sorted(self.at(QUEUED, queue), key=lambda job: job.place)
+
+    def pass_ms(self, ms: int) -> None:
+        self.now += ms
+        for job in list(self.jobs.values()):
+            if job.expiry is not None and job.expiry < self.now:
+                del self.jobs[job.id]
+        self.traces = {job_id: trace for job_id, trace in self.traces.items() if trace[1] > self.now}
+
+    def _place(self, front: bool) -> tuple[int, int]:
+        self._number += 1
+        return (0, -self._number) if front else (1, self._number)
+
+    def _gone(self, job: Modelled, *nonces: str) -> None:
+        del self.jobs[job.id]
+        self.traces[job.id] = ({*nonces, job.nonce}, self.now + GRACE_MS)
+
+    def _ended(self, job: Modelled, status: JobStatus, ttl_ms: float, notice: bool = False) -> None:
+        job.status, job.token, job.asked, job.deadline, job.notice = status, "", False, None, notice
+        job.expiry = None if ttl_ms < 0 else self.now + int(ttl_ms)
+
+    # -- verbs ---------------------------------------------------------------------------------------------------------
+
+    def enqueue(self, new: Modelled, *, front: bool, due: int | None, ttl: int | None) -> str:
+        """new | cycle | replayed | duplicate"""
+        old = self.jobs.get(new.id)
+        word = "new"
+        if old is not None:
+            if old.nonce == new.nonce:
+                return "replayed"
+            if not old.status.terminal:
+                return "duplicate"
+            word, new.cycle, new.entries = "cycle", old.cycle + 1, old.entries
+        elif new.id in self.traces:
+            if new.nonce in self.traces[new.id][0]:
+                return "replayed"
+            del self.traces[new.id]
+        new.place = self._place(front)
+        if due is None:
+            new.deadline = None if ttl is None else self.now + ttl
+        else:
+            new.status, new.due, new.ttl = SCHEDULED, due, ttl
+        self.jobs[new.id] = new
+        return word
+
+    def settle(self, job_id: str, token: str, verdict: Verdict) -> str:
+        job = self.jobs.get(job_id)
+        if job is None or job.token != token:
+            return "gone" if job is None else "stale"
+        if verdict.verb == "give_back":
+            self._given_back(job)
+            return "ok"
+        assert verdict.type is not None
+        job.entries = [*job.entries, verdict.type][-10:]
+        job.token = ""
+        if verdict.to is None:
+            self._gone(job)
+        elif verdict.verb in ("retry", "repeat"):
+            self._goes_on(job, verdict)
+        else:
+            self._ended(job, verdict.to, verdict.ttl_s * 1000)
+        return "ok"
+
+    def _given_back(self, job: Modelled) -> None:
+        job.status, job.token, job.attempt = QUEUED, "", job.attempt - 1
+        if job.asked:
+            self._ended(job, JobStatus.CANCELED, FAILURE_TTL_MS, notice=True)
+
+    def _goes_on(self, job: Modelled, verdict: Verdict) -> None:
+        job.place, job.deadline = self._place(verdict.band == 0), None
+        if verdict.verb == "repeat":
+            job.cycle, job.attempt = job.cycle + 1, 0
+        job.status = QUEUED
+        if verdict.delay_s:
+            job.status, job.due = SCHEDULED, self.now + round(verdict.delay_s * 1000)
+        if job.asked:
+            self._ended(job, JobStatus.CANCELED, FAILURE_TTL_MS, notice=True)
+
+    def touch(self) -> bool:
+        """A contact; whether anybody may be recovered."""
+        if self.contact is not None and self.now - self.contact > OUTAGE_MS:
+            self.grace = self.now + OUTAGE_MS
+        self.contact = self.now
+        return self.now >= self.grace
+
+    def sweep(self, queues: Sequence[str]) -> list[Modelled]:
+        """Promotes and expires; the jobs that are recovered."""
+        is_open = self.touch()
+        lapsed: list[Modelled] = []
+        for queue in queues:
+            if is_open:
+                dead = sorted((job.lease, job.id) for job in self.at(STARTED, queue) if job.lease <= self.now)
+                for _, job_id in dead[: RECOVER_LIMIT - len(lapsed)]:
+                    lapsed.append(self.jobs[job_id])
+                    self.jobs[job_id].lease = self.now + LEASE_MS
+            for _, job_id in sorted((job.due, job.id) for job in self.at(SCHEDULED, queue) if job.due <= self.now):
+                self._promoted(self.jobs[job_id])
+            for job in self.order(queue):
+                self._expires(job)
+        return lapsed
+
+    def _promoted(self, job: Modelled) -> None:
+        job.status, job.place = QUEUED, self._place(job.place[0] == 0)
+        if job.ttl is not None:
+            job.deadline, job.ttl = self.now + job.ttl, None
+
+    def _expires(self, job: Modelled) -> bool:
+        if job.deadline is None or job.deadline > self.now:
+            return False
+        self._ended(job, JobStatus.EXPIRED, FAILURE_TTL_MS, notice=True)
+        return True
+
+    def take(self, queues: Sequence[str], want: int) -> list[Modelled]:
+        taken: list[Modelled] = []
+        for queue in queues:
+            for job in self.order(queue):
+                if len(taken) == want:
+                    return taken
+                if not self._expires(job):
+                    job.status, job.attempt, job.lease = STARTED, job.attempt + 1, self.now + LEASE_MS
+                    taken.append(job)
+        return taken
+
+    def cancel(self, job_id: str) -> JobStatus | None:
+        """The status answered; None where it is refused."""
+        job = self.jobs.get(job_id)
+        if job is None or job.status.terminal:
+            return None
+        if job.status is STARTED:
+            job.asked = True
+        else:
+            self._ended(job, JobStatus.CANCELED, FAILURE_TTL_MS, notice=True)
+        return job.status
+
+    def stop(self, job_id: str) -> bool:
+        job = self.jobs.get(job_id)
+        if job is None or job.status is not STARTED:
+            return False
+        job.asked = True
+        return True
+
+    def expire(self, job_id: str) -> JobStatus | None:
+        job = self.jobs.get(job_id)
+        if job is not None and job.status is QUEUED:
+            self._expires(job)
+        return None if job is None else job.status
+
+    def requeue(self, job_id: str, *, front: bool) -> str:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "NOJOB"
+        if not job.status.terminal:
+            return f"WRONGSTATE {job.status}"
+        job.status, job.cycle, job.attempt, job.expiry, job.notice = QUEUED, job.cycle + 1, 0, None, False
+        job.place = self._place(front)
+        return "ok"
+
+    def delete(self, job_id: str, nonce: str) -> str:
+        job = self.jobs.get(job_id)
+        if job is None:
+            return "NOJOB"
+        self._gone(job, nonce)
+        return "ok"
+
+    def empty(self, queue: str, limit: int) -> tuple[int, int]:
+        waiting = self.order(queue)
+        for job in waiting[:limit]:
+            self._gone(job)
+        return min(limit, len(waiting)), max(0, len(waiting) - limit)

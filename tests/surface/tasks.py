@@ -1,0 +1,116 @@
+"""Functions that the tests of the surface enqueue."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from rqlike import Job, Retry, get_current_job
+
+
+def add(a: int, b: int = 0) -> int:
+    """The sum."""
+    return a + b
+
+
+def nothing() -> None:
+    """Returns None."""
+
+
+def echo(value: Any) -> Any:
+    """What it is given."""
+    return value
+
+
+def fail(message: str = "boom") -> None:
+    """Raises."""
+    raise ValueError(message)
+
+
+def options(job_timeout: str, ttl: str = "x") -> list[str]:
+    """Has arguments that bear the names of options."""
+    return [job_timeout, ttl]
+
+
+def anything(*args: Any, **kwargs: Any) -> list[Any]:
+    """Takes everything."""
+    return [list(args), kwargs]
+
+
+def nap(seconds: float) -> float:
+    """Sleeps."""
+    time.sleep(seconds)
+    return seconds
+
+
+def numbered(path: str) -> int:
+    """How often it was called with this path, this call included."""
+    with Path(path).open("ab") as log:
+        log.write(b"x")
+        return log.tell()
+
+
+def fails_until(path: str, nth: int) -> int:
+    """Raises until its nth call."""
+    number = numbered(path)
+    if number < nth:
+        raise RuntimeError(f"call {number}")
+    return number
+
+
+def wants_retry(most: int, interval: float = 0) -> Retry:
+    """Returns Retry, always."""
+    return Retry(most, interval)
+
+
+def unserialisable() -> object:
+    """Returns what no serializer takes."""
+    return object()
+
+
+def notes(**given: Any) -> str:
+    """Saves notes of its own job."""
+    job = get_current_job()
+    assert job is not None
+    job.meta.update(given)
+    job.save_meta()
+    return job.id
+
+
+def failing_callback(job: Job[Any], connection: Any, result: Any) -> None:
+    """A callback that raises."""
+    raise LookupError("callback")
+
+
+def pid() -> int:
+    """Of the process it runs in."""
+    return os.getpid()
+
+
+def counted(address: str, name: str, seconds: float) -> str:
+    """Tells a second server that it began, and that it is about to return."""
+    with redis.Redis(unix_socket_path=address) as witness:
+        witness.rpush("began", name)
+        time.sleep(seconds)
+        witness.rpush("ended", name)
+    return name
+
+
+def catches_exceptions(path: str, seconds: float) -> str:
+    """What much code does around a slow line."""
+    try:
+        time.sleep(seconds)
+    except Exception:  # noqa: BLE001
+        numbered(path)
+    return "finished"
+
+
+def kills_its_process(job: Job[Any], connection: Any, result: Any) -> None:
+    """A callback that does not come to its end."""
+    numbered(job.meta["path"])
+    os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,119 @@
+"""What may be given as a connection, and handles shared by threads."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from typing import Any
+
+import fakeredis
+import pytest
+import redis
+import redis.asyncio
+
+from rqlike import Job, Queue, Result, SimpleWorker
+from rqlike.exceptions import RqlikeError
+from tests.servers import Server
+from tests.surface import tasks
+from tests.surface.waiters import at_once, waiting
+
+
+def round_trip(connection: Any, namespace: str) -> None:
+    """Enqueues, executes, waits and reads through one connection."""
+    queue = Queue("q", connection, namespace=namespace)
+    job = queue.enqueue(tasks.echo, {"ä": (1, b"\xff")}, job_id="a ä")
+    SimpleWorker(["q"], connection=connection, namespace=namespace).work(burst=True, logging_level=None)
+    assert job.wait(timeout=5) == {"ä": (1, b"\xff")}
+    assert Job.fetch("a ä", connection, namespace).results()[0].return_value == {"ä": (1, b"\xff")}
+    assert queue.counts().finished == 1
+    assert Result.fetch_many(["a ä"], connection, namespace)[0] is not None
+
+
+def test_a_url_is_a_connection(server: Server, namespace: str) -> None:
+    round_trip(server.url, namespace)
+
+
+def test_none_is_whatever_connect_finds(server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RQLIKE_REDIS_URL", server.url)
+    monkeypatch.setenv("RQLIKE_NAMESPACE", namespace)
+    round_trip(None, namespace)
+    assert Queue("q").store.namespace == namespace
+    assert Queue("q").counts().finished == 1
+
+
+def test_a_client_of_valkey_py_is_a_connection(server: Server, namespace: str) -> None:
+    valkey = pytest.importorskip("valkey")
+    for options in ({}, {"decode_responses": True}):
+        with valkey.Valkey(unix_socket_path=str(server.socket), **options) as client:
+            round_trip(client, namespace + str(len(options)))
+
+
+@pytest.mark.parametrize(
+    "options", [{"protocol": 2}, {"protocol": 3}, {"decode_responses": True}, {"socket_timeout": 1}]
+)
+def test_any_options_of_a_client_will_do(server: Server, namespace: str, options: dict[str, Any]) -> None:
+    with server.client(**options) as client:
+        round_trip(client, namespace)
+
+
+def test_a_small_pool_is_not_used_up_by_waiters(server: Server, namespace: str) -> None:
+    pool = redis.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=1)
+    with redis.Redis(connection_pool=pool) as client, server.client() as watcher:
+        queue = Queue("q", client, namespace=namespace)
+        job = queue.enqueue(tasks.add, 1)
+        waiters = waiting(watcher, lambda: job.wait(timeout=10), 5)
+        SimpleWorker(["q"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
+        assert waiters.outcomes() == [1] * 5
+    pool.disconnect()
+
+
+def test_a_fake_server_serves_the_tests_of_others(namespace: str) -> None:
+    with fakeredis.FakeRedis() as client:
+        round_trip(client, namespace)
+
+
+def test_what_is_no_synchronous_client_is_refused(server: Server) -> None:
+    with server.client() as client:
+        asynchronous = redis.asyncio.Redis.from_url(server.url)
+        for wrong in (5, object(), client.pipeline(), asynchronous):
+            with pytest.raises(TypeError, match="connection takes"):
+                Queue("q", wrong)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            asyncio.run(asynchronous.aclose())
+
+
+def test_a_url_that_is_none_is_refused_at_the_first_use() -> None:
+    with pytest.raises((ValueError, RqlikeError), match="redis://"):
+        Queue("q", "localhost:6379").counts()
+
+
+# -- threads -----------------------------------------------------------------------------------------------------------
+
+
+def test_eight_threads_enqueue_and_wait_on_one_queue(server: Server, namespace: str) -> None:
+    import threading
+
+    with server.client() as client:
+        queue = Queue("q", client, namespace=namespace)
+
+        def one(number: int) -> list[int]:
+            jobs = [queue.enqueue(tasks.add, number, step) for step in range(25)]
+            return [job.wait(timeout=20) for job in jobs]
+
+        found: list[object] = []
+        threads = threading.Thread(target=lambda: found.extend(at_once(one, 8)))
+        threads.start()
+        worker = SimpleWorker(["q"], connection=client, namespace=namespace)
+        worker.work(max_jobs=200, max_idle_time=20, logging_level=None)
+        threads.join(20)
+        assert found == [[number + step for step in range(25)] for number in range(8)]
+        assert queue.counts().finished == 200
+
+
+def test_eight_threads_wait_with_one_handle(server: Server, namespace: str) -> None:
+    with server.client() as client:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.add, 3)
+        waiters = waiting(client, lambda: (job.wait(timeout=10), job.results()[0].return_value), 8)
+        SimpleWorker(["q"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
+        assert waiters.outcomes() == [(3, 3)] * 8

@@ -1,0 +1,397 @@
+"""`Job.wait`: whoever blocks on a job learns what became of it, soon, and by the right error."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry as Again
+
+from rqlike import Job, Queue, Repeat, Retry
+from rqlike.exceptions import (
+    JobCanceled,
+    JobExpired,
+    JobFailed,
+    JobStopped,
+    NoSuchJobError,
+    ResultExpired,
+    WaitTimeout,
+)
+from rqlike.outcomes import Outcome, Rules, decide
+from rqlike.records import Execution
+from rqlike.states import JobStatus, Reason
+from rqlike.store import verbs
+from rqlike.store.verbs import Settlement, Turn
+from tests.servers import Server, eventually
+from tests.surface import tasks
+from tests.surface.conftest import Work
+from tests.surface.waiters import Counting, Waiting, blocked, counting_client, scripts_sent, waiting
+
+AT_ONCE_S = 0.1
+
+
+def claim(queue: Queue, worker: str = "w", lease_ms: int = 30_000) -> Execution:
+    """What a worker does first."""
+    turn = Turn(worker, worker + "-1", 1, (queue.name,), want=1, lease_ms=lease_ms)
+    (granted,) = queue.store.run(verbs.advance(turn)).granted
+    return granted
+
+
+def settle(queue: Queue, execution: Execution, outcome: Outcome) -> str:
+    """What a worker does last."""
+    verdict = decide(execution.job, outcome, Rules())
+    entry = verbs.entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
+    turn = Turn("w", "w-1", 2, (queue.name,), settlements=(Settlement(execution, verdict, entry),))
+    (word,) = queue.store.run(verbs.advance(turn)).words
+    return word
+
+
+# -- values ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [None, 0, "", [1, {"a": (2, 3)}], b"\xff", "déjà"])
+def test_the_value_comes_back_as_it_was_returned(queue: Queue, work: Work, value: object) -> None:
+    job = queue.enqueue(tasks.echo, value)
+    work()
+    assert job.wait(timeout=0) == value
+
+
+def test_none_is_a_value_and_wakes_a_waiter(queue: Queue, client: redis.Redis, work: Work) -> None:
+    job = queue.enqueue(tasks.nothing)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    work()
+    assert waiter.outcomes() == [None]
+    result = job.latest_result()
+    assert result is not None
+    assert result.has_value
+
+
+def test_a_fetched_finished_job_gives_its_value_without_blocking(queue: Queue, client: redis.Redis, work: Work) -> None:
+    job = queue.enqueue(tasks.add, 1, b=2)
+    work()
+    assert Job.fetch(job.id, client, queue.store.namespace).wait(timeout=0) == 3
+
+
+def test_five_waiters_of_a_job_with_result_ttl_0_all_get_its_value(
+    queue: Queue, client: redis.Redis, work: Work
+) -> None:
+    job = queue.enqueue(tasks.add, 20, 22, result_ttl=0)
+    waiters = waiting(client, lambda: job.wait(timeout=10), 5)
+    work()
+    assert waiters.outcomes() == [42] * 5
+    assert not Job.exists(job.id, client, queue.store.namespace)
+    assert job.wait(timeout=0) == 42, "the trace of 5 s serves those who ask a moment later"
+
+
+# -- time-outs ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_timeout_of_seven_seconds_is_kept_on_a_client_with_the_defaults_of_redis_py(queue: Queue) -> None:
+    job = queue.enqueue(tasks.nothing)
+    before = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        job.wait(timeout=7)
+    assert 6.99 <= time.monotonic() - before <= 7.3
+
+
+@pytest.mark.slow
+def test_a_wait_longer_than_the_clients_socket_timeout_gets_its_value(server: Server, namespace: str) -> None:
+    with server.client(socket_timeout=2) as client:
+        queue = Queue("q", client, namespace=namespace)
+        job = queue.enqueue(tasks.nothing)
+        waiter = waiting(client, lambda: job.wait(timeout=10))
+        with pytest.raises(WaitTimeout):
+            job.wait(timeout=4.5)  # the time that passes; longer than socket_timeout and than one slice
+        settle(queue, claim(queue), Outcome(value=b"\x07"))
+        assert waiter.outcomes(1.0) == [7]
+
+
+@pytest.mark.parametrize("seconds", [0.25, "0.25s"])
+def test_fractions_of_a_second_are_kept(queue: Queue, seconds: Any) -> None:
+    job = queue.enqueue(tasks.nothing)
+    before = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        job.wait(timeout=seconds)
+    assert 0.24 <= time.monotonic() - before <= 0.45
+
+
+def test_zero_does_not_block_and_the_error_says_where_the_job_stands(queue: Queue) -> None:
+    queue.enqueue(tasks.nothing)
+    job = queue.enqueue(tasks.nothing)
+    before = time.monotonic()
+    with pytest.raises(WaitTimeout) as caught:
+        job.wait(timeout=0)
+    assert time.monotonic() - before < 0.2
+    error = caught.value
+    assert (error.job_id, error.status, error.position, error.workers) == (job.id, JobStatus.QUEUED, 1, 0)
+    assert "No worker listens on queue 'q'" in str(error)
+    assert isinstance(error, TimeoutError)
+
+
+@pytest.mark.parametrize("seconds", [-1, float("nan"), True, "soon"])
+def test_a_timeout_that_means_nothing_is_refused(queue: Queue, seconds: Any) -> None:
+    job = queue.enqueue(tasks.nothing)
+    with pytest.raises(ValueError, match="timeout"):
+        job.wait(timeout=seconds)
+
+
+def test_a_wait_for_a_finished_job_costs_one_round_trip(server: Server, namespace: str, work: Work) -> None:
+    with counting_client(server) as client:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.nothing)
+        work()
+        Counting.sent.clear()
+        job.wait(timeout=5)
+        assert len(Counting.sent) == 1
+
+
+def test_a_wait_that_blocks_costs_one_round_trip_and_the_block(server: Server, namespace: str, work: Work) -> None:
+    with counting_client(server) as client:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.nothing)
+        Counting.sent.clear()
+        waiter = Waiting(lambda: job.wait(timeout=5)).start()
+        with server.client() as other:
+            blocked(other)
+        work()
+        waiter.outcomes()
+        assert scripts_sent() == 1
+        assert sum(b"XREAD" in command for command in Counting.sent) == 1
+
+
+# -- ways out ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("act", "error"), [("cancel", JobCanceled), ("delete", NoSuchJobError)])
+@pytest.mark.parametrize("delay", [None, 60])
+def test_cancel_and_delete_wake_five_waiters_at_once(
+    queue: Queue, client: redis.Redis, act: str, error: type[Exception], delay: int | None
+) -> None:
+    job = queue.enqueue(tasks.nothing) if delay is None else queue.enqueue_in(delay, tasks.nothing)
+    waiters = waiting(client, lambda: job.wait(timeout=10), 5)
+    before = time.monotonic()
+    getattr(job, act)()
+    assert [type(outcome) for outcome in waiters.outcomes()] == [error] * 5
+    assert waiters.last_end() - before <= AT_ONCE_S
+
+
+def test_emptying_the_queue_wakes_the_waiters(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    assert queue.empty() == 1
+    (outcome,) = waiter.outcomes(1.0)
+    assert type(outcome) is NoSuchJobError
+
+
+@pytest.mark.parametrize(
+    ("reason", "error"),
+    [
+        (Reason.STOPPED, JobStopped),
+        (Reason.CANCELED, JobCanceled),
+        (Reason.EXCEPTION, JobFailed),
+        (Reason.TIMEOUT, JobFailed),
+        (Reason.KILLED, JobFailed),
+    ],
+)
+def test_an_execution_that_gave_no_value_wakes_with_its_reason_and_result(
+    queue: Queue, client: redis.Redis, reason: Reason, error: type[JobFailed]
+) -> None:
+    job = queue.enqueue(tasks.nothing)
+    execution = claim(queue)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    before = time.monotonic()
+    settle(queue, execution, Outcome(reason, None, "Traceback: boom", "ValueError"))
+    (outcome,) = waiter.outcomes()
+    assert type(outcome) is error
+    assert waiter.last_end() - before <= AT_ONCE_S
+    assert (outcome.job_id, outcome.reason) == (job.id, reason)
+    assert outcome.result.exc_string == "Traceback: boom"
+
+
+def test_a_waiter_of_a_ttl_job_learns_of_its_expiry_though_no_worker_runs(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing, ttl=0.4)
+    before = time.monotonic()
+    with pytest.raises(JobExpired) as caught:
+        job.wait(timeout=10)
+    assert 0.4 <= time.monotonic() - before <= 0.8
+    assert caught.value.job_id == job.id
+    assert Job.fetch(job.id, client, queue.store.namespace).get_status() is JobStatus.EXPIRED
+    assert queue.counts().queued == 0
+
+
+def test_a_waiter_of_an_expired_job_is_woken_by_the_worker_that_expires_it(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing, ttl=60)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    before = time.monotonic()
+    a_minute_later = round(job.created_at.timestamp() * 1000) + 60_001
+    queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1, sweep=True), now_ms=a_minute_later))
+    assert [type(outcome) for outcome in waiter.outcomes()] == [JobExpired]
+    assert waiter.last_end() - before <= AT_ONCE_S
+    assert len(job.results()) == 0, "it never ran"
+
+
+def test_a_job_that_never_was_is_an_error_at_once(queue: Queue) -> None:
+    job = queue.enqueue(tasks.nothing)
+    queue.store.client.delete(job.key)
+    before = time.monotonic()
+    with pytest.raises(NoSuchJobError) as caught:
+        job.wait(timeout=10)
+    assert time.monotonic() - before < 0.2
+    assert type(caught.value) is NoSuchJobError, "nothing shows that it ended"
+
+
+def test_a_job_whose_result_is_over_is_told_from_one_that_never_was(queue: Queue, work: Work) -> None:
+    job = queue.enqueue(tasks.nothing, result_ttl=0.05)
+    work()
+    queue.store.client.delete(job.key, queue.store.keys.results(job.id))  # what its TTL does
+    with pytest.raises(ResultExpired):
+        job.wait(timeout=10)
+
+
+def test_a_handle_that_saw_the_end_knows_that_the_result_is_over(queue: Queue, work: Work) -> None:
+    job = queue.enqueue(tasks.nothing)
+    work()
+    job.refresh()
+    queue.store.client.delete(job.key, queue.store.keys.results(job.id))
+    queue.store.client.delete(queue.store.keys.home("finished", "q"))
+    with pytest.raises(ResultExpired):
+        job.wait(timeout=10)
+
+
+# -- cycles ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_retried_attempt_does_not_end_the_wait(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing, retry=Retry(1))
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    settle(queue, claim(queue), Outcome(Reason.EXCEPTION, None, "first", "ValueError"))
+    blocked(client)
+    assert not waiter.ends
+    second = queue.store.run(verbs.advance(Turn("w2", "w2-1", 1, ("q",), want=1))).granted[0]
+    settle(queue, second, Outcome(value=b"\x07"))
+    assert waiter.outcomes(1.0) == [7]
+
+
+def test_the_handle_of_an_old_cycle_gets_the_value_of_that_cycle(queue: Queue, work: Work) -> None:
+    first = queue.enqueue(tasks.echo, "old", job_id="a")
+    work()
+    second = queue.enqueue(tasks.echo, "new", job_id="a")
+    assert (first.cycle, second.cycle) == (1, 2)
+    assert first.wait(timeout=0) == "old", "although its next cycle is queued"
+    with pytest.raises(WaitTimeout):
+        second.wait(timeout=0)
+    work()
+    assert (first.wait(timeout=0), second.wait(timeout=0)) == ("old", "new")
+
+
+def test_a_requeued_handle_waits_for_the_new_cycle(queue: Queue, client: redis.Redis, work: Work) -> None:
+    job = queue.enqueue(tasks.fail, job_id="a")
+    work()
+    with pytest.raises(JobFailed):
+        job.wait(timeout=0)
+    job.requeue()
+    assert job.cycle == 2
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    assert not waiter.ends
+    work()
+    assert type(waiter.outcomes()[0]) is JobFailed
+
+
+def test_a_cycle_that_left_the_history_is_a_result_that_expired(queue: Queue, work: Work) -> None:
+    first = queue.enqueue(tasks.echo, 0, job_id="a")
+    work()
+    for number in range(1, 12):
+        queue.enqueue(tasks.echo, number, job_id="a")
+        work()
+    with pytest.raises(ResultExpired, match="cycle 12"):
+        first.wait(timeout=0)
+
+
+def test_a_repeating_job_gives_each_handle_the_value_of_its_cycle(queue: Queue, work: Work, tmp_path: Any) -> None:
+    job = queue.enqueue(tasks.numbered, str(tmp_path / "n"), repeat=Repeat(2))
+    work()
+    assert job.wait(timeout=0) == 1
+    job.refresh()
+    assert (job.cycle, job.wait(timeout=0)) == (3, 3)
+
+
+def test_the_handle_of_a_deleted_job_does_not_take_the_value_of_its_successor(queue: Queue, work: Work) -> None:
+    old = queue.enqueue(tasks.echo, "old", job_id="a")
+    work()
+    old.requeue()
+    old.delete()
+    now = queue.store.client.time()
+    eventually(lambda: queue.store.client.time() > (now[0], now[1] + 1000), interval=0.001)  # a later millisecond
+    queue.enqueue(tasks.echo, "new", job_id="a")
+    for _ in range(2):
+        with pytest.raises(NoSuchJobError, match="newer job"):
+            old.wait(timeout=0)
+        work()
+
+
+# -- servers and clients -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("decode_responses", [False, True])
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_any_kind_of_client_can_wait(
+    server: Server, namespace: str, work: Work, protocol: int, decode_responses: bool
+) -> None:
+    with server.client(protocol=protocol, decode_responses=decode_responses) as client, server.client() as watcher:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.echo, "väl")
+        waiter = Waiting(lambda: job.wait(timeout=10)).start()
+        blocked(watcher)
+        work()
+        assert waiter.outcomes() == ["väl"]
+        result = job.latest_result()
+        assert result is not None
+        assert result.return_value == "väl"
+
+
+def test_a_server_that_restarts_during_the_wait_is_waited_for(own_server: Server, namespace: str) -> None:
+    with own_server.client() as client:
+        queue = Queue("q", client, namespace=namespace)
+        job = queue.enqueue(tasks.nothing)
+        waiter = waiting(client, lambda: job.wait(timeout=20))
+        own_server.kill()
+        own_server.start()
+        blocked(client)
+        settle(queue, claim(queue), Outcome(value=b"\x07"))
+        assert waiter.outcomes() == [7]
+
+
+def test_a_server_that_stays_away_is_an_error_at_the_timeout_and_costs_no_cpu(
+    own_server: Server, namespace: str
+) -> None:
+    with own_server.client() as client:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.nothing)
+        waiter = waiting(client, lambda: job.wait(timeout=1.5))
+        own_server.kill()
+        cpu, before = time.process_time(), time.monotonic()
+        (outcome,) = waiter.outcomes()
+        assert isinstance(outcome, redis.ConnectionError | redis.TimeoutError)
+        assert waiter.last_end() - before <= 2.0
+        assert time.process_time() - cpu < 0.4
+
+
+def test_a_server_that_cannot_be_reached_at_first_is_an_error_at_once(own_server: Server, namespace: str) -> None:
+    with own_server.client(retry=Again(NoBackoff(), 0)) as client:
+        job = Queue("q", client, namespace=namespace).enqueue(tasks.nothing)
+        own_server.kill()
+        before = time.monotonic()
+        with pytest.raises(redis.ConnectionError):
+            job.wait(timeout=30)
+        assert time.monotonic() - before < 1.0
+
+
+def test_a_wait_survives_a_cut_connection(queue: Queue, client: redis.Redis, work: Work) -> None:
+    job = queue.enqueue(tasks.nothing)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    for one in client.client_list():
+        if one["cmd"] == "xread":
+            client.client_kill_filter(_id=one["id"])
+    blocked(client)
+    work()
+    assert waiter.outcomes() == [None]

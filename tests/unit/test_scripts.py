@@ -1,0 +1,100 @@
+"""The assembly of the Lua verbs: names, includes, flags, and that each of them compiles."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import fakeredis
+import pytest
+
+import rqlike
+from rqlike import codec, settings
+from rqlike.store import scripts
+from rqlike.store.scripts import script
+from tests.conftest import AnyServer
+
+LUA = Path(rqlike.__file__).parent / "lua"
+NAMES = [*scripts.names(), "advance_oom"]
+
+
+def test_every_file_is_a_verb_with_a_contract() -> None:
+    for name in scripts.names():
+        text = (LUA / f"{name}.lua").read_text()
+        for word in ("KEYS: prefix", "ARGV:", "Answers:"):
+            assert word in text, f"{name} says nothing of {word}"
+        assert re.search(rf"^-- {name}: ", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_left_to_substitute(name: str) -> None:
+    source = script(name).source
+    assert not re.search(r"\b[FEWC]\.[A-Za-z_]+", source)
+    assert "--- @" not in source
+    assert source.startswith("#!lua")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_spells_no_key_but_by_its_name(name: str) -> None:
+    path = LUA / f"{name.removesuffix('_oom')}.lua"
+    for text in (path, *(LUA / "include").glob("*.lua")):
+        assert "PREFIX" not in text.read_text(), f"{text.name} spells a key"
+    assert script(name).bare.startswith("local PREFIX = KEYS[1]\n")
+
+
+def test_a_hash_is_that_of_the_text_sent() -> None:
+    one = script("advance")
+    assert one.sha == hashlib.sha1(one.source.encode()).hexdigest()
+    assert one.bare_sha == hashlib.sha1(one.bare.encode()).hexdigest()
+    assert one.source == "#!lua\n" + one.bare
+
+
+def test_the_two_flavours_of_advance_differ_in_their_flag_only() -> None:
+    plain, oom = script("advance"), script("advance_oom")
+    assert plain.bare == oom.bare
+    assert oom.source.startswith("#!lua flags=allow-oom\n")
+    assert plain.sha != oom.sha
+
+
+def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_write() -> None:
+    for name in ("enqueue", "requeue", "save", "advance"):
+        assert "flags" not in script(name).source.splitlines()[0]
+    readers = {name for name in scripts.names() if script(name).reads_only}
+    assert readers == {"counts", "find", "history", "list", "load", "newest", "peek", "queues", "workers"}
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_an_include_comes_once_and_before_what_needs_it(name: str) -> None:
+    bare = script(name).bare
+    functions = re.findall(r"^local function (\w+)", bare, re.MULTILINE)
+    assert len(functions) == len(set(functions))
+
+
+def test_an_unknown_name_fails_when_the_script_is_assembled() -> None:
+    pattern = scripts._NAME
+    for text, error in (("F.nonsense", KeyError), ("C.NONSENSE", AttributeError)):
+        with pytest.raises(error):
+            pattern.sub(scripts._substitute, text)
+    assert pattern.sub(scripts._substitute, "F.status") == f"'{codec.FIELDS['status']}'"
+    assert pattern.sub(scripts._substitute, "C.MARKERS") == str(settings.MARKERS)
+
+
+def test_every_script_compiles_on_fakeredis() -> None:
+    client = fakeredis.FakeRedis()
+    for name in NAMES:
+        assert client.script_load(script(name).bare) in (script(name).bare_sha, script(name).bare_sha.encode())
+
+
+def test_every_script_compiles_on_real_servers(any_server: AnyServer) -> None:
+    if any_server.real is None:
+        return
+    client = any_server.client()
+    for name in NAMES:
+        assert client.script_load(script(name).source) in (script(name).sha, script(name).sha.encode())
+
+
+def test_field_names_are_short_and_no_two_are_alike() -> None:
+    for names in (codec.FIELDS, codec.ENTRY):
+        assert all(len(short) == 1 for short in names.values())
+        assert len(set(names.values())) == len(names)
