@@ -130,7 +130,7 @@ def _rates(runs: Runs, what: str) -> list[tuple[str, ...]]:
             peer,
             variant,
             f"{statistics.median(got):,.0f}",
-            f"{min(got):,.0f}–{max(got):,.0f}",
+            f"{min(got):,.0f} to {max(got):,.0f}",
             f"{statistics.median(got) / base:.2f}" if base else "",
         )
         for (peer, variant), got in found.items()

@@ -33,8 +33,13 @@ def working(peer: Peer, variant: str) -> Iterator[subprocess.Popen[bytes]]:
     """A worker for the time of the block, with all it has forked."""
     environment = {**os.environ, "PYTHONPATH": str(HERE), "BENCH_VARIANT": variant}
     process = subprocess.Popen(
-        peer.worker(variant), cwd=HERE, env=environment, stdin=subprocess.DEVNULL, start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        peer.worker(variant),
+        cwd=HERE,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     try:
         yield process

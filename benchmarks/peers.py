@@ -49,12 +49,13 @@ class Peer:
 class Rqlike(Peer):
     """rqlike with its defaults."""
 
-    drain = {"default": 8000, "isolate": 800, "c2": 8000}
-    round_trips = ("default", "isolate")
+    drain: ClassVar = {"default": 8000, "isolate": 800, "c2": 8000}
+    round_trips: ClassVar = ("default", "isolate")
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
         import redis
+
         from rqlike import Queue
 
         self.queue = Queue("default", connection=redis.Redis(port=port))
@@ -81,8 +82,8 @@ class Rqlike(Peer):
 class RQ(Peer):
     """RQ: the forking Worker, and SimpleWorker."""
 
-    drain = {"fork": 400, "simple": 1500}
-    round_trips = ("fork",)
+    drain: ClassVar = {"fork": 400, "simple": 1500}
+    round_trips: ClassVar = ("fork",)
 
     def __init__(self, port: int) -> None:
         super().__init__(port)
@@ -113,8 +114,8 @@ class RQ(Peer):
 class Huey(Peer):
     """huey with one worker process; `notify1` has its results delivered by blocking reads."""
 
-    drain = {"proc1": 6000, "notify1": 4000}
-    round_trips = ("notify1",)
+    drain: ClassVar = {"proc1": 6000, "notify1": 4000}
+    round_trips: ClassVar = ("notify1",)
 
     def __init__(self, port: int) -> None:
         super().__init__(port)

@@ -1,8 +1,8 @@
 """rqlike: a job queue on Redis and Valkey, in RQ's words, that loses nothing.
 
-    from rqlike import Queue
-    job = Queue().enqueue("tasks.count_words", "a.txt")
-    job.wait()
+from rqlike import Queue
+job = Queue().enqueue("tasks.count_words", "a.txt")
+job.wait()
 """
 
 from importlib.metadata import version as _version

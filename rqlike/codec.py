@@ -14,7 +14,7 @@ from typing import Any, Final, cast
 import msgpack
 
 from rqlike.exceptions import DeserializationError, RqlikeError
-from rqlike.options import Policy
+from rqlike.options import PLAIN_POLICY, Policy
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.states import JobStatus, Notice, Reason, ResultType
@@ -104,7 +104,7 @@ _POLICY: Final = {
     "on_stopped": "o",
     "serializer": "z",
 }
-_DEFAULTS: Final = Policy()
+_DEFAULTS: Final = PLAIN_POLICY
 _PACK: Final = msgpack.Packer(autoreset=True).pack
 
 Flat = Sequence[bytes]
@@ -323,7 +323,9 @@ def decode_entry(
         return None
 
 
-def decode_results(job_id: str, entries: Iterable[Entry], errors: Mapping[str, str] | None = None) -> list[ResultRecord]:
+def decode_results(
+    job_id: str, entries: Iterable[Entry], errors: Mapping[str, str] | None = None
+) -> list[ResultRecord]:
     """The executions among stream entries, in the order given."""
     records = (decode_entry(job_id, entry, errors) for entry in entries)
     return [record for record in records if isinstance(record, ResultRecord)]
@@ -369,5 +371,3 @@ def _names(stored: bytes) -> tuple[str, ...]:
     except DeserializationError:
         return ()
     return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list) else ()
-
-

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from rqlike import clock
+from rqlike.entries import entry_of, entry_record
 from rqlike.job import Job, load
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution, JobRecord, ResultRecord
@@ -26,9 +27,9 @@ from rqlike.running.middleware import Middleware
 from rqlike.running.tracebacks import text_of
 from rqlike.settings import KILL_GRACE, LEASE_MS
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import turns, verbs
 from rqlike.store.store import Store
-from rqlike.store.verbs import Settlement, Turn, Turned
+from rqlike.store.turns import Settlement, Turn, Turned
 
 T = TypeVar("T")
 
@@ -66,19 +67,19 @@ class InlineRunner:
             prune=sweep,
             settlements=() if settlement is None else (settlement,),
         )
-        return self.store.run(verbs.advance(turn))
+        return self.store.run(turns.advance(turn))
 
     def begin(self, job: JobRecord) -> tuple[Execution, int] | None:
         """Claims one queued job for as long as it may take; None where it is not queued any more. With it the server's
         time in ms."""
         self.number += 1
         token, lease = f"{self.instance}-{self.number}", lease_ms(job.policy.job_timeout)
-        return self.store.run(verbs.begin(job.id, self.worker, token, lease))
+        return self.store.run(turns.begin(job.id, self.worker, token, lease))
 
     def lengthen(self, execution: Execution, kill_grace_s: float = KILL_GRACE) -> None:
         """Makes the lease as long as the job may take."""
         lease = lease_ms(execution.job.policy.job_timeout, kill_grace_s)
-        self.store.run(verbs.renew(self.worker, {"state": "busy", "jobs": [execution.job_id]}, [execution], lease))
+        self.store.run(turns.renew(self.worker, {"state": "busy", "jobs": [execution.job_id]}, [execution], lease))
 
     def perform(self, execution: Execution, now_ms: int) -> Verdict:
         """Runs a claimed execution, records it, and calls back. `now_ms`: the server's time just now."""
@@ -109,7 +110,7 @@ class InlineRunner:
     def record(self, execution: Execution, outcome: Outcome, offset_ms: int) -> tuple[Verdict, ResultRecord | None]:
         """Writes what an execution came to; the verdict and the entry as it stands in the history."""
         job, verdict = execution.job, decide(execution.job, outcome, self.rules)
-        entry = verbs.entry_of(
+        entry = entry_of(
             execution,
             verdict,
             outcome,
@@ -118,7 +119,7 @@ class InlineRunner:
         )
         (word,) = self.turn(settlement=Settlement(execution, verdict, entry)).words
         _, _, entry_id = word.partition(" ")
-        return verdict, verbs.entry_record(job.id, entry_id, entry) if entry_id else None
+        return verdict, entry_record(job.id, entry_id, entry) if entry_id else None
 
     def _afterwards(
         self, execution: Execution, job: Job[Any], verdict: Verdict, result: ResultRecord | None

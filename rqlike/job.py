@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
-from rqlike.durations import Seconds, parse_seconds
+from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError, PayloadTooLarge
 from rqlike.options import check_job_id
 from rqlike.records import CallRecord, JobRecord
@@ -297,8 +297,8 @@ class Job(Generic[T]):
         """Writes what may be edited: timeout, result_ttl, failure_ttl, description, meta. Raises NoSuchJobError."""
         policy = self._record.policy
         blobs = {"overrides": codec.encode_overrides(policy), "meta": encode_meta(self.meta)}
-        result_ttl = "default" if policy.result_ttl is None else verbs.ttl_ms(policy.result_ttl)
-        self._store.run(verbs.save(self.id, blobs, verbs.ttl_ms(policy.failure_ttl), result_ttl))
+        result_ttl = "default" if policy.result_ttl is None else to_ms(policy.result_ttl)
+        self._store.run(verbs.save(self.id, blobs, to_ms(policy.failure_ttl), result_ttl))
         self._record = replace(self._record, meta=blobs["meta"])
 
     def set_result_ttl(self, result_ttl: Seconds) -> None:
@@ -308,7 +308,7 @@ class Job(Generic[T]):
         once, its history after 5 s. Raises NoSuchJobError, TimeoutFormatError.
         """
         seconds = parse_seconds(result_ttl, "result_ttl", forever=True)
-        self._store.run(verbs.save(self.id, {}, None, verbs.ttl_ms(seconds), redate=True))
+        self._store.run(verbs.save(self.id, {}, None, to_ms(seconds), redate=True))
         if self._record.call is not None:
             self._edit(result_ttl=seconds)
 

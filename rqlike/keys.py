@@ -38,7 +38,7 @@ class Keys:
         return f"{self.prefix}sequence"
 
     def contact(self) -> str:
-        """Hash: `at`, the last moment any worker was in contact, and `grace`, until when nobody is recovered. For ever."""
+        """Hash: `at`, when any worker was last in contact; `grace`, until when nobody is recovered. For ever."""
         return f"{self.prefix}contact"
 
     def watch(self) -> str:
@@ -55,7 +55,7 @@ class Keys:
         return f"{self.prefix}ttl:{queue}"
 
     def markers(self, queue: str) -> str:
-        """Sorted set of at most 64 wake-up markers; carries no job. Idle workers block on it; gone with the last job."""
+        """Sorted set of at most 64 wake-up markers, no jobs. Idle workers block on it; gone with the last job."""
         return f"{self.prefix}wake:{queue}"
 
     def job(self, job_id: str) -> str:

@@ -78,11 +78,14 @@ class Policy:
         return (self.on_success or self.on_failure or self.on_stopped) is not None
 
 
+PLAIN_POLICY: Final = Policy()
+
+
 @dataclass(frozen=True, slots=True)
 class Checked:
     """Checked options: the policy, and what concerns only the act of enqueueing."""
 
-    policy: Policy = Policy()
+    policy: Policy = PLAIN_POLICY
     job_id: str | None = None
     meta: dict[str, object] | None = None
     at_front: bool = False

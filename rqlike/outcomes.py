@@ -154,5 +154,3 @@ def _ended(job: JobRecord, verb: str, to: JobStatus, type_: ResultType) -> Verdi
 
 def _later(delay_s: float) -> JobStatus:
     return JobStatus.SCHEDULED if delay_s > 0 else JobStatus.QUEUED
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rqlike.options import Policy
+from rqlike.options import PLAIN_POLICY, Policy
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 
 
@@ -20,7 +20,7 @@ class CallRecord:
     func_name: str
     payload: bytes  #: (args, kwargs), by the policy's serializer
     headers: Mapping[str, str] = field(default_factory=dict)
-    policy: Policy = Policy()
+    policy: Policy = PLAIN_POLICY
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class JobRecord:
     @property
     def policy(self) -> Policy:
         """The policy of its call; the defaults where the call cannot be read."""
-        return self.call.policy if self.call is not None else Policy()
+        return self.call.policy if self.call is not None else PLAIN_POLICY
 
     @property
     def retries_left(self) -> int:
@@ -129,7 +129,9 @@ class Execution:
     token: str  #: who holds it may write
     execution_id: str  #: under which it enters the history; the lapsed token where it is judged for another worker
     lapsed: bool = False  #: its worker was lost; it is to be judged, not run
-    raw: Sequence[bytes] = field(default=(), repr=False, compare=False)  #: the job's fields as they came, for the horse to decode
+    raw: Sequence[bytes] = field(
+        default=(), repr=False, compare=False
+    )  #: the job's fields as they came, for the horse to decode
 
     @property
     def job_id(self) -> str:

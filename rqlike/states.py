@@ -110,7 +110,9 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     _row("give_back", "started", "queued", "", "its worker", "claimed but not begun: back to its old place, free"),
     _row("recover", "started", "started", "", "any worker", "its lease lapsed: another worker judges it, new token"),
     _row("finish", "started", "finished -", "SUCCESSFUL", "its worker", "the body returned"),
-    _row("repeat", "started", "queued scheduled", "SUCCESSFUL", "its worker", "the body returned; Repeat starts a cycle"),
+    _row(
+        "repeat", "started", "queued scheduled", "SUCCESSFUL", "its worker", "the body returned; Repeat starts a cycle"
+    ),
     _row("retry", "started", "queued scheduled", "RETRIED", "its worker", "it failed and an attempt is left"),
     _row("fail", "started", "failed", "FAILED or MAX_RETRIES_EXCEEDED", "its worker", "it failed, no attempt is left"),
     _row("stop", "started", "stopped", "STOPPED", "its worker, asked by an operator", "stopped while it ran"),

@@ -21,9 +21,9 @@ from rqlike import clock
 from rqlike.keys import Keys
 from rqlike.settings import CONNECT_S, RECONNECT_CAP_S, REPLY_S
 from rqlike.store.endpoint import Endpoint
+from rqlike.store.requests import Request
 from rqlike.store.resp import INCOMPLETE, MalformedReply, Replies, Reply, ServerError, pack, replies
 from rqlike.store.scripts import script
-from rqlike.store.verbs import Request
 
 #: Errors of a server that is starting, failing over or full on disk: the same call is to be sent again later.
 TRANSIENT: Final = frozenset(

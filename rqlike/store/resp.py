@@ -6,18 +6,23 @@ it is installed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, Protocol
 
 try:
-    from hiredis import Reader as _HiredisReader
+    from hiredis import Reader
 except ImportError:  # the extra `fast` is not installed
-    _HiredisReader = None
+    FAST = False
+else:
+    FAST = True
 
 Reply = Any  #: bytes | int | None | list of replies | ServerError
 INCOMPLETE: Final = object()
 
 _BULK, _ARRAY, _NUMBER, _TEXT, _ERROR = b"$*:+-"
+_KINDS: Final = frozenset((b"", b"$", b"*", b":", b"+", b"-"))  #: b"": nothing has come yet
+_NUMERAL: Final = re.compile(rb"[+-]?[0-9]{1,20}")
 
 
 class ServerError(Exception):
@@ -78,23 +83,23 @@ class PlainReplies:
 
     def _parse(self) -> Reply:
         buffer, at = self._buffer, self._at
+        if buffer[at : at + 1] not in _KINDS:
+            raise MalformedReply(f"{buffer[at : at + 1]!r} does not begin a reply")
         end = buffer.find(b"\r\n", at)
         if end < 0:
             raise _NotYet
         self._at = end + 2
         kind = buffer[at]
         if kind == _BULK:
-            return self._bulk(_number(buffer[at + 1 : end]))
+            return self._bulk(_length(buffer[at + 1 : end]))
         if kind == _ARRAY:
-            size = _number(buffer[at + 1 : end])
+            size = _length(buffer[at + 1 : end])
             return None if size < 0 else [self._parse() for _ in range(size)]
         if kind == _NUMBER:
             return _number(buffer[at + 1 : end])
         if kind == _TEXT:
             return buffer[at + 1 : end]
-        if kind == _ERROR:
-            return ServerError(buffer[at + 1 : end].decode(errors="replace"))
-        raise MalformedReply(f"{buffer[at : at + 1]!r} does not begin a reply")
+        return ServerError(buffer[at + 1 : end].decode(errors="replace"))
 
     def _bulk(self, size: int) -> bytes | None:
         if size < 0:
@@ -112,7 +117,7 @@ class FastReplies:
     """The parser of hiredis."""
 
     def __init__(self) -> None:
-        self._reader = _HiredisReader(protocolError=MalformedReply, replyError=ServerError, notEnoughData=INCOMPLETE)
+        self._reader = Reader(protocolError=MalformedReply, replyError=ServerError, notEnoughData=INCOMPLETE)
 
     def feed(self, data: bytes) -> None:
         """Takes bytes as they came."""
@@ -125,7 +130,7 @@ class FastReplies:
 
 def replies() -> Replies:
     """The best parser there is."""
-    return PlainReplies() if _HiredisReader is None else FastReplies()
+    return FastReplies() if FAST else PlainReplies()
 
 
 def first_error(items: Iterable[Reply]) -> ServerError | None:
@@ -138,7 +143,13 @@ class _NotYet(Exception):
 
 
 def _number(line: bytes) -> int:
-    try:
-        return int(line)
-    except ValueError:
-        raise MalformedReply(f"{line!r:.40} is not a number") from None
+    if _NUMERAL.fullmatch(line) is None:  # int() takes more than RESP does
+        raise MalformedReply(f"{line!r:.40} is not a number")
+    return int(line)
+
+
+def _length(line: bytes) -> int:
+    size = _number(line)
+    if size < -1:
+        raise MalformedReply(f"{size} is not a length")
+    return size

@@ -17,8 +17,8 @@ from rqlike.keys import Keys
 from rqlike.settings import BLOCK_S, DEFAULT_NAMESPACE
 from rqlike.store.connecting import connect
 from rqlike.store.endpoint import patient_client
+from rqlike.store.requests import Request
 from rqlike.store.scripts import script
-from rqlike.store.verbs import Request
 
 T = TypeVar("T")
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None

@@ -1,43 +1,21 @@
-"""The verbs of the store as values: which script, with which arguments, and how its answer reads.
-
-A `Request` is sent by whoever has a connection: by `Store` and the caller's client, or by a worker's own connections,
-which never block. It may be sent again unchanged at any time; every script answers the second time as the first.
-"""
+"""The verbs of producers, operators and readers, as requests. A worker's own are in `turns`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final
 
 from rqlike import codec
 from rqlike.durations import to_ms
 from rqlike.exceptions import DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
-from rqlike.outcomes import Outcome, Verdict
-from rqlike.records import Execution, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
-from rqlike.settings import DEFAULT_FAILURE_TTL, FRONT_BAND, LEASE_MS, NORMAL_BAND
-from rqlike.states import JobStatus, ResultType
-
-T = TypeVar("T")
-Argument = bytes | str | int
+from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
+from rqlike.settings import DEFAULT_FAILURE_TTL, FRONT_BAND, NORMAL_BAND
+from rqlike.states import JobStatus
+from rqlike.store.requests import Argument, Request
 
 _LIVE: Final = tuple(status for status in JobStatus if not status.terminal)
 _STATUSES: Final = _LIVE + tuple(status for status in JobStatus if status.terminal)
-
-
-@dataclass(frozen=True, slots=True)
-class Request(Generic[T]):
-    """One script call. `read` makes the answer of the reply; `refused` an error of `WORD detail`, where it can."""
-
-    script: str
-    arguments: tuple[Argument, ...]
-    read: Callable[[Any], T]
-    refused: Callable[[str, str], RqlikeError | None] = lambda word, detail: None
-    now_ms: int | None = None  #: tests may say what time it is
-
-    def argv(self) -> tuple[Argument, ...]:
-        """ARGV: the moment, then the verb's own arguments."""
-        return ("" if self.now_ms is None else self.now_ms, *self.arguments)
 
 
 # -- producing ---------------------------------------------------------------------------------------------------------
@@ -97,212 +75,10 @@ def failure_ttl_ms(seconds: float) -> int | None:
     """What a script needs to know of a failure_ttl: nothing where it is the default."""
     if seconds == DEFAULT_FAILURE_TTL:
         return None
-    return ttl_ms(seconds)
+    return to_ms(seconds)
 
 
-def ttl_ms(seconds: float) -> int:
-    """Seconds to milliseconds, -1 staying for ever."""
-    return -1 if seconds < 0 else to_ms(seconds)
-
-
-# -- a worker's turn ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """A verdict on an execution, with its entry for the history."""
-
-    execution: Execution
-    verdict: Verdict
-    entry: tuple[Argument, ...] = ()
-
-    @property
-    def carries_value(self) -> bool:
-        """Whether a full server may refuse it."""
-        return codec.ENTRY["value"] in self.entry[::2]
-
-    def without_value(self) -> Settlement:
-        """The same without the value, for a server that has no room for it."""
-        pairs = zip(self.entry[::2], self.entry[1::2], strict=True)
-        kept = tuple(part for pair in pairs if pair[0] != codec.ENTRY["value"] for part in pair)
-        return Settlement(self.execution, self.verdict, kept)
-
-    def arguments(self) -> tuple[Argument, ...]:
-        """As `include/settle.lua` reads it."""
-        verdict, execution = self.verdict, self.execution
-        return (
-            execution.job_id,
-            execution.token,
-            execution.execution_id,
-            verdict.verb,
-            verdict.to or "gone",
-            ttl_ms(verdict.ttl_s),
-            to_ms(verdict.delay_s),
-            verdict.band,
-            verdict.crashes,
-            len(self.entry),
-            *self.entry,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a worker says and asks in one call; `number` grows by one with each answered call."""
-
-    worker: str
-    instance: str  #: makes tokens unlike those of any other worker
-    number: int
-    queues: tuple[str, ...]
-    want: int = 0
-    sweep: bool = False
-    prune: bool = False
-    woken: bool = False
-    settlements: tuple[Settlement, ...] = ()
-    lease_ms: int = LEASE_MS
-
-
-@dataclass(frozen=True, slots=True)
-class Turned:
-    """The answer to a turn."""
-
-    now_ms: int
-    words: tuple[str, ...]  #: per settlement: ok, with the id of its entry | already | stale | gone
-    granted: tuple[Execution, ...]
-    lapsed: tuple[Execution, ...]
-    moment_ms: int | None  #: when this worker is to ask again, whatever else happens
-
-
-def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
-    """One turn of a worker: settle, sweep, claim. Refused as a whole (OOM) only while a settlement carries a value."""
-    mode = ("s" if turn.sweep else "") + ("p" if turn.prune else "") + ("w" if turn.woken else "")
-    arguments: list[Argument] = [turn.worker, turn.number, turn.instance, turn.lease_ms, turn.want, mode]
-    arguments += (len(turn.queues), *turn.queues, len(turn.settlements))
-    for settlement in turn.settlements:
-        arguments += settlement.arguments()
-    name = "advance" if any(settlement.carries_value for settlement in turn.settlements) else "advance_oom"
-    return Request(name, tuple(arguments), _read_turned, now_ms=now_ms)
-
-
-def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment = codec.unpack_reply(reply)
-    return Turned(
-        now_ms=now,
-        words=tuple(word.decode() for word in words),
-        granted=tuple(_granted(*one) for one in granted),
-        lapsed=tuple(_lapsed(*one) for one in lapsed),
-        moment_ms=int(moment) if moment else None,
-    )
-
-
-def _granted(job_id: bytes, flat: codec.Flat) -> Execution:
-    job = _job(job_id, flat)
-    return Execution(job, job.token or "", job.token or "", raw=flat)
-
-
-def _lapsed(job_id: bytes, flat: codec.Flat, lapsed_token: bytes) -> Execution:
-    job = _job(job_id, flat)
-    return Execution(job, job.token or "", lapsed_token.decode(), lapsed=True, raw=flat)
-
-
-def _job(job_id: bytes, flat: codec.Flat) -> JobRecord:
-    job = codec.decode_job(job_id.decode(), flat)
-    assert job is not None
-    return job
-
-
-def entry_of(
-    execution: Execution, verdict: Verdict, outcome: Outcome, *, worker: str, offset_ms: int
-) -> tuple[Argument, ...]:
-    """The fields of an execution's entry; what says nothing is left out.
-
-    `offset_ms`: the server's clock minus this host's monotonic one."""
-    job = execution.job
-    ended_ms = offset_ms + round(outcome.ended_s * 1000)
-    fields: dict[str, Argument | None] = {
-        "type": verdict.type if verdict.type is None else int(verdict.type),
-        "execution": execution.execution_id,
-        "worker": job.worker_name or worker,
-        "started": (job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000),
-        "ended": ended_ms,
-        "attempt": None if job.attempt <= 1 else job.attempt,
-        "cycle": None if job.cycle <= 1 else job.cycle,
-        "value": outcome.value if verdict.type is ResultType.SUCCESSFUL else None,
-        "serializer": None if job.policy.serializer == "msgpack" else job.policy.serializer,
-        "reason": outcome.reason,
-        "exc_type": outcome.exc_type,
-        "exc_string": outcome.exc_string,
-        "next_attempt": ended_ms + to_ms(verdict.delay_s) if verdict.type is ResultType.RETRIED else None,
-    }
-    return tuple(part for name, value in fields.items() if value is not None for part in (codec.ENTRY[name], value))
-
-
-def entry_bytes(entry: Sequence[Argument]) -> list[bytes]:
-    """An entry's fields as they read back from the stream."""
-    return [part if isinstance(part, bytes) else str(part).encode() for part in entry]
-
-
-def entry_record(job_id: str, entry_id: str, entry: Sequence[Argument]) -> ResultRecord | None:
-    """The record of an entry that was just written."""
-    record = codec.decode_entry(job_id, (entry_id.encode(), entry_bytes(entry)))
-    return record if isinstance(record, ResultRecord) else None
-
-
-def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[Execution, int] | None]:
-    """Claims one queued job by its id; with it the server's time in ms. None where it is not queued any more."""
-
-    def read(reply: Any) -> tuple[Execution, int] | None:
-        now, found = reply
-        return (_granted(*found[0]), now) if found else None
-
-    return Request("begin", (job_id, worker, token, lease_ms), read)
-
-
-# -- a worker's life ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Renewed:
-    """The answer to a renewal."""
-
-    now_ms: int
-    words: tuple[str, ...]  #: per execution: ok | lost | stopped | canceled
-    order: str  #: left for the worker: '' or shutdown
-
-
-def renew(
-    worker: str,
-    facts: Mapping[str, object],
-    executions: Sequence[Execution],
-    lease_ms: int = LEASE_MS,
-    now_ms: int | None = None,
-) -> Request[Renewed]:
-    """The worker lives, and so do its executions, for another `lease_ms`."""
-    flat = codec.encode_worker(facts)
-    held = (part for execution in executions for part in (execution.job_id, execution.token))
-    return Request("renew", (worker, lease_ms, len(flat), *flat, *held), _read_renewed, now_ms=now_ms)
-
-
-def _read_renewed(reply: Any) -> Renewed:
-    now, words, order = reply
-    return Renewed(now, tuple(word.decode() for word in words), order.decode())
-
-
-def register(worker: str, instance: str, facts: Mapping[str, object], now_ms: int | None = None) -> Request[int]:
-    """A worker begins; the answer is the server's time in ms."""
-    flat = codec.encode_worker(facts)
-
-    def taken(word: str, detail: str) -> RqlikeError | None:
-        if word != "TAKEN":
-            return None
-        host, _, pid = detail.partition(" ")
-        return RqlikeError(f"A worker named {worker!r} is alive (host {host}, pid {pid}); give this one another name.")
-
-    return Request("register", (worker, instance, len(flat), *flat), int, taken, now_ms)
-
-
-def depart(worker: str) -> Request[int]:
-    """A worker ends."""
-    return Request("depart", (worker,), int)
+# -- workers --------------------------------------------------------------------------------------------------------
 
 
 def command(worker: str, order: str) -> Request[int]:
@@ -488,7 +264,13 @@ def counts(queues: Sequence[str], now_ms: int | None = None) -> Request[list[dic
 
 
 def listing(
-    status: JobStatus, queue: str, first: int = 0, last: int = -1, *, descending: bool = False, now_ms: int | None = None
+    status: JobStatus,
+    queue: str,
+    first: int = 0,
+    last: int = -1,
+    *,
+    descending: bool = False,
+    now_ms: int | None = None,
 ) -> Request[list[tuple[str, float]]]:
     """(id, score) of the jobs in one home, by rank from `first` to `last` inclusive; -1 is the end."""
 

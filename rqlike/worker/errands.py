@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from rqlike import logs
+from rqlike.entries import entry_bytes
 from rqlike.policies import Callback
 from rqlike.records import Execution
 from rqlike.store import verbs
-from rqlike.store.verbs import Request, Settlement
+from rqlike.store.requests import Request
+from rqlike.store.turns import Settlement
 from rqlike.worker.frames import pack_after
 from rqlike.worker.ledger import Written
 from rqlike.worker.plan import Plan
@@ -52,7 +54,7 @@ class Errands:
         if callback is None and not plan.always_after and not (plan.wants_failures and which == "failure"):
             return
         execution = settlement.execution
-        entry = written.entry_id.encode(), verbs.entry_bytes(settlement.entry)
+        entry = written.entry_id.encode(), entry_bytes(settlement.entry)
         frame = pack_after(execution.token, which, execution.job_id, execution.raw, entry)
         limit_s = _AFTER_S + (callback.timeout if callback is not None else 0.0)
         self.waiting.append(Errand(execution, frame, limit_s))

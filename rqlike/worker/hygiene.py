@@ -39,6 +39,7 @@ FDS: Final = 448  #: lowest free descriptor from which on a process counts as le
 #: Without the wrapping that makes enum members of its answers: 29 handlers are asked for after each job.
 _handler_of: Final[Callable[[int], Any]] = inspect.unwrap(signal.getsignal)
 
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """How a process was before its first job."""

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from rqlike.entries import entry_of
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution
-from rqlike.store.verbs import Settlement, entry_of
+from rqlike.store.turns import Settlement
 
 
 @dataclass(frozen=True, slots=True)

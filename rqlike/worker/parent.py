@@ -15,10 +15,12 @@ from typing import Any, Final
 from rqlike import clock, logs
 from rqlike.records import Execution
 from rqlike.settings import REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
-from rqlike.store import verbs
+from rqlike.store import turns
 from rqlike.store.link import Link
+from rqlike.store.requests import Request
 from rqlike.store.resp import INCOMPLETE, ServerError
-from rqlike.store.verbs import Renewed, Request, Turn, Turned
+from rqlike.store.turns import Renewed, Turn, Turned
+from rqlike.worker.desk import Desk
 from rqlike.worker.ears import MARKER, Ears
 from rqlike.worker.errands import Errands
 from rqlike.worker.ledger import Ledger
@@ -287,7 +289,7 @@ class Parent:
         elif self._errands.notes:
             self._send(self._errands.next_note())
         elif self._stopping is not None and not self._busy() and not self._horses.horses:
-            self._send(verbs.depart(self._plan.name))
+            self._send(turns.depart(self._plan.name))
 
     def _send(self, request: Request[Any]) -> None:
         self._sent = request
@@ -316,12 +318,12 @@ class Parent:
         if sweep and prune:
             times.pruned = now
         self._woken = False
-        self._send(verbs.advance(self._turn))
+        self._send(turns.advance(self._turn))
 
     def _call_renew(self, now: float) -> None:
         self._times.renewed = now
         self._renewing = list(self._ledger.held.values())
-        self._send(verbs.renew(self._plan.name, self._facts(), self._renewing, self._plan.lease_ms))
+        self._send(turns.renew(self._plan.name, self._facts(), self._renewing, self._plan.lease_ms))
 
     def _facts(self) -> dict[str, object]:
         running = [horse.execution.job_id for horse in self._horses.running() if horse.execution is not None]

@@ -18,8 +18,8 @@ from rqlike.inline import InlineRunner
 from rqlike.outcomes import Verdict
 from rqlike.records import Execution
 from rqlike.settings import BLOCK_S, TICK_S
-from rqlike.store import verbs
-from rqlike.store.verbs import Settlement
+from rqlike.store import turns
+from rqlike.store.turns import Settlement
 from rqlike.worker.plan import Plan
 from rqlike.worker.worker import Worker
 
@@ -49,7 +49,7 @@ class SimpleWorker(Worker):
                     break
                 else:
                     self._pause(plan, turned.now_ms, turned.moment_ms)
-        self.store.run(verbs.depart(self.name))
+        self.store.run(turns.depart(self.name))
         logs.worker_stopped(self.name, done)
         self.exit_code = 0
         return done > 0
@@ -72,7 +72,7 @@ class SimpleWorker(Worker):
 
     def _pause(self, plan: Plan, now_ms: int, moment_ms: int | None) -> None:
         """Until a marker, the next due moment, or the tick; also says that the worker lives."""
-        self.store.run(verbs.renew(self.name, {"state": "idle", "jobs": []}, []))
+        self.store.run(turns.renew(self.name, {"state": "idle", "jobs": []}, []))
         seconds = min(BLOCK_S, TICK_S, plan.max_idle_s or BLOCK_S)
         if moment_ms is not None:
             seconds = min(seconds, max((moment_ms - now_ms) / 1000, _SHORTEST_S))

@@ -28,7 +28,7 @@ from rqlike.running.current import WorkerInfo
 from rqlike.running.middleware import Middleware, load, overrides
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
-from rqlike.store import verbs
+from rqlike.store import turns, verbs
 from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link, resolve
 from rqlike.store.store import Conn, Store
@@ -192,7 +192,7 @@ class Worker:
         """On a connection that is closed again, so that no horse inherits it."""
         client = patient_client(self.store.client, _REGISTER_S)
         try:
-            Store(client, self.store.namespace).run(verbs.register(plan.name, plan.instance, plan.facts))
+            Store(client, self.store.namespace).run(turns.register(plan.name, plan.instance, plan.facts))
         finally:
             client.close()
 
@@ -402,7 +402,7 @@ def _warn_needless(given: dict[str, Any]) -> None:
 
 
 def _at_least(name: str, value: int, least: int) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if type(value) is not int or value < least:
         raise ValueError(f"{name} is a whole number of at least {least}, not {value!r}")
     return value
 

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from rqlike import Job, Queue, Retry
+from rqlike.entries import entry_of
 from rqlike.exceptions import DuplicateJobError
 from rqlike.outcomes import Outcome, Rules, decide
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason, ResultType
-from rqlike.store import verbs
-from rqlike.store.verbs import Settlement, Turn
+from rqlike.store import turns, verbs
+from rqlike.store.turns import Settlement, Turn
 from tests.process import jobs as bodies
 from tests.process.jobs import told
 from tests.process.workers import Stable, all_outcomes, lines, outcome, running
@@ -42,19 +43,19 @@ def homes_of(job: Job[Any], *queues: str) -> list[str]:
 def claim(queue: Queue, *queues: str, worker: str = "lost", lease_ms: int = 30_000) -> Execution:
     """The one call by which a worker takes a job. Whoever dies after it leaves exactly this."""
     turn = Turn(worker, f"{worker}-1", 1, queues or (queue.name,), want=1, lease_ms=lease_ms)
-    (granted,) = queue.store.run(verbs.advance(turn)).granted
+    (granted,) = queue.store.run(turns.advance(turn)).granted
     return granted
 
 
 def settlement(execution: Execution, came: Outcome) -> Settlement:
     """What a worker writes of an outcome."""
     verdict = decide(execution.job, came, Rules())
-    return Settlement(execution, verdict, verbs.entry_of(execution, verdict, came, worker="w", offset_ms=0))
+    return Settlement(execution, verdict, entry_of(execution, verdict, came, worker="w", offset_ms=0))
 
 
 def settle(queue: Queue, one: Settlement, number: int = 2) -> str:
     """The call that writes it."""
-    (word,) = queue.store.run(verbs.advance(Turn("w", "w-1", number, (queue.name,), settlements=(one,)))).words
+    (word,) = queue.store.run(turns.advance(Turn("w", "w-1", number, (queue.name,), settlements=(one,)))).words
     return word.partition(" ")[0]
 
 
@@ -120,7 +121,7 @@ def test_c4_a_finished_job_stays_finished_whatever_became_of_its_first_horse(sta
     late = settlement(first, Outcome.killed("signal 9", 0.0, 0.0))
     assert settle(stable.queue(), late, 3) == "already"
     for number in range(4, 8):
-        stable.queue().store.run(verbs.advance(Turn("w", "w-1", number, ("default",), sweep=True, prune=True)))
+        stable.queue().store.run(turns.advance(Turn("w", "w-1", number, ("default",), sweep=True, prune=True)))
     assert job.get_status() is JobStatus.FINISHED
     assert [(one.id, one.type) for one in job.results()] == history
     assert worker.process.poll() is None
@@ -148,7 +149,7 @@ def test_c6_two_workers_that_recover_at_once_take_one_attempt(stable: Stable) ->
 
     def recover(number: int) -> int:
         turn = Turn(f"r{number}", f"r{number}-1", 1, ("default",), sweep=True)
-        turned = queue.store.run(verbs.advance(turn))
+        turned = queue.store.run(turns.advance(turn))
         for one in turned.lapsed:
             settle(queue, settlement(one, Outcome.abandoned("lost", 0.0)))
         return len(turned.lapsed)
@@ -373,7 +374,7 @@ def test_c19_a_late_write_does_not_bring_anything_back(stable: Stable, how: str)
     state = queue.connection.hgetall(job.key)
     late = settlement(execution, Outcome(value=b"\x07"))
     assert settle(queue, late, 5) in ("gone", "stale")
-    renewed = queue.store.run(verbs.renew("lost", {"state": "busy"}, [execution]))
+    renewed = queue.store.run(turns.renew("lost", {"state": "busy"}, [execution]))
     assert renewed.words == ("lost",)
     assert queue.store.run(verbs.annotate(job.id, execution.execution_id, "x")) == (how in ("requeued", "taken over"))
     assert {k: v for k, v in queue.connection.hgetall(job.key).items() if k[:1] != b"!"} == state

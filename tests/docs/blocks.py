@@ -25,7 +25,7 @@ from typing import Any
 
 SHOWN = frozenset({"text", "ini", "dockerfile", "mermaid", "yaml", "toml"})
 RUN = frozenset({"python", "shell", "console"})
-BLOCK_LIMIT_S = 30
+BLOCK_LIMIT_S = 20
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)$")
 _NOT_RUN = re.compile(r"^\s*<!-- not run: (?P<reason>\S.*\S) -->\s*$")
@@ -152,8 +152,9 @@ class Page:
                 raise BlockFailed(f"{block.place}: {command}\n-- expected\n{expected}\n-- got\n{got}")
 
 
-class _TooLong(BaseException):
-    """A block has not ended in time. No Exception, so that what it waits in does not take it for its own."""
+class _TooLong(KeyboardInterrupt):
+    """A block has not ended in time. A KeyboardInterrupt is the one exception that doctest does not take for the
+    block's own."""
 
 
 @contextmanager

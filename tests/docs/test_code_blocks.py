@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import blocks
 from tests.docs.blocks import RUN, SHOWN, BlockFailed, Page, blocks_of, matches
 from tests.docs.pages import ROOT, name_of, pages
 from tests.edges.example_workers import environment, running_worker
@@ -34,15 +35,15 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_the_code_of_a_page_does_what_the_page_says(
     path: Path, desk: Path, server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    blocks = [block for block in blocks_of(path) if block.not_run is None and block.language not in SHOWN]
-    if not blocks:
+    code = [block for block in blocks_of(path) if block.not_run is None and block.language not in SHOWN]
+    if not code:
         return
     env = environment(server.url, namespace)
     for name in ("RQLIKE_REDIS_URL", "RQLIKE_NAMESPACE"):
         monkeypatch.setenv(name, env[name])
     page = Page(desk, env)
     with running_worker(QUEUES, desk, env, jobs_per_horse=1):
-        for block in blocks:
+        for block in code:
             page.run(block)
 
 
@@ -87,6 +88,13 @@ def run_all(path: Path, desk: Path) -> None:
 def test_a_page_that_does_not_hold_is_noticed(desk: Path, body: str) -> None:
     with pytest.raises(BlockFailed, match=r"page\.md:\d"):
         run_all(write(desk, f"# A page\n\n{body}\n"), desk)
+
+
+@pytest.mark.parametrize("body", ["import time\ntime.sleep(60)", ">>> import time\n>>> time.sleep(60)"])
+def test_a_block_that_does_not_end_is_ended(desk: Path, body: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "BLOCK_LIMIT_S", 0.1)
+    with pytest.raises(BlockFailed, match="not done within"):
+        run_all(write(desk, f"```python\n{body}\n```\n"), desk)
 
 
 def test_blocks_of_a_page_share_their_names_and_files(desk: Path) -> None:

@@ -103,8 +103,7 @@ def test_scripts_that_are_forgotten_under_load_are_sent_again(own_stable: Stable
     queue = own_stable.queue()
     queued = [queue.enqueue(jobs.mark, own_stable.file(), str(n)) for n in range(300)]
     own_stable.start()
-    while queue.count:
-        own_stable.client().script_flush()
+    eventually(lambda: own_stable.client().script_flush() and not queue.count, 30, 0.001)
     all_outcomes(queued)
     assert bodies(own_stable) == Counter(str(n) for n in range(300))
 

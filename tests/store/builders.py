@@ -10,15 +10,18 @@ from typing import Any, Final, TypeVar
 import redis
 
 from rqlike import codec
+from rqlike.entries import entry_of
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.policies import Repeat, Retry
 from rqlike.records import CallRecord, Execution, JobRecord, ResultRecord
 from rqlike.settings import FRONT_BAND, NORMAL_BAND
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
+from rqlike.store import turns, verbs
+from rqlike.store.requests import Request
 from rqlike.store.store import Store
-from rqlike.store.verbs import Enqueued, NewJob, Request, Settlement, Turn, Turned
+from rqlike.store.turns import Settlement, Turn, Turned
+from rqlike.store.verbs import Enqueued, NewJob
 
 T = TypeVar("T")
 
@@ -107,7 +110,7 @@ class Scene:
         """A worker's next turn."""
         self.numbers[worker] = number = self.numbers.get(worker, 0) + 1
         turn = Turn(worker, f"i-{worker}", number, tuple(queues), want=want, settlements=settlements, **more)
-        return self.run(verbs.advance(turn))
+        return self.run(turns.advance(turn))
 
     def claim(self, want: int = 1, worker: str = "w", **more: Any) -> tuple[Execution, ...]:
         return self.turn(worker, want=want, **more).granted
@@ -119,7 +122,7 @@ class Scene:
     def judged(self, execution: Execution, outcome: Outcome) -> Settlement:
         """The settlement that a worker would send for an outcome."""
         verdict = decide(execution.job, outcome, self.rules)
-        entry = verbs.entry_of(execution, verdict, outcome, worker="w", offset_ms=self.now_ms)
+        entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=self.now_ms)
         return Settlement(execution, verdict, entry)
 
     def settle(self, execution: Execution, outcome: Outcome, worker: str = "w", **more: Any) -> str:

@@ -15,7 +15,7 @@ from rqlike.records import Execution
 from rqlike.settings import LEASE_MS
 from rqlike.states import VERBS, JobStatus, Reason, allowed
 from rqlike.store import verbs
-from rqlike.store.verbs import Settlement
+from rqlike.store.turns import Settlement
 from tests.store.builders import QUEUE, Dump, Scene, new_job, raised, repeats, retries, returned
 from tests.store.invariants import violations
 

@@ -12,8 +12,9 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType
-from rqlike.store import verbs
-from rqlike.store.verbs import NewJob, Request
+from rqlike.store import turns, verbs
+from rqlike.store.requests import Request
+from rqlike.store.verbs import NewJob
 from tests.conftest import start_or_skip
 from tests.servers import Kind, Server
 from tests.store.builders import QUEUE, Scene, call_of, new_job, policy, raised, retries, returned, scene_on
@@ -126,12 +127,12 @@ def test_a_full_server_takes_an_outcome_without_its_value(alone: Scene) -> None:
 
 
 def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(alone: Scene) -> None:
-    alone.run(verbs.register("w", "i", {"host": "h"}))
+    alone.run(turns.register("w", "i", {"host": "h"}))
     alone.enqueue(*(new_job(f"j{n}", policy=retries(1)) for n in range(5)), new_job("late", ttl_ms=1000))
     fill(alone)
     held = alone.claim(4)
     assert len(held) == 4
-    assert set(alone.run(verbs.renew("w", {"state": "busy"}, held)).words) == {"ok"}
+    assert set(alone.run(turns.renew("w", {"state": "busy"}, held)).words) == {"ok"}
     assert alone.settle(held[0], raised()) == "ok"
     assert alone.give_back(held[1]) == "ok"
     alone.run(verbs.stop("j2"))
@@ -145,14 +146,14 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
         alone.now_ms += 5_000
         alone.turn("other", sweep=True, prune=True)
     assert alone.run(verbs.empty(QUEUE, 5)) == (1, 0)
-    assert alone.run(verbs.depart("w")) == 1
+    assert alone.run(turns.depart("w")) == 1
 
 
 @pytest.mark.parametrize(
     "writes", ["load", "history", "newest", "peek", "counts", "listing", "find", "queues", "workers"]
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
-    alone.run(verbs.register("w", "i", {"host": "h"}))
+    alone.run(turns.register("w", "i", {"host": "h"}))
     alone.put(JobStatus.FINISHED, "ended")
     alone.enqueue(new_job("j", ttl_ms=10, policy=Policy()))
     alone.now_ms += 1_000_000

@@ -11,8 +11,8 @@ from rqlike.options import Policy
 from rqlike.policies import Retry
 from rqlike.settings import LEASE_MS
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
-from rqlike.store.verbs import Turn
+from rqlike.store import turns, verbs
+from rqlike.store.turns import Turn
 from tests.store.builders import QUEUE, Scene, new_job, raised, repeats, retries, returned
 
 
@@ -121,9 +121,9 @@ def test_a_claim_sent_again_leaves_out_what_was_taken_from_it_meanwhile(scene: S
 
 def test_a_worker_started_again_under_its_name_is_not_given_what_the_dead_one_held(scene: Scene) -> None:
     scene.enqueue(new_job("j"))
-    granted = scene.run(verbs.advance(Turn("w", "first", 1, (QUEUE,), want=1))).granted
+    granted = scene.run(turns.advance(Turn("w", "first", 1, (QUEUE,), want=1))).granted
     assert len(granted) == 1
-    assert scene.run(verbs.advance(Turn("w", "second", 1, (QUEUE,), want=1))).granted == ()
+    assert scene.run(turns.advance(Turn("w", "second", 1, (QUEUE,), want=1))).granted == ()
 
 
 def test_a_claim_sent_again_is_told_the_moment_to_watch_again(scene: Scene) -> None:
@@ -269,22 +269,22 @@ def test_expire_renew_register_save_and_annotate_sent_again_answer_the_same(scen
     assert scene.run(verbs.expire("gone")) is scene.again() is JobStatus.EXPIRED
     execution = scene.put(JobStatus.STARTED)
     assert execution is not None
-    assert scene.run(verbs.register("w", "i", {"host": "h"})) == scene.again()
-    assert scene.run(verbs.renew("w", {"state": "busy"}, [execution])) == scene.again()
+    assert scene.run(turns.register("w", "i", {"host": "h"})) == scene.again()
+    assert scene.run(turns.renew("w", {"state": "busy"}, [execution])) == scene.again()
     assert scene.run(verbs.save("j", {"meta": b"m" * 600})) == scene.again()
     assert scene.run(verbs.annotate("j", execution.token, "boom")) == scene.again()
     job = scene.job("j")
     assert job is not None
     assert (job.meta, job.callback_errors) == (b"m" * 600, {execution.token: "boom"})
-    assert scene.run(verbs.depart("w")) == scene.again()
+    assert scene.run(turns.depart("w")) == scene.again()
 
 
 def test_begin_sent_again_is_the_same_execution(scene: Scene) -> None:
     scene.enqueue(new_job("j"))
-    first = scene.run(verbs.begin("j", "w", "token", LEASE_MS))
+    first = scene.run(turns.begin("j", "w", "token", LEASE_MS))
     assert first is not None and scene.again() is not None
     assert scene.again()[0] == replace(first[0], raw=scene.again()[0].raw)
-    assert scene.run(verbs.begin("j", "w", "another", LEASE_MS)) is None
+    assert scene.run(turns.begin("j", "w", "another", LEASE_MS)) is None
 
 
 def test_two_entries_of_one_call_under_one_id_are_one_job(scene: Scene) -> None:

@@ -24,8 +24,9 @@ from rqlike.outcomes import Outcome, Verdict
 from rqlike.policies import Repeat, Retry
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
-from rqlike.store.verbs import Request, Settlement, Turned
+from rqlike.store import turns, verbs
+from rqlike.store.requests import Request
+from rqlike.store.turns import Settlement, Turned
 from tests.servers import Server, ServerMissing
 from tests.store.builders import BASE_MS, Dump, Scene, new_job, raised, returned, scene_on
 from tests.store.invariants import violations
@@ -210,7 +211,7 @@ class Verbs(RuleBasedStateMachine):
             job = self.model.jobs.get(execution.job_id)
             if job is not None and job.token == execution.token:
                 job.lease = self.model.now + 30_000
-        answer = self.send(verbs.renew(worker, {"state": "busy"}, held), twice=True)
+        answer = self.send(turns.renew(worker, {"state": "busy"}, held), twice=True)
         assert len(answer.words) == len(held)
         lost = [one for one, word in zip(held, answer.words, strict=True) if word == "lost"]
         expected = [one for one in held if getattr(self.model.jobs.get(one.job_id), "token", "") != one.token]

@@ -8,7 +8,7 @@ import pytest
 
 from rqlike.settings import LEASE_MS, OUTAGE_MS, RECOVER_LIMIT
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
+from rqlike.store import turns, verbs
 from tests.store.builders import QUEUE, Scene, new_job, policy, raised, retries, returned
 
 
@@ -16,7 +16,7 @@ def contact(scene: Scene, seconds: int, worker: str = "alive") -> None:
     """Somebody renews every five seconds meanwhile, so this is no outage."""
     for _ in range(seconds // 5):
         scene.now_ms += 5_000
-        scene.run(verbs.renew(worker, {"state": "idle"}, []))
+        scene.run(turns.renew(worker, {"state": "idle"}, []))
 
 
 def test_a_lapsed_lease_is_recovered_under_a_new_token_and_recorded_under_the_old_one(scene: Scene) -> None:
@@ -47,12 +47,12 @@ def test_a_renewal_keeps_an_execution_and_tells_what_was_lost_or_asked_for(scene
     scene.run(verbs.cancel("j2", "c"))
     scene.run(verbs.delete(["j3"], "d"))
     contact(scene, 25)
-    assert scene.run(verbs.renew("w", {"state": "busy"}, held)).words == ("ok", "stopped", "canceled", "lost")
+    assert scene.run(turns.renew("w", {"state": "busy"}, held)).words == ("ok", "stopped", "canceled", "lost")
     contact(scene, 25)
     assert scene.turn("other", sweep=True).lapsed == ()
     contact(scene, 5)
     assert len(scene.turn("other", sweep=True).lapsed) == 3
-    assert scene.run(verbs.renew("w", {"state": "busy"}, held)).words == ("lost",) * 4
+    assert scene.run(turns.renew("w", {"state": "busy"}, held)).words == ("lost",) * 4
 
 
 def test_the_holder_of_a_lapsed_lease_may_finish_until_somebody_replaces_it(scene: Scene) -> None:
@@ -108,10 +108,10 @@ def test_after_an_outage_nobody_is_recovered_for_ten_seconds(scene: Scene, first
     living, _ = scene.claim(2, sweep=True)
     scene.now_ms += LEASE_MS + 60_000
     if first_call == "renew":
-        scene.run(verbs.renew("other", {"state": "idle"}, []))
+        scene.run(turns.renew("other", {"state": "idle"}, []))
     assert scene.turn("other", sweep=True).lapsed == ()
     scene.now_ms += OUTAGE_MS - 1
-    assert scene.run(verbs.renew("w", {"state": "busy"}, [living])).words == ("ok",)
+    assert scene.run(turns.renew("w", {"state": "busy"}, [living])).words == ("ok",)
     assert scene.turn("other", sweep=True).lapsed == ()
     scene.now_ms += 1
     assert [execution.job_id for execution in scene.turn("other", sweep=True).lapsed] == ["of the dead"]
@@ -201,7 +201,7 @@ def test_a_moment_is_watched_by_one_worker_until_it_departs(scene: Scene) -> Non
     assert scene.turn("second", want=1, sweep=True).moment_ms is None
     assert scene.turn("first", want=1, sweep=True).moment_ms == scene.now_ms + 5000
     assert scene.markers() == 0
-    scene.run(verbs.depart("first"))
+    scene.run(turns.depart("first"))
     assert scene.markers() == 1, "somebody idle is woken to watch instead"
     assert scene.turn("second", want=1, sweep=True, woken=True).moment_ms == scene.now_ms + 5000
 
@@ -262,7 +262,7 @@ def test_whatever_takes_the_last_job_out_of_a_queue_takes_its_markers_away(scene
             scene.pass_ms(1000)
             scene.run(verbs.expire("j"))
         case "begin":
-            assert scene.run(verbs.begin("j", "w", "token", LEASE_MS)) is not None
+            assert scene.run(turns.begin("j", "w", "token", LEASE_MS)) is not None
     assert scene.markers() == 0
 
 
@@ -322,7 +322,7 @@ def test_after_all_has_ended_and_expired_only_constants_are_left(scene: Scene) -
     scene.pass_ms(366 * 86_400_000)
     scene.turn("other", sweep=True, prune=True)
     for worker in ("w", "other", "alive"):
-        scene.run(verbs.depart(worker))
+        scene.run(turns.depart(worker))
     keys = scene.store.keys
     assert set(scene.dump()) == {keys.sequence(), keys.queues(), keys.contact()}
 
@@ -340,12 +340,12 @@ def test_the_watch_of_a_queue_without_moments_is_taken_away(scene: Scene) -> Non
 
 
 def test_a_name_is_refused_while_another_worker_that_bears_it_lives(scene: Scene) -> None:
-    scene.run(verbs.register("w", "one", {"host": "here", "pid": 7}))
+    scene.run(turns.register("w", "one", {"host": "here", "pid": 7}))
     with pytest.raises(Exception, match=r"host here, pid 7.*another name"):
-        scene.run(verbs.register("w", "two", {"host": "there", "pid": 8}))
-    scene.run(verbs.register("w", "one", {"host": "here", "pid": 7}))
-    scene.run(verbs.depart("w"))
-    scene.run(verbs.register("w", "two", {"host": "there", "pid": 8}))
+        scene.run(turns.register("w", "two", {"host": "there", "pid": 8}))
+    scene.run(turns.register("w", "one", {"host": "here", "pid": 7}))
+    scene.run(turns.depart("w"))
+    scene.run(turns.register("w", "two", {"host": "there", "pid": 8}))
     (record,) = scene.run(verbs.workers())
     assert (record.name, record.hostname, record.pid) == ("w", "there", 8)
 
@@ -353,17 +353,17 @@ def test_a_name_is_refused_while_another_worker_that_bears_it_lives(scene: Scene
 def test_an_order_reaches_a_living_worker_twice_and_a_dead_one_never(scene: Scene) -> None:
     with pytest.raises(Exception, match="no living worker"):
         scene.run(verbs.command("w", "shutdown"))
-    scene.run(verbs.register("w", "i", {"host": "h"}))
+    scene.run(turns.register("w", "i", {"host": "h"}))
     scene.run(verbs.command("w", "shutdown"))
     assert scene.client.zrange(scene.store.keys.control("w"), 0, -1) == [b"shutdown"]
-    assert scene.run(verbs.renew("w", {"state": "idle"}, [])).order == "shutdown"
-    scene.run(verbs.depart("w"))
+    assert scene.run(turns.renew("w", {"state": "idle"}, [])).order == "shutdown"
+    scene.run(turns.depart("w"))
     assert scene.client.exists(scene.store.keys.control("w")) == 0
 
 
 @pytest.mark.parametrize("how", ["cancel", "stop", "delete"])
 def test_a_wish_is_told_to_the_worker_with_the_token_it_is_about(scene: Scene, how: str) -> None:
-    scene.run(verbs.register("w", "i", {"host": "h"}))
+    scene.run(turns.register("w", "i", {"host": "h"}))
     execution = scene.put(JobStatus.STARTED)
     assert execution is not None
     asked = {"cancel": "canceled", "stop": "stopped", "delete": "deleted"}[how]

@@ -10,8 +10,8 @@ import redis
 from rqlike import Job, Queue, Retry, cancel_job, requeue_job
 from rqlike.exceptions import DuplicateJobError, NoSuchJobError
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
-from rqlike.store.verbs import Turn
+from rqlike.store import turns
+from rqlike.store.turns import Turn
 from tests.servers import eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -47,7 +47,7 @@ def test_any_printable_id_lives_a_whole_life(queue: Queue, client: redis.Redis, 
 
     # its worker is lost, and another one recovers it
     lost = Turn("lost", "lost-1", 1, ("q",), want=1, lease_ms=1)
-    (execution,) = queue.store.run(verbs.advance(lost)).granted
+    (execution,) = queue.store.run(turns.advance(lost)).granted
     assert execution.job_id == job_id
     assert job_id in queue.started_job_registry
     eventually(lambda: work() or len(job.results()) == 2, interval=0.002)
@@ -82,7 +82,7 @@ def test_a_live_id_is_refused_and_nothing_of_it_changes(queue: Queue, client: re
         else queue.enqueue_in(60, tasks.add, 1, job_id="a")
     )
     if state == "started":
-        queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1)))
+        queue.store.run(turns.advance(Turn("w", "w-1", 1, ("q",), want=1)))
     before = client.hgetall(job.key)
     with pytest.raises(DuplicateJobError) as caught:
         queue.enqueue(tasks.add, 2, job_id="a")

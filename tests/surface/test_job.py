@@ -18,8 +18,8 @@ from rqlike.exceptions import (
     TimeoutFormatError,
 )
 from rqlike.states import JobStatus
-from rqlike.store import verbs
-from rqlike.store.verbs import Turn
+from rqlike.store import turns
+from rqlike.store.turns import Turn
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -332,7 +332,7 @@ def test_delete_leaves_nothing_but_a_trace_of_five_seconds(queue: Queue, client:
 
 def test_a_started_job_that_is_canceled_is_only_asked(queue: Queue) -> None:
     job = queue.enqueue(tasks.nothing)
-    queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1)))
+    queue.store.run(turns.advance(Turn("w", "w-1", 1, ("q",), want=1)))
     job.cancel()
     assert job.get_status() is JobStatus.STARTED
 

@@ -9,11 +9,12 @@ import pytest
 import redis
 
 from rqlike import Counts, Job, Queue
+from rqlike.entries import entry_of
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError
 from rqlike.registry import REGISTRIES, FailedJobRegistry, Registry
 from rqlike.states import JobStatus
-from rqlike.store import verbs
-from rqlike.store.verbs import Turn
+from rqlike.store import turns
+from rqlike.store.turns import Turn
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -31,7 +32,7 @@ def full(queue: Queue, work: Work) -> dict[JobStatus, Job[Any]]:
     jobs[JobStatus.EXPIRED] = queue.enqueue(tasks.nothing, job_id="expired", ttl=0.001)
     eventually(lambda: work() or jobs[JobStatus.EXPIRED].is_expired)
     jobs[JobStatus.STARTED] = queue.enqueue(tasks.nothing, job_id="started")
-    queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1)))
+    queue.store.run(turns.advance(Turn("w", "w-1", 1, ("q",), want=1)))
     jobs[JobStatus.CANCELED] = queue.enqueue(tasks.nothing, job_id="canceled")
     jobs[JobStatus.CANCELED].cancel()
     jobs[JobStatus.QUEUED] = queue.enqueue(tasks.nothing, job_id="queued")
@@ -171,7 +172,7 @@ def test_all_dead_letters_are_requeued_in_their_order(queue: Queue, work: Work) 
     names = [f"j{number:04}" for number in range(620)]
     queue.enqueue_many(Queue.prepare_data(tasks.nothing, job_id=name) for name in names)
     for _ in range(2):
-        turned = queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1000)))
+        turned = queue.store.run(turns.advance(Turn("w", "w-1", 1, ("q",), want=1000)))
         fail_all(queue, turned.granted)
         assert queue.failed_job_registry.count == 620
         assert queue.failed_job_registry.requeue_all(dry_run=True) == 620
@@ -195,14 +196,14 @@ def fail_all(queue: Queue, executions: Any) -> None:
     """Settles executions as failed, in their order."""
     from rqlike.outcomes import Outcome, Rules, decide
     from rqlike.states import Reason
-    from rqlike.store.verbs import Settlement
+    from rqlike.store.turns import Settlement
 
     outcome = Outcome(Reason.EXCEPTION, None, "x", "ValueError")
     settlements = []
     for execution in executions:
         verdict = decide(execution.job, outcome, Rules())
-        entry = verbs.entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
+        entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
         settlements.append(Settlement(execution, verdict, entry))
     for at in range(0, len(settlements), 100):
         part = tuple(settlements[at : at + 100])
-        queue.store.run(verbs.advance(Turn("w", "w-1", 0, ("q",), settlements=part)))
+        queue.store.run(turns.advance(Turn("w", "w-1", 0, ("q",), settlements=part)))

@@ -11,8 +11,8 @@ import pytest
 from rqlike import Job, Queue, Repeat, Retry
 from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason, ResultType
-from rqlike.store import verbs
-from rqlike.store.verbs import Turn
+from rqlike.store import turns
+from rqlike.store.turns import Turn
 from tests.servers import eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -58,7 +58,7 @@ def test_pauses_come_in_order_and_the_last_one_repeats(queue: Queue) -> None:
 
 def begin(queue: Queue, number: int) -> Any:
     """Promotes and claims."""
-    turned = queue.store.run(verbs.advance(Turn(f"w{number}", f"w{number}-1", 1, ("q",), want=1, sweep=True)))
+    turned = queue.store.run(turns.advance(Turn(f"w{number}", f"w{number}-1", 1, ("q",), want=1, sweep=True)))
     (execution,) = turned.granted
     return execution
 

@@ -11,6 +11,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry as Again
 
 from rqlike import Job, Queue, Repeat, Retry
+from rqlike.entries import entry_of
 from rqlike.exceptions import (
     JobCanceled,
     JobExpired,
@@ -23,8 +24,8 @@ from rqlike.exceptions import (
 from rqlike.outcomes import Outcome, Rules, decide
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
-from rqlike.store.verbs import Settlement, Turn
+from rqlike.store import turns
+from rqlike.store.turns import Settlement, Turn
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -36,16 +37,16 @@ AT_ONCE_S = 0.1
 def claim(queue: Queue, worker: str = "w", lease_ms: int = 30_000) -> Execution:
     """What a worker does first."""
     turn = Turn(worker, worker + "-1", 1, (queue.name,), want=1, lease_ms=lease_ms)
-    (granted,) = queue.store.run(verbs.advance(turn)).granted
+    (granted,) = queue.store.run(turns.advance(turn)).granted
     return granted
 
 
 def settle(queue: Queue, execution: Execution, outcome: Outcome) -> str:
     """What a worker does last."""
     verdict = decide(execution.job, outcome, Rules())
-    entry = verbs.entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
+    entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
     turn = Turn("w", "w-1", 2, (queue.name,), settlements=(Settlement(execution, verdict, entry),))
-    (word,) = queue.store.run(verbs.advance(turn)).words
+    (word,) = queue.store.run(turns.advance(turn)).words
     return word
 
 
@@ -226,7 +227,7 @@ def test_a_waiter_of_an_expired_job_is_woken_by_the_worker_that_expires_it(queue
     waiter = waiting(client, lambda: job.wait(timeout=10))
     before = time.monotonic()
     a_minute_later = round(job.created_at.timestamp() * 1000) + 60_001
-    queue.store.run(verbs.advance(Turn("w", "w-1", 1, ("q",), want=1, sweep=True), now_ms=a_minute_later))
+    queue.store.run(turns.advance(Turn("w", "w-1", 1, ("q",), want=1, sweep=True), now_ms=a_minute_later))
     assert [type(outcome) for outcome in waiter.outcomes()] == [JobExpired]
     assert waiter.last_end() - before <= AT_ONCE_S
     assert len(job.results()) == 0, "it never ran"
@@ -269,7 +270,7 @@ def test_a_retried_attempt_does_not_end_the_wait(queue: Queue, client: redis.Red
     settle(queue, claim(queue), Outcome(Reason.EXCEPTION, None, "first", "ValueError"))
     blocked(client)
     assert not waiter.ends
-    second = queue.store.run(verbs.advance(Turn("w2", "w2-1", 1, ("q",), want=1))).granted[0]
+    second = queue.store.run(turns.advance(Turn("w2", "w2-1", 1, ("q",), want=1))).granted[0]
     settle(queue, second, Outcome(value=b"\x07"))
     assert waiter.outcomes(1.0) == [7]
 

@@ -24,10 +24,10 @@ LINE_LIMIT = 450
 # names to its left. "worker.*" is a whole package, whose modules may import each other (though never in a circle).
 LAYERS = (
     "exceptions timeouts states settings keys clock durations tables callables policies events logs",
-    "options records refusals serializers codec outcomes firetimes",
+    "options records refusals serializers codec outcomes entries firetimes",
     (
-        "store.scripts store.resp store.verbs store.turns store.embedded_keeper store.embedded store.connecting "
-        "store.endpoint store.link store.store store.waiting store"
+        "store.scripts store.resp store.requests store.verbs store.turns store.embedded_keeper store.embedded "
+        "store.connecting store.endpoint store.link store.store store.waiting store"
     ),
     "running.*",
     "results awaiting dependencies job inline registry queue group schedules decorators command suspension cron",

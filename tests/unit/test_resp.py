@@ -133,11 +133,11 @@ def test_garbage_in_numbers_and_first_bytes_is_malformed_for_hiredis(sent: bytes
 @pytest.mark.parametrize(
     "sent",
     [
-        pytest.param(b"\x16\x03\x01\x02", marks=pytest.mark.xfail(reason="judged only once a line is complete")),
-        pytest.param(b"$-2\r\n", marks=pytest.mark.xfail(reason="any negative length reads as None")),
-        pytest.param(b"*-2\r\n", marks=pytest.mark.xfail(reason="any negative length reads as None")),
-        pytest.param(b":1_0\r\n", marks=pytest.mark.xfail(reason="int() takes more than RESP does")),
-        pytest.param(b"$ 1\r\nx\r\n", marks=pytest.mark.xfail(reason="int() takes more than RESP does")),
+        b"\x16\x03\x01\x02",
+        b"$-2\r\n",
+        b"*-2\r\n",
+        b":1_0\r\n",
+        b"$ 1\r\nx\r\n",
         b":+\r\n",
         b":-\r\n",
     ],

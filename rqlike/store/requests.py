@@ -1,0 +1,31 @@
+"""A request to the store as a value: which script, with which arguments, and how its answer reads.
+
+It is sent by whoever has a connection: by `Store` through the caller's client, or by a worker's own connections,
+which never block. It may be sent again unchanged at any time; every script answers the second time as the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from rqlike.exceptions import RqlikeError
+
+T = TypeVar("T")
+Argument = bytes | str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """One script call. `read` makes the answer of the reply; `refused` an error of `WORD detail`, where it can."""
+
+    script: str
+    arguments: tuple[Argument, ...]
+    read: Callable[[Any], T]
+    refused: Callable[[str, str], RqlikeError | None] = lambda word, detail: None
+    now_ms: int | None = None  #: tests may say what time it is
+
+    def argv(self) -> tuple[Argument, ...]:
+        """ARGV: the moment, then the verb's own arguments."""
+        return ("" if self.now_ms is None else self.now_ms, *self.arguments)
