@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env test check format-check lint types house-rules unit-and-process docs-check format bench clean
+.PHONY: help env test check format-check lint types house-rules unit-and-process docs-check docs format bench clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ unit-and-process: $(READY)
 
 docs-check: $(READY) ## run the code of the docs, compare generated pages with their source
 	@if [ -d tests/docs ]; then $(PY) -m pytest -q tests/docs; fi
+
+docs: $(READY) ## write the generated parts of the docs anew
+	$(PY) tools/docs.py
 
 format: $(READY) ## rewrite the source in the house style
 	$(PY) -m ruff format .

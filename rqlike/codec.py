@@ -28,7 +28,8 @@ FIELDS: Final = {
     "queue": "q",
     "place": "z",
     "nonce": "n",
-    "requeued": "r",
+    "act": "r",  # nonce of the last operator's act on it
+    "lapsed": "i",  # execution that is judged for a lost worker
     "created": "t",
     "enqueued": "e",
     "due": "u",

@@ -3,6 +3,7 @@ where it has to be: a worker that is cut off finds `shutdown` and `stop` when it
 
 from __future__ import annotations
 
+from rqlike.job import nonce
 from rqlike.options import check_job_id
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
@@ -22,4 +23,4 @@ def send_kill_horse_command(connection: Conn, worker_name: str, *, namespace: st
 def send_stop_job_command(connection: Conn, job_id: str, *, namespace: str | None = None) -> None:
     """Has a running job's horse killed; the job ends as stopped unless its body had already returned.
     Raises NoSuchJobError, and InvalidTransition where it does not run."""
-    Store(connection, namespace).run(verbs.stop(check_job_id(job_id)))
+    Store(connection, namespace).run(verbs.stop(check_job_id(job_id), nonce()))

@@ -28,7 +28,7 @@ WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten
 REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it takes a new connection
 CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together
 RECONNECT_CAP_S: Final = 2.0  #: longest pause between two attempts to reach the server
-FLUSH_S: Final = 0.01  #: seconds an outcome may wait for company
+FLUSH_S: Final = 0.005  #: seconds an outcome may wait for company while horses have work
 
 KILL_GRACE: Final = 5.0  #: seconds between a job's time-out and its horse's SIGKILL
 DUMP_S: Final = 0.2  #: seconds a horse gets to dump its stack before SIGKILL

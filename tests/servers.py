@@ -79,10 +79,11 @@ def is_gone(pid: int) -> bool:
         return True
     except PermissionError:
         return False
-    stat = Path(f"/proc/{pid}/stat")
-    if not stat.exists():
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:  # no such process any more, or no /proc
         return sys.platform == "linux"
-    return stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    return stat.rpartition(")")[2].split()[0] == "Z"
 
 
 def free_port() -> int:

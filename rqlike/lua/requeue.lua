@@ -23,13 +23,13 @@ local function restart(job_id, band, got, number)
   redis.call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
   local score = place(front and C.FRONT_BAND or band, number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
-    F.since, newest and newest[1] or '0-0', F.enqueued, now, F.requeued, nonce})
+    F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
   rung[queue] = (rung[queue] or 0) + 1
 end
 
 for index = 0, count - 1 do
   local job_id, band = ARGV[4 + 2 * index], tonumber(ARGV[5 + 2 * index])
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.requeued)
+  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
   if not got[1] then
     words[#words + 1] = 'NOJOB'
   elseif got[4] == nonce then

@@ -1,13 +1,15 @@
 --- @flags allow-oom
 -- stop: marks a started job and tells its worker to kill the horse.
--- KEYS: prefix   ARGV: now, job id
--- Answers: 'started'   Refuses: NOJOB; WRONGSTATE status
+-- KEYS: prefix   ARGV: now, job id, nonce
+-- Answers: 'started'   Refuses: NOJOB; WRONGSTATE status. The same nonce again is answered the same, until another act.
 --- @include now
 --- @include allowed
 --- @include ask
-local job_id = ARGV[2]
-local status = redis.call('HGET', key_job(job_id), F.status)
-if not status then return redis.error_reply('NOJOB') end
-if not allowed('stop', status) then return redis.error_reply('WRONGSTATE ' .. status) end
+local job_id, nonce = ARGV[2], ARGV[3]
+local got = redis.call('HMGET', key_job(job_id), F.status, F.act)
+if not got[1] then return redis.error_reply('NOJOB') end
+if nonce ~= '' and got[2] == nonce then return 'started' end
+if not allowed('stop', got[1]) then return redis.error_reply('WRONGSTATE ' .. got[1]) end
 ask(job_id, 'stopped')
-return status
+if nonce ~= '' then redis.call('HSET', key_job(job_id), F.act, nonce) end
+return 'started'

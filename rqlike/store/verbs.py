@@ -119,9 +119,9 @@ def cancel(job_id: str, nonce: str, now_ms: int | None = None) -> Request[JobSta
     return Request("cancel", (job_id, nonce), _read_status, _refusal(job_id, "cancel"), now_ms)
 
 
-def stop(job_id: str) -> Request[JobStatus]:
+def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
     """A started job is to be killed."""
-    return Request("stop", (job_id,), _read_status, _refusal(job_id, "stop"))
+    return Request("stop", (job_id, nonce), _read_status, _refusal(job_id, "stop"))
 
 
 def expire(job_id: str, now_ms: int | None = None) -> Request[JobStatus]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rqlike import clock, logs
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
+from rqlike.settings import FLUSH_S
 from rqlike.states import JobStatus, Reason
+from rqlike.store.turns import Settlement
+from rqlike.worker.ahead import Ahead
 from rqlike.worker.errands import Errands
 from rqlike.worker.frames import ProtocolError
 from rqlike.worker.ledger import Ledger, Written
@@ -24,24 +27,69 @@ class Desk:
     horses: Supervisor
     errands: Errands
     times: Times
+    ahead: Ahead
     begun: int = 0  #: executions that were given to a horse
     recorded: int = 0  #: executions whose outcome was taken
     _early: dict[str, str] = field(default_factory=dict)  #: orders for tokens whose grant is still on its way
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is held, runs, or waits to be called."""
+        return bool(self.ledger.held or self.errands or self.horses.running())
+
+    # -- what to claim -------------------------------------------------------------------------------------------------
+
+    def free(self, limit: int | None) -> int:
+        """Horses that wait for a job to be claimed. `limit`: of all executions; None for none."""
+        return self._within(limit, len(self.horses.idle()) - len(self.errands) - len(self.ahead))
+
+    def wanted(self, limit: int | None) -> int:
+        """Jobs to claim now: one per free horse, and while jobs are short some ahead of each."""
+        free = max(0, len(self.horses.idle()) - len(self.errands))
+        return self._within(limit, free + self.ahead.room())
+
+    def lacks_work(self, limit: int | None) -> bool:
+        """Whether it is time to claim: a horse is free, or half of what was ahead is gone."""
+        return self.free(limit) > 0 or (self.ahead.low and self.wanted(limit) > 0)
+
+    def may_gather(self, now: float) -> bool:
+        """Whether outcomes may wait for company: no horse waits for the next claim, and the oldest one not for long."""
+        return bool(self.ahead) and not self.ahead.low and now < self.ledger.due_since + FLUSH_S
+
+    def _within(self, limit: int | None, jobs: int) -> int:
+        return max(0, jobs if limit is None else min(jobs, limit - self.begun - len(self.ahead)))
+
     # -- beginning -----------------------------------------------------------------------------------------------------
 
     def hand_out(self, granted: Sequence[Execution], *, stopping: bool) -> bool:
-        """To idle horses; what cannot begin now goes back to its place. Whether all could begin."""
-        given_back = 0
+        """To idle horses, the rest to wait for one; what has no place there goes back to its own. Whether all found
+        one."""
+        wanted = []
         for execution in granted:
             order = self._early.get(execution.token)
             if order is not None:
                 self._end_unbegun(execution, order)
-            elif stopping or not self._give(execution):
-                self.ledger.give_back(execution)
-                given_back += 1
+            else:
+                wanted.append(execution)
         self._early.clear()
-        return not given_back
+        now = clock.mono()
+        room = 0 if stopping else len(self.horses.idle()) + self.ahead.room()
+        self.ahead.put(wanted[:room], now)
+        self.employ(now)
+        self.give_back([*wanted[room:], *(self.ahead.clear() if not self.ahead.width else ())])
+        return len(wanted) <= room
+
+    def employ(self, now: float) -> None:
+        """Idle horses take what waits, in its order; those that callbacks wait for are left to them."""
+        while self.ahead and len(self.horses.idle()) > len(self.errands):
+            execution = self.ahead.take(now)
+            if execution is not None and not self._give(execution):
+                self.ahead.waiting.appendleft(execution)
+
+    def give_back(self, executions: Iterable[Execution]) -> None:
+        """To their old places, free."""
+        for execution in executions:
+            self.ledger.give_back(execution)
 
     def _give(self, execution: Execution) -> bool:
         job = execution.job
@@ -67,6 +115,7 @@ class Desk:
 
     def came(self, execution: Execution, outcome: Outcome) -> None:
         """A horse has brought an outcome, or its death has."""
+        self.ahead.learn(outcome.ended_s - outcome.began_s)
         if execution.token in self.ledger.held:
             self.ledger.close(execution, outcome, self.times.offset_ms)
 
@@ -91,6 +140,13 @@ class Desk:
         logs.job_ended(execution.job_id, execution.job.queue, status, seconds, outcome.reason, last[0][:200])
         self.errands.add(written)
 
+    def drop_values(self, settlements: Iterable[Settlement]) -> None:
+        """The server has no room for them: what has ended is written without its value."""
+        for settlement in settlements:
+            if settlement.carries_value:
+                logs.value_dropped(settlement.execution.job_id)
+        self.ledger.unsent(without_values=True)
+
     def _close(self, execution: Execution, reason: Reason, text: str) -> None:
         now = clock.mono()
         self.ledger.close(execution, Outcome(reason, None, text, None, None, now, now), self.times.offset_ms)
@@ -104,6 +160,9 @@ class Desk:
                 self._early[token] = what
             return
         execution = self.ledger.held[token]
+        if self.ahead.withdraw(token) is not None:
+            self._end_unbegun(execution, what)
+            return
         for horse in self.horses.running():
             if horse.execution is execution and horse.stage is Stage.RUNNING:
                 if what in (Reason.STOPPED, Reason.CANCELED):

@@ -59,6 +59,12 @@ class Ledger:
         for execution in executions:
             self.held[execution.token] = execution
 
+    @property
+    def due_since(self) -> float:
+        """The monotonic moment at which the oldest outcome ended; the far past where something is to be given back."""
+        outcome = self._due[0].outcome if self._due else None
+        return 0.0 if outcome is None else outcome.ended_s
+
     def close(self, execution: Execution, outcome: Outcome, offset_ms: int) -> None:
         """An execution has ended. `offset_ms`: the server's clock minus the host's monotonic one."""
         verdict = decide(execution.job, outcome, self.rules)

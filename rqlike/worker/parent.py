@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from rqlike import clock, logs
 from rqlike.records import Execution
-from rqlike.settings import REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
+from rqlike.settings import FLUSH_S, REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
 from rqlike.store import turns
 from rqlike.store.link import Link
 from rqlike.store.requests import Request
 from rqlike.store.resp import INCOMPLETE, ServerError
 from rqlike.store.turns import Renewed, Turn, Turned
+from rqlike.worker.ahead import Ahead
 from rqlike.worker.desk import Desk
 from rqlike.worker.ears import MARKER, Ears
 from rqlike.worker.errands import Errands
@@ -69,7 +70,8 @@ class Parent:
         self._times = Times()
         self._rotation = Rotation(plan.queues, plan.strategy)
         self._errands = Errands(plan)
-        self._desk = Desk(ledger, supervisor, self._errands, self._times)
+        self._ahead = Ahead(plan.concurrency, plan.prefetch)
+        self._desk = Desk(ledger, supervisor, self._errands, self._times, self._ahead)
         self._number = 0
         self._hungry = True  #: there may be work to claim
         self._woken = False  #: a marker was spent
@@ -101,7 +103,6 @@ class Parent:
         try:
             while not self._departed:
                 self._hear_signals()
-                self._hear_horses(self._horses.reap())
                 now = clock.mono()
                 self._horses.tend(now)
                 self._check(now)
@@ -128,6 +129,8 @@ class Parent:
                     self._hear_horses(self._horses.hear(source))
             elif isinstance(source, Link):
                 self._hear_link(source)
+            else:
+                self._signals.clear()
         now = clock.mono()
         for link in self._links:
             if link.wake_at is not None and now >= link.wake_at:
@@ -147,7 +150,9 @@ class Parent:
         """When the loop has something to do though nothing comes. What is past must be acted on by one round of it."""
         times, plan = self._times, self._plan
         moments = [times.stop_by, self._horses.next_moment(), *(link.wake_at for link in self._links)]
+        moments.append(self._ahead.next_moment())
         if not self._calls.busy and not self._refused_for_good:
+            moments.append(self._ledger.due_since + FLUSH_S if self._ledger.has_due else None)
             moments += [times.renewed + plan.renew_s, times.watched]
             moments.append(times.swept + TICK_S if self._stopping is None else None)
         if self._stopping is None:
@@ -163,7 +168,10 @@ class Parent:
     # -- signals and limits --------------------------------------------------------------------------------------------
 
     def _hear_signals(self) -> None:
-        for number in self._signals.drain():
+        seen = self._signals.drain()
+        if signal.SIGCHLD in seen:
+            self._hear_horses(self._horses.reap())
+        for number in seen:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(signal.Signals(number).name)
 
@@ -178,6 +186,7 @@ class Parent:
         self._stopping = why
         logs.worker_stopping(self._plan.name, len(self._horses.running()), why)
         self._ears.rest()
+        self._desk.give_back(self._ahead.clear())
         if self._plan.shutdown_timeout_s is not None:
             self._times.stop_by = now + self._plan.shutdown_timeout_s
 
@@ -187,7 +196,8 @@ class Parent:
         if times.stop_by is not None and now >= times.stop_by:
             times.stop_by, self._cold = None, True
             self._desk.kill_running("The worker's shutdown_timeout was over while it ran this job.")
-        if self._busy():
+        self._desk.give_back(self._ahead.stale(now))
+        if self._desk.busy:
             times.busy = now
         if self._stopping is None:
             self._check_plan(now)
@@ -208,9 +218,6 @@ class Parent:
             if changed is not None:
                 logs.code_changed(changed)
                 self._horses.recycle()
-
-    def _busy(self) -> bool:
-        return bool(self._ledger.held or self._errands or self._horses.running())
 
     def _note_trouble(self, now: float) -> None:
         times, trouble = self._times, self._calls.trouble
@@ -237,6 +244,8 @@ class Parent:
             match event:
                 case OutcomeCame(execution, outcome):
                     self._desk.came(execution, outcome)
+                    if self._stopping is None:
+                        self._desk.employ(clock.mono())  # before anything else: a horse waits
                 case NeverBegan(execution):
                     self._desk.never_began(execution)
                 case ErrandDone(execution, error):
@@ -256,22 +265,20 @@ class Parent:
             self._hear_horses(self._horses.staff(self._plan.concurrency))
         elif self._errands:
             self._hear_horses(self._horses.staff(1))
-        elif not self._busy():
+        elif not self._desk.busy:
             self._horses.dismiss_all()
         for horse in self._horses.idle():
             if not self._errands:
-                return
+                break
             errand = self._errands.take()
             self._horses.send_on_errand(horse, errand.execution, errand.frame, errand.limit_s)
+        if self._stopping is None:
+            self._desk.employ(clock.mono())
 
-    def _free(self) -> int:
-        """Horses for which a job may be claimed now."""
-        if self._stopping is not None or self._times.away is not None:
-            return 0
-        free = len(self._horses.idle()) - len(self._errands)
-        if self._plan.max_jobs is not None:
-            free = min(free, self._plan.max_jobs - self._desk.begun)
-        return max(0, free)
+    @property
+    def _claims(self) -> bool:
+        """Whether this worker takes jobs at all now."""
+        return self._stopping is None and self._times.away is None
 
     # -- the server ----------------------------------------------------------------------------------------------------
 
@@ -284,12 +291,17 @@ class Parent:
         by_time = times.away is not None or (now >= times.swept + TICK_S and self._stopping is None)
         if now >= times.renewed + self._plan.renew_s:  # first: a worker that is never done must keep its leases
             self._call_renew(now)
-        elif self._ledger.has_due or self._woken or due or (self._hungry and self._free()) or by_time:
+        elif self._has_turn(now) or self._woken or due or by_time:
             self._call_turn(now, due)
         elif self._errands.notes:
             self._send(self._errands.next_note())
-        elif self._stopping is not None and not self._busy() and not self._horses.horses:
+        elif self._stopping is not None and not self._desk.busy and not self._horses.horses:
             self._send(turns.depart(self._plan.name))
+
+    def _has_turn(self, now: float) -> bool:
+        if self._ledger.has_due:
+            return not self._desk.may_gather(now)
+        return self._hungry and self._claims and self._desk.lacks_work(self._plan.max_jobs)
 
     def _send(self, request: Request[Any]) -> None:
         self._sent = request
@@ -306,7 +318,7 @@ class Parent:
             instance=self._plan.instance,
             number=self._number,
             queues=self._rotation.order(),
-            want=max(0, self._free() - after),
+            want=max(0, self._desk.wanted(self._plan.max_jobs) - after) if self._claims else 0,
             sweep=sweep,
             prune=sweep and prune,
             woken=self._woken,
@@ -331,8 +343,8 @@ class Parent:
 
     def _arm(self, now: float) -> None:
         """For work only while a horse is free, the queues were found empty, and no call is about to look again."""
-        idle = self._free() > 0 and self._dry and not self._hungry and not self._calls.busy
-        self._ears.arm(now, for_work=idle and not self._plan.burst)
+        looks = self._hungry or self._calls.busy or self._plan.burst or not self._claims
+        self._ears.arm(now, for_work=self._dry and not looks and self._desk.free(self._plan.max_jobs) > 0)
 
     def _hear_link(self, link: Link) -> None:
         if link is self._calls:
@@ -369,10 +381,7 @@ class Parent:
             self._departed = request.script == "depart"
             return
         if error.word == "OOM" and any(settlement.carries_value for settlement in turn.settlements):
-            for settlement in turn.settlements:
-                if settlement.carries_value:
-                    logs.value_dropped(settlement.execution.job_id)
-            self._ledger.unsent(without_values=True)
+            self._desk.drop_values(turn.settlements)
             return
         self._ledger.unsent(without_values=False)
         logs.call_refused(error.text)
@@ -392,7 +401,7 @@ class Parent:
         if turn.want:
             self._dry = len(answer.granted) < turn.want
             self._hungry = not self._dry or bool(answer.lapsed)
-            if self._dry and self._plan.burst and self._stopping is None and not self._busy():
+            if self._dry and self._plan.burst and self._stopping is None and not self._desk.busy:
                 self.stop("burst: the queues are empty")
         if not turn.sweep and (self._dry or turn.woken):
             # The markers are gone, and one may have stood for a job that is due later: look soon.

@@ -22,6 +22,7 @@ class Plan:
     shutdown_timeout_s: float | None = None
     kill_grace_s: float = KILL_GRACE
     strict_lease: bool = False
+    prefetch: int = 1  #: most jobs claimed ahead of each horse; 1 for none
     strategy: str = "default"  #: default | round_robin | random
     server: str = ""  #: for people
     facts: Mapping[str, object] = field(default_factory=dict)  #: about the worker, told again with each renewal

@@ -39,11 +39,14 @@ class SignalPipe:
         """Both ends, for a forked child to close."""
         return self._read_fd, self._write_fd
 
-    def drain(self) -> set[int]:
-        """The numbers of the signals that came since the last call; a signal that came twice is one."""
+    def clear(self) -> None:
+        """Empties the pipe, once it was found readable; the signals themselves wait for `drain`."""
         with suppress(BlockingIOError):
             while len(os.read(self._read_fd, 4096)) == 4096:
                 pass
+
+    def drain(self) -> set[int]:
+        """The numbers of the signals that came since the last call; a signal that came twice is one."""
         # A handler that runs between these two lines still writes into the set that is returned.
         seen = self._seen
         self._seen = set()

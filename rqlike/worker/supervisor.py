@@ -35,12 +35,17 @@ from rqlike.worker.frames import (
     read_afterwards,
     read_outcome,
 )
+from rqlike.worker.horse import BROKEN, LOST_SOCKET
 from rqlike.worker.signals import blocked
 
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
 _STACK_LIMIT: Final = 16 << 10
 _CHUNK: Final = 1 << 16
 _AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised
+_MEANING: Final = {
+    LOST_SOCKET: ", the job has closed or replaced the socket to its worker",
+    BROKEN: ", an error of rqlike itself or of what it was sent",
+}
 _NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no room for one
 
 
@@ -441,7 +446,7 @@ def _signal(send: Callable[[int, int], None], pid: int, number: signal.Signals) 
 def _how(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
-        return f"exit code {code}"
+        return f"exit code {code}{_MEANING.get(code, '')}"
     name = signal.Signals(-code).name
     return f"{name} ({-code})" + (", often the system's out-of-memory killer" if -code == signal.SIGKILL else "")
 

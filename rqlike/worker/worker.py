@@ -24,6 +24,7 @@ from rqlike.options import check_queue_name
 from rqlike.outcomes import Rules
 from rqlike.queue import Queue
 from rqlike.records import JobRecord, WorkerRecord
+from rqlike.results import Result
 from rqlike.running.current import WorkerInfo
 from rqlike.running.middleware import Middleware, load, overrides
 from rqlike.serializers import Serializer, resolve_serializer
@@ -32,6 +33,7 @@ from rqlike.store import turns, verbs
 from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link, resolve
 from rqlike.store.store import Conn, Store
+from rqlike.worker.ahead import MOST
 from rqlike.worker.ears import Ears
 from rqlike.worker.horse import HorseSettings, run_horse
 from rqlike.worker.ledger import Ledger
@@ -107,7 +109,7 @@ class Worker:
         self.concurrency = _at_least("concurrency", concurrency, 1)
         self.jobs_per_horse = _at_least("jobs_per_horse", jobs_per_horse, 1)
         self.max_memory = max_memory
-        self.prefetch = prefetch
+        self.prefetch = None if prefetch is None else _at_least("prefetch", prefetch, 1)
         self.kill_grace = parse_seconds(kill_grace, "kill_grace")
         self.shutdown_timeout = (
             None if shutdown_timeout is None else parse_seconds(shutdown_timeout, "shutdown_timeout")
@@ -167,6 +169,7 @@ class Worker:
             kill_grace_s=self.kill_grace,
             strict_lease=self.strict_lease,
             strategy=strategy,
+            prefetch=self._most_ahead(strategy),
             server=str(Endpoint.of(self.store.client)),
             facts=self._facts(),
             always_after=overrides(self.middleware, "after_result"),
@@ -174,14 +177,20 @@ class Worker:
             reload=None if self.reload is None else SourceWatch(self.reload).changed,
         )
 
+    def _most_ahead(self, strategy: str) -> int:
+        """Nothing is claimed ahead where a horse runs one job, or where the order of the queues is in each claim."""
+        if self.jobs_per_horse == 1 or (strategy != "default" and len(self.queue_names_) > 1):
+            return 1
+        return MOST if self.prefetch is None else self.prefetch
+
     def _run(self, plan: Plan) -> bool:
         if threading.current_thread() is not threading.main_thread():
             raise RqlikeError("A Worker handles signals and forks, so it works in the main thread only.")
         self._pid = os.getpid()
         self._import_preload()
-        self._register(plan)
-        logs.worker_started(plan.name, plan.queues, plan.server, plan.concurrency)
         with SignalPipe((signal.SIGTERM, signal.SIGINT)) as signals:
+            self._register(plan)
+            logs.worker_started(plan.name, plan.queues, plan.server, plan.concurrency)
             parent = self._parent(plan, signals)
             self.exit_code = parent.run()
         if parent.failure is not None:
@@ -272,6 +281,7 @@ class Worker:
             close_fds=close_fds,
             settings=settings,
             make_job=self._make_job,
+            make_result=Result,
         )
 
     def _make_job(self, record: JobRecord) -> Job[Any]:

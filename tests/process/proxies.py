@@ -11,14 +11,15 @@ from typing import Self
 
 
 class LossyProxy:
-    """Passes bytes on, but swallows every `every`-th reply to a script call and cuts that connection.
+    """Passes bytes on, but swallows every `every`-th reply to a command (`word`) and cuts that connection.
 
     The server has done what it was asked; who asked does not learn it. The first `sparing` calls are let through.
     """
 
-    def __init__(self, target: Path, every: int, *, sparing: int = 0) -> None:
+    def __init__(self, target: Path, every: int, *, sparing: int = 0, word: bytes = b"EVALSHA") -> None:
         self._target = target
         self._every = every
+        self._word = word
         self._calls = -sparing
         self.lost = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -76,7 +77,7 @@ class LossyProxy:
             self.lost += bool(data)
             self._cut(source, other)
             return
-        if b"EVALSHA" in data and source.family == socket.AF_INET:
+        if self._word in data and source.family == socket.AF_INET:
             self._calls += 1
             if self._calls > 0 and self._calls % self._every == 0:
                 self._dooms.add(other)

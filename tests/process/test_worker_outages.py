@@ -99,6 +99,19 @@ def test_an_idle_worker_whose_connections_were_cut_hears_of_the_next_job_at_once
         assert time.monotonic() - began < 1.0
 
 
+def test_a_wake_up_that_is_lost_on_its_way_does_not_leave_the_job_waiting(own_stable: Stable) -> None:
+    """The server has spent the marker; whoever it was for must look without it, long before the tick."""
+    with LossyProxy(own_stable.server.socket, 1, word=b"BZPOPMIN") as proxy:
+        worker = own_stable.start(url=proxy.url)
+        for _ in range(5):
+            began = time.monotonic()
+            outcome(own_stable.queue().enqueue(jobs.nothing))
+            assert time.monotonic() - began < 1.0
+        assert proxy.lost
+        worker.terminate()
+        assert worker.ends() == 0
+
+
 def test_scripts_that_are_forgotten_under_load_are_sent_again(own_stable: Stable) -> None:
     queue = own_stable.queue()
     queued = [queue.enqueue(jobs.mark, own_stable.file(), str(n)) for n in range(300)]
@@ -118,7 +131,7 @@ def test_each_lost_reply_is_asked_for_again_and_answered_the_same(own_stable: St
     gone = [queue.enqueue(jobs.mark, own_stable.file(), f"gone{n}", result_ttl=0) for n in range(20)]
     failing = [queue.enqueue(jobs.fail_until, own_stable.file(f"retries{n}"), 2, retry=2) for n in range(5)]
     with LossyProxy(own_stable.server.socket, every, sparing=4) as proxy:
-        worker = own_stable.start(url=proxy.url, work={"burst": True}, wait=False, concurrency=2)
+        worker = own_stable.start(url=proxy.url, work={"burst": True}, wait=False, concurrency=2, prefetch=1)
         assert worker.ends(60) == 0, worker.log
         lost = proxy.lost
     assert lost > 10

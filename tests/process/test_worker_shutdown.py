@@ -116,6 +116,7 @@ def test_an_idle_worker_does_not_wait_for_a_server_that_is_gone(own_stable: Stab
     worker = own_stable.start()
     outcome(own_stable.queue().enqueue(jobs.nothing))
     worker.says("finished in")  # or its outcome may be unwritten for all the worker knows
+    pass_time(0.2)  # it looks once more, and a claim on its way would be waited for
     own_stable.server.kill()
     worker.terminate()
     assert worker.ends(8) == 0

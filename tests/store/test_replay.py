@@ -8,7 +8,9 @@ import pytest
 
 from rqlike.exceptions import InvalidTransition
 from rqlike.options import Policy
+from rqlike.outcomes import Outcome
 from rqlike.policies import Retry
+from rqlike.records import Execution
 from rqlike.settings import LEASE_MS
 from rqlike.states import JobStatus, Reason
 from rqlike.store import turns, verbs
@@ -298,3 +300,27 @@ def test_a_retry_at_the_last_attempt_is_judged_by_the_record_of_its_claim(scene:
     assert scene.settle(scene.claim_one(), raised()) == "ok"
     assert scene.settle(scene.claim_one(), raised()) == "ok"
     assert scene.status("j") is JobStatus.FAILED
+
+
+def test_a_stop_sent_again_after_it_was_obeyed_is_answered_the_same(scene: Scene) -> None:
+    scene.enqueue(new_job("j"))
+    (execution,) = scene.claim()
+    stop = verbs.stop("j", "n1")
+    assert scene.run(stop) is JobStatus.STARTED
+    scene.settle(execution, Outcome(Reason.STOPPED))
+    assert scene.run(stop) is JobStatus.STARTED
+    with pytest.raises(InvalidTransition):
+        scene.run(verbs.stop("j", "n2"))
+
+
+def test_where_a_rescuer_is_lost_too_the_first_execution_is_judged(scene: Scene) -> None:
+    scene.enqueue(new_job("j"))
+    (first,) = scene.claim()
+    rescued: list[Execution] = []
+    for rescuer in ("r1", "r2"):
+        for _ in range(8):  # others stay in contact, so that it is no outage
+            scene.pass_ms(5_000)
+            scene.run(turns.renew("other", {}, []))
+        rescued += scene.turn(rescuer, sweep=True).lapsed
+    assert [execution.execution_id for execution in rescued] == [first.token] * 2
+    assert len({execution.token for execution in rescued}) == 2

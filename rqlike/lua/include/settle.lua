@@ -47,7 +47,7 @@ local function give_back(v, job)
   redis.call('ZREM', key_home('started', job.queue), v.job_id)
   local fields = {F.attempt, job.attempt - 1}
   enter('give_back', v.job_id, job.queue, job.status, 'queued', job.place, fields)
-  redis.call('HDEL', key_job(v.job_id), F.token, F.worker, F.started, F.asked)
+  redis.call('HDEL', key_job(v.job_id), F.token, F.worker, F.started, F.asked, F.lapsed)
   if job.asked then
     leave('cancel', v.job_id, load_leaving(v.job_id), 'canceled')
   else
@@ -63,7 +63,7 @@ local function go_on(v, job, fields)
   local score = place(v.band, sequence)
   fields[#fields + 1] = F.place
   fields[#fields + 1] = score
-  redis.call('HDEL', key_job(v.job_id), F.token, F.asked, F.ttl_deadline)
+  redis.call('HDEL', key_job(v.job_id), F.token, F.asked, F.ttl_deadline, F.lapsed)
   if v.to == 'scheduled' then
     local due = string.format('%.0f', now + v.delay_ms)
     fields[#fields + 1] = F.due
@@ -82,7 +82,7 @@ local function finish_for_good(v, job, fields)
   fields[#fields + 1] = F.ended
   fields[#fields + 1] = now
   enter(v.verb, v.job_id, job.queue, job.status, v.to, expiry(v.ttl_ms), fields)
-  redis.call('HDEL', key_job(v.job_id), F.token, F.place, F.asked, F.ttl_deadline)
+  redis.call('HDEL', key_job(v.job_id), F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
   if v.ttl_ms >= 0 then date(v.job_id, string.format('%.0f', now + v.ttl_ms), job.blobs) end
 end
 

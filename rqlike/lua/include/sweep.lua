@@ -13,10 +13,11 @@ local function recover(queue, lease_ms, mint, limit)
   local started = key_home('started', queue)
   for _, job_id in ipairs(redis.call('ZRANGEBYSCORE', started, '-inf', now, 'LIMIT', 0, limit)) do
     local flat = load_job(job_id)
-    local status, lapsed = get(flat, F.status), get(flat, F.token)
+    -- where a rescuer was lost too, it is still the first execution that is judged
+    local status, lapsed = get(flat, F.status), get(flat, F.lapsed) or get(flat, F.token)
     if allowed('recover', status) then
       local token = mint()
-      enter('recover', job_id, queue, status, 'started', now + lease_ms, {F.token, token})
+      enter('recover', job_id, queue, status, 'started', now + lease_ms, {F.token, token, F.lapsed, lapsed})
       flat[#flat + 1] = F.token
       flat[#flat + 1] = token
       handed[#handed + 1] = {job_id, flat, lapsed}

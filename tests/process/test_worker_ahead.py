@@ -1,0 +1,123 @@
+"""Jobs claimed ahead of a horse while jobs are short: order, slow ones among them, orders, ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rqlike import Job, Queue
+from tests.process import jobs
+from tests.process.jobs import told
+from tests.process.workers import Stable, all_outcomes, outcome, running
+from tests.servers import eventually
+
+AHEAD = 16  #: jobs that may wait in a worker for one horse
+
+
+def many(queue: Queue, count: int) -> list[Job[Any]]:
+    return queue.enqueue_many([Queue.prepare_data(jobs.nothing) for _ in range(count)])
+
+
+def settled(of: Sequence[Job[Any]], status: str) -> int:
+    return sum(job.get_status() == status for job in of)
+
+
+def test_a_busy_worker_makes_far_less_than_one_call_per_short_job(stable: Stable) -> None:
+    many(stable.queue(), 600)
+    before = stable.client().info("commandstats")["cmdstat_evalsha"]["calls"]
+    stable.burst()
+    calls = stable.client().info("commandstats")["cmdstat_evalsha"]["calls"] - before
+    assert calls < 600 / 3
+
+
+def test_without_prefetch_each_job_is_claimed_by_itself(stable: Stable) -> None:
+    many(stable.queue(), 200)
+    before = stable.client().info("commandstats")["cmdstat_evalsha"]["calls"]
+    stable.burst(prefetch=1)
+    calls = stable.client().info("commandstats")["cmdstat_evalsha"]["calls"] - before
+    assert 200 <= calls <= 220
+
+
+def test_jobs_claimed_ahead_run_in_their_order_and_at_front_before_them(stable: Stable) -> None:
+    queue = stable.queue()
+    for number in range(60):
+        queue.enqueue(jobs.mark, stable.file(), str(number))
+    for number in (101, 102):
+        queue.enqueue(jobs.mark, stable.file(), str(number), at_front=True)
+    stable.burst()
+    order = [int(line.split()[0]) for line in told(stable.file())]
+    assert order == [102, 101, *range(60)]
+
+
+def test_a_slow_job_behind_fast_ones_holds_up_nobody_for_long(stable: Stable) -> None:
+    for name in ("one", "two"):
+        stable.start(name=name)
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    data = [Queue.prepare_data(jobs.nothing) for _ in range(40)]
+    data.insert(10, Queue.prepare_data(jobs.mark, (stable.file(), "slow", 3.0)))
+    batch = queue.enqueue_many(data)
+    slow = batch.pop(10)
+    began = time.monotonic()
+    all_outcomes(batch, 2.0)
+    assert time.monotonic() - began < 2.0
+    assert slow.get_status() == "started"
+    assert all(len(job.results()) == 1 for job in batch)
+
+
+def test_with_one_horse_what_is_ahead_of_a_slow_job_is_free_for_other_workers_within_moments(stable: Stable) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    slow, *behind = queue.enqueue_many(
+        [Queue.prepare_data(jobs.mark, (stable.file(), "slow", 3.0)), *[Queue.prepare_data(jobs.nothing)] * 10]
+    )
+    running(slow)
+    eventually(lambda: settled(behind, "queued") == 10, 0.5, message="given back to the queue")
+    assert [job.id for job in queue.get_jobs()] == [job.id for job in behind], "to their old places"
+    worker.terminate()
+    assert worker.ends() == 0
+    assert [job.attempt for job in queue.get_jobs()] == [0] * 10, "free, without an attempt"
+    assert not any(job.results() for job in behind)
+    assert outcome(slow).return_value == "slow"
+
+
+def test_a_job_canceled_while_it_is_ahead_never_runs(stable: Stable) -> None:
+    stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    slow, last = queue.enqueue_many(
+        [
+            Queue.prepare_data(jobs.mark, (stable.file(), "slow", 0.5)),
+            Queue.prepare_data(jobs.mark, (stable.file(), "canceled")),
+        ]
+    )
+    running(slow)
+    last.cancel()
+    assert outcome(slow).return_value == "slow"
+    eventually(lambda: last.get_status() == "canceled", 2.0)
+    assert [line.split()[0] for line in told(stable.file())] == ["slow"]
+
+
+def test_a_horse_that_dies_takes_only_the_job_that_it_ran(stable: Stable) -> None:
+    stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    batch = queue.enqueue_many([Queue.prepare_data(jobs.leave, (3,)), *[Queue.prepare_data(jobs.nothing)] * 30])
+    results = all_outcomes(batch)
+    assert [str(result.reason) for result in results if result.reason] == ["killed"]
+    assert all(len(job.results()) == 1 for job in batch)
+
+
+def test_a_killed_worker_leaves_no_more_than_was_ahead_marked_as_abandoned(stable: Stable) -> None:
+    worker = stable.start(plan={"lease_ms": 1000, "renew_s": 0.2})
+    queue = stable.queue()
+    batch = many(queue, 3000)
+    outcome(batch[300])
+    worker.kill()
+    stable.start(plan={"lease_ms": 1000, "renew_s": 0.2})
+    results = all_outcomes(batch, 60.0)
+    lost = sum(str(result.reason) == "abandoned" for result in results)
+    assert lost <= 2 * AHEAD + 1
+    assert all(len(job.results()) == 1 for job in batch)
