@@ -18,8 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from rqlike.clock import mono
 from rqlike.exceptions import ServerNotConfigured
+from rqlike.settings import DEFAULT_QUEUE
 from rqlike.store.connecting import connect
 from rqlike.store.embedded import answers, find_binary, keeper_command
+from rqlike.store.store import Conn
+from rqlike.worker.simple import SimpleWorker
 
 if TYPE_CHECKING:
     import redis
@@ -57,6 +60,15 @@ def server(settings: Mapping[str, str] | None = None, **client_options: Any) -> 
     finally:
         if os.getpid() == owner:
             _end(keeper, directory)
+
+
+def work(*queues: str, connection: Conn = None, namespace: str | None = None) -> bool:
+    """Runs what is queued in this process, until the queues (none named: "default") are empty; True if anything ran.
+
+    A `SimpleWorker` in a burst: the same history as a worker writes, without isolation and without the hard kill.
+    """
+    worker = SimpleWorker(queues or (DEFAULT_QUEUE,), connection=connection, namespace=namespace)
+    return worker.work(burst=True, logging_level=None)
 
 
 def _short_directory() -> str:

@@ -30,7 +30,7 @@ class SimpleWorker(Worker):
     """A Worker without horses. A job without a time-out (`job_timeout=-1`) is given back, and it stops."""
 
     def _run(self, plan: Plan) -> bool:
-        runner = InlineRunner(self.store, self.name, self.queue_names_, self.rules, self.middleware, self.instance)
+        runner = InlineRunner(self.store, self.name, self._queue_names, self.rules, self.middleware, self.instance)
         self._register(plan)
         logs.worker_started(plan.name, plan.queues, f"{plan.server} (in this process, no hard kill)", 1)
         self._import_preload()
@@ -76,7 +76,7 @@ class SimpleWorker(Worker):
         seconds = min(BLOCK_S, TICK_S, plan.max_idle_s or BLOCK_S)
         if moment_ms is not None:
             seconds = min(seconds, max((moment_ms - now_ms) / 1000, _SHORTEST_S))
-        self.store.block_for_markers([self.store.keys.markers(queue) for queue in self.queue_names_], seconds)
+        self.store.block_for_markers([self.store.keys.markers(queue) for queue in self._queue_names], seconds)
 
 
 @contextmanager

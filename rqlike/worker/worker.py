@@ -95,7 +95,7 @@ class Worker:
         given = [queues] if isinstance(queues, str | Queue) else list(queues)
         if not given:
             raise ValueError("a worker needs at least one queue")
-        self.queue_names_ = tuple(dict.fromkeys(q.name if isinstance(q, Queue) else check_queue_name(q) for q in given))
+        self._queue_names = tuple(dict.fromkeys(q.name if isinstance(q, Queue) else check_queue_name(q) for q in given))
         first = next((queue for queue in given if isinstance(queue, Queue)), None)
         if connection is None and first is not None:
             self.store = first.store
@@ -160,7 +160,7 @@ class Worker:
         return Plan(
             name=self.name,
             instance=self.instance,
-            queues=self.queue_names_,
+            queues=self._queue_names,
             concurrency=self.concurrency,
             burst=burst,
             max_jobs=None if max_jobs is None else _at_least("max_jobs", max_jobs, 1),
@@ -179,7 +179,7 @@ class Worker:
 
     def _most_ahead(self, strategy: str) -> int:
         """Nothing is claimed ahead where a horse runs one job, or where the order of the queues is in each claim."""
-        if self.jobs_per_horse == 1 or (strategy != "default" and len(self.queue_names_) > 1):
+        if self.jobs_per_horse == 1 or (strategy != "default" and len(self._queue_names) > 1):
             return 1
         return MOST if self.prefetch is None else self.prefetch
 
@@ -212,7 +212,7 @@ class Worker:
             "pid": os.getpid(),
             "version": VERSION,
             "python": platform.python_version(),
-            "queues": list(self.queue_names_),
+            "queues": list(self._queue_names),
             "state": "starting",
             "concurrency": self.concurrency,
             "jobs": [],
@@ -266,7 +266,7 @@ class Worker:
             # A compiled file is told from a newer source by the second: one changed twice in it would stay as it was.
             sys.dont_write_bytecode = True
             invalidate_caches()
-        info = WorkerInfo(self.name, self._pid, self.queue_names_, socket.gethostname())
+        info = WorkerInfo(self.name, self._pid, self._queue_names, socket.gethostname())
         settings = HorseSettings(
             worker=info,
             middleware=self.middleware,
@@ -291,12 +291,12 @@ class Worker:
 
     def queue_names(self) -> list[str]:
         """The names of its queues, in order."""
-        return list(self.queue_names_)
+        return list(self._queue_names)
 
     @property
     def queues(self) -> list[Queue]:
         """Its queues."""
-        return [Queue(name, self.store.client, namespace=self.store.namespace) for name in self.queue_names_]
+        return [Queue(name, self.store.client, namespace=self.store.namespace) for name in self._queue_names]
 
     @classmethod
     def all(
@@ -313,7 +313,7 @@ class Worker:
         return len(cls.all(connection, queue, namespace=namespace))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name} on {', '.join(self.queue_names_)}>"
+        return f"<{type(self).__name__} {self.name} on {', '.join(self._queue_names)}>"
 
 
 class WorkerHandle:
