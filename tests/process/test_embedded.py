@@ -120,7 +120,9 @@ except ChildProcessError:
 
 def test_the_starter_keeps_no_child(directory: Path) -> None:
     # in a process of its own: this one has the children of other tests' fixtures
-    started = subprocess.run([sys.executable, "-c", _STARTER, str(directory)], capture_output=True, text=True, timeout=60)
+    started = subprocess.run(
+        [sys.executable, "-c", _STARTER, str(directory)], capture_output=True, text=True, timeout=60
+    )
     assert started.stdout == "no child\n", started.stderr
     assert status(directory).running
 
