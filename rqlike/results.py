@@ -197,7 +197,7 @@ def _rows(results: Iterable[Result[Any]]) -> Iterator[tuple[str, ...]]:
             str(result.cycle),
             str(result.attempt),
             result.type.name,
-            format_seconds(result.duration),
+            _took(result),
             told or "(no value)",
             result.worker_name,
         )
@@ -215,6 +215,10 @@ def _last_line(result: Result[Any]) -> str:
     return tables.printable(lines[-1].strip(), 60) if lines else ""
 
 
+def _took(result: Result[Any]) -> str:
+    return format_seconds(result.duration) if result.duration else "<1ms"
+
+
 def _times(result: Result[Any]) -> str:
     at = f"attempt {result.attempt}" if result.cycle == 1 else f"cycle {result.cycle} attempt {result.attempt}"
-    return f"{at}, took {format_seconds(result.duration)}"
+    return f"{at}, took {_took(result)}"

@@ -15,7 +15,7 @@ class Times:
 
     swept: float = _LONG_AGO
     pruned: float = _LONG_AGO
-    renewed: float = field(default_factory=clock.mono)
+    renewed: float = _LONG_AGO  #: so that a worker tells of itself as soon as it works
     busy: float = field(default_factory=clock.mono)  #: the last one at which there was something to do
     watched: float | None = None  #: the next due moment this worker is to wake for
     offset_ms: int = 0  #: the server's clock minus ours
