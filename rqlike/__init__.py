@@ -1,27 +1,49 @@
 """rqlike: a job queue on Redis and Valkey, in RQ's words, that loses nothing.
 
-from rqlike import Queue
-job = Queue().enqueue("tasks.count_words", "a.txt")
-job.wait()
+    from rqlike import Queue
+    job = Queue().enqueue("tasks.count_words", "a.txt")
+    job.wait()
+
+A name is imported when it is first asked for: a web process that enqueues does not load the worker.
 """
 
-from importlib.metadata import version as _version
+from __future__ import annotations
 
-from rqlike import exceptions
-from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
-from rqlike.decorators import JobFunction
-from rqlike.job import Job, cancel_job, requeue_job
-from rqlike.policies import Callback, Repeat, Retry
-from rqlike.queue import Counts, EnqueueData, Queue
-from rqlike.results import Result, Results
-from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
-from rqlike.running.middleware import Middleware, use
-from rqlike.states import JobStatus
-from rqlike.store.connecting import connect
-from rqlike.worker.simple import SimpleWorker
-from rqlike.worker.worker import Worker
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__version__ = _version("rqlike")
+if TYPE_CHECKING:
+    from rqlike import exceptions
+    from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
+    from rqlike.decorators import JobFunction
+    from rqlike.job import Job, cancel_job, requeue_job
+    from rqlike.policies import Callback, Repeat, Retry
+    from rqlike.queue import Counts, EnqueueData, Queue
+    from rqlike.results import Result, Results
+    from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
+    from rqlike.running.middleware import Middleware, use
+    from rqlike.states import JobStatus
+    from rqlike.store.connecting import connect
+    from rqlike.worker.simple import SimpleWorker
+    from rqlike.worker.worker import Worker
+
+    __version__: str
+
+_HOMES = {
+    "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
+    "decorators": "JobFunction",
+    "job": "Job cancel_job requeue_job",
+    "policies": "Callback Repeat Retry",
+    "queue": "Counts EnqueueData Queue",
+    "results": "Result Results",
+    "running.current": "WorkerInfo get_current_job get_current_worker",
+    "running.middleware": "Middleware use",
+    "states": "JobStatus",
+    "store.connecting": "connect",
+    "worker.simple": "SimpleWorker",
+    "worker.worker": "Worker",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
     "Callback",
@@ -51,3 +73,20 @@ __all__ = [
     "send_stop_job_command",
     "use",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        found: Any = import_module("importlib.metadata").version("rqlike")
+    elif name == "exceptions":
+        found = import_module("rqlike.exceptions")
+    elif name in _HOME_OF:
+        found = getattr(import_module(f"rqlike.{_HOME_OF[name]}"), name)
+    else:
+        raise AttributeError(f"module 'rqlike' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
