@@ -29,6 +29,9 @@ REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it t
 CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together
 RECONNECT_CAP_S: Final = 2.0  #: longest pause between two attempts to reach the server
 FLUSH_S: Final = 0.005  #: seconds an outcome may wait for company while horses have work
+WHISPER_S: Final = 0.005  #: seconds after a frame was sent within which its outcomes need not wake the worker
+FRAME_S: Final = 0.008  #: seconds after which what a horse has not begun of a frame is taken back
+TURN_JOBS: Final = 64  #: most jobs claimed in one call: the server serves nobody else meanwhile
 
 KILL_GRACE: Final = 5.0  #: seconds between a job's time-out and its horse's SIGKILL
 DUMP_S: Final = 0.2  #: seconds a horse gets to dump its stack before SIGKILL

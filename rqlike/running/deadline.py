@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
 from rqlike.clock import mono
+from rqlike.running.handlers import change_mask, handler_of
 from rqlike.timeouts import JobTimeoutException
 
 T = TypeVar("T")
@@ -42,19 +43,24 @@ class _Masks:
 class Deadline:
     """Runs a body under a time limit. One is enough for a process; main thread only, elsewhere there is no limit.
 
-    Handler and timer are set anew for each body. A body that takes SIGALRM or the timer for itself loses its soft
-    limit; one that merely calls `signal.alarm` without a handler of its own does not.
+    Handler and timer are set for each body, the handler only where it is another one. A body that takes SIGALRM or the
+    timer for itself loses its soft limit; one that merely calls `signal.alarm` without a handler of its own does not.
     """
 
-    __slots__ = ("_due_s", "_error", "_execution_id", "_pid", "ever_fired", "fired")
+    __slots__ = ("_due_s", "_error", "_execution_id", "_handler", "_pid", "ever_fired", "fired")
 
     def __init__(self) -> None:
         self._execution_id: str | None = None  # None: nothing may be raised
         self._due_s = 0.0
         self._pid = 0
         self._error = ("", 0.0, "")
+        self._handler = self._on_alarm
         self.fired = 0  #: how often it was raised in the last body
         self.ever_fired = False  #: raised in any body: nobody knows what was left half done in this process
+
+    def install(self) -> None:
+        """Takes SIGALRM for good, which saves setting the handler for each body. For processes of our own."""
+        signal.signal(signal.SIGALRM, self._handler)
 
     def run(
         self, body: Callable[[], T], timeout: float, *, job_id: str, execution_id: str, message: str | None = None
@@ -85,7 +91,9 @@ class Deadline:
 
     def _set(self, timeout: float, error: tuple[str, float, str]) -> tuple[Any, _Timer, float]:
         self._error, self._pid = error, os.getpid()
-        handler = signal.signal(signal.SIGALRM, self._on_alarm)
+        handler = handler_of(signal.SIGALRM)
+        if handler is not self._handler:
+            signal.signal(signal.SIGALRM, self._handler)
         now = mono()
         self._due_s = now + timeout
         # 0 would turn the timer off.
@@ -94,8 +102,9 @@ class Deadline:
     def _unset(self, before: tuple[Any, _Timer, float]) -> None:
         handler, (rest, interval), since = before
         signal.setitimer(signal.ITIMER_REAL, 0)
-        # Runs a late alarm first, while our handler is still there to ignore it.
-        signal.signal(signal.SIGALRM, handler if handler is not None else signal.SIG_DFL)
+        # A late alarm has run by now, while our handler was still there to ignore it.
+        if handler_of(signal.SIGALRM) is not handler:
+            signal.signal(signal.SIGALRM, handler if handler is not None else signal.SIG_DFL)
         if rest > 0:  # somebody around us had a timer running
             signal.setitimer(signal.ITIMER_REAL, max(rest - (mono() - since), 1e-6), interval)
 
@@ -129,11 +138,11 @@ def masked() -> Iterator[None]:
         return
     # First the depth: our handler may run, and must not raise, inside the call that sets the mask.
     _Masks.depth += 1
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    before = change_mask(signal.SIG_BLOCK, (signal.SIGALRM,))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        change_mask(signal.SIG_SETMASK, before)
         _Masks.depth -= 1
         if not _Masks.depth and _Masks.waiting:
             _Masks.waiting = False

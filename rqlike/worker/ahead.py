@@ -6,6 +6,7 @@ How many there may be follows from how long the jobs of late took: what is here 
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ _WEIGHT: Final = 0.3  #: of the newest job in the mean of all
 
 @dataclass(slots=True)
 class Ahead:
-    """What waits, oldest first, for any of `horses` horses; at most `most` for each. `most` 1 is nothing ahead."""
+    """What waits, oldest first, for any of `horses` horses; at most `most` for each, and as many in a frame. `most` 1
+    is nothing ahead."""
 
     horses: int
     most: int = MOST
@@ -63,12 +65,16 @@ class Ahead:
         self.waiting.extend(executions)
         self._moved_s = now
 
-    def take(self, now: float) -> Execution | None:
-        """The oldest one, for a horse; None where none waits."""
-        if not self.waiting:
-            return None
+    def frame(self, horses: int, now: float) -> list[Execution]:
+        """What the next horse is given, oldest first: an even share where `horses` wait for one, and no more than is
+        expected to run within 5 ms."""
+        share = min(max(1, self.width), -(-len(self.waiting) // horses))
         self._moved_s = now
-        return self.waiting.popleft()
+        return [self.waiting.popleft() for _ in range(share)]
+
+    def back(self, executions: Iterable[Execution]) -> None:
+        """A horse did not get to them; they are the next."""
+        self.waiting.extendleft(reversed(list(executions)))
 
     def withdraw(self, token: str) -> Execution | None:
         """One that an operator wants to end; None where it does not wait here."""
@@ -91,6 +97,6 @@ class Ahead:
         self.learn(now - self._moved_s)
         return self.clear()
 
-    def next_moment(self) -> float | None:
-        """When `stale` has to be asked; None where nothing waits."""
-        return self._moved_s + STALE_S if self.waiting else None
+    def next_moment(self) -> float:
+        """When `stale` has to be asked; infinity where nothing waits."""
+        return self._moved_s + STALE_S if self.waiting else math.inf

@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from rqlike import clock, logs
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
-from rqlike.settings import FLUSH_S
+from rqlike.settings import FLUSH_S, TURN_JOBS
 from rqlike.states import JobStatus, Reason
 from rqlike.store.turns import Settlement
 from rqlike.worker.ahead import Ahead
 from rqlike.worker.errands import Errands
 from rqlike.worker.frames import ProtocolError
 from rqlike.worker.ledger import Ledger, Written
-from rqlike.worker.supervisor import Horse, Stage, Supervisor
+from rqlike.worker.reins import Horse, Stage
+from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 
 
@@ -41,20 +42,30 @@ class Desk:
 
     def free(self, limit: int | None) -> int:
         """Horses that wait for a job to be claimed. `limit`: of all executions; None for none."""
-        return self._within(limit, len(self.horses.idle()) - len(self.errands) - len(self.ahead))
+        return self._within(limit, self._free() - len(self.ahead))
 
     def wanted(self, limit: int | None) -> int:
-        """Jobs to claim now: one per free horse, and while jobs are short some ahead of each."""
-        free = max(0, len(self.horses.idle()) - len(self.errands))
-        return self._within(limit, free + self.ahead.room())
+        """Jobs to claim now: a frame for each free horse, and while jobs are short some ahead of each."""
+        return min(TURN_JOBS, self._within(limit, self._places(self._free())))
 
     def lacks_work(self, limit: int | None) -> bool:
         """Whether it is time to claim: a horse is free, or half of what was ahead is gone."""
-        return self.free(limit) > 0 or (self.ahead.low and self.wanted(limit) > 0)
+        free = self._free()
+        if free <= len(self.ahead) and not self.ahead.low:
+            return False
+        return self._within(limit, self._places(free)) > 0
 
     def may_gather(self, now: float) -> bool:
         """Whether outcomes may wait for company: no horse waits for the next claim, and the oldest one not for long."""
         return bool(self.ahead) and not self.ahead.low and now < self.ledger.due_since + FLUSH_S
+
+    def _free(self) -> int:
+        """Idle horses that no callback waits for."""
+        return max(0, len(self.horses.idle()) - len(self.errands))
+
+    def _places(self, free: int) -> int:
+        """Jobs there is a place for: a frame for each free horse, and what may wait."""
+        return free * max(1, self.ahead.width) + self.ahead.room()
 
     def _within(self, limit: int | None, jobs: int) -> int:
         return max(0, jobs if limit is None else min(jobs, limit - self.begun - len(self.ahead)))
@@ -73,7 +84,7 @@ class Desk:
                 wanted.append(execution)
         self._early.clear()
         now = clock.mono()
-        room = 0 if stopping else len(self.horses.idle()) + self.ahead.room()
+        room = 0 if stopping else self._places(self._free())
         self.ahead.put(wanted[:room], now)
         self.employ(now)
         self.give_back([*wanted[room:], *(self.ahead.clear() if not self.ahead.width else ())])
@@ -81,30 +92,56 @@ class Desk:
 
     def employ(self, now: float) -> None:
         """Idle horses take what waits, in its order; those that callbacks wait for are left to them."""
-        while self.ahead and len(self.horses.idle()) > len(self.errands):
-            execution = self.ahead.take(now)
-            if execution is not None and not self._give(execution):
-                self.ahead.waiting.appendleft(execution)
+        while self.ahead:
+            idle = self.horses.idle()
+            free = len(idle) - len(self.errands)
+            if free <= 0:
+                return
+            frame = self.ahead.frame(free, now)
+            most = self.horses.room(idle[0])
+            self.ahead.back(frame[most:])
+            self._give(idle[0], frame[:most])
 
     def give_back(self, executions: Iterable[Execution]) -> None:
         """To their old places, free."""
         for execution in executions:
             self.ledger.give_back(execution)
 
-    def _give(self, execution: Execution) -> bool:
-        job = execution.job
-        for horse in self.horses.idle():
-            try:
-                given = self.horses.give(horse, execution)
-            except ProtocolError as too_large:
-                self._close(execution, Reason.TOO_LARGE, str(too_large))
-                return True
-            if given:
-                self.begun += 1
-                called = job.call.func_name if job.call else "(unreadable call)"
-                logs.job_started(job.id, called, job.queue, job.attempt)
-                return True
-        return False
+    def _give(self, horse: Horse, frame: Sequence[Execution]) -> None:
+        try:
+            given = self.horses.give(horse, frame)
+        except ProtocolError as too_large:
+            if len(frame) == 1:
+                self._close(frame[0], Reason.TOO_LARGE, str(too_large))
+                return
+            self.ahead.back(frame[1:])
+            self._give(horse, frame[:1])
+            return
+        if not given:
+            self.ahead.back(frame)
+            return
+        self.begun += len(frame)
+        for execution in frame:
+            job = execution.job
+            called = job.call.func_name if job.call else "(unreadable call)"
+            logs.job_started(job.id, called, job.queue, job.attempt)
+
+    def recall(self, horse: Horse) -> list[Execution]:
+        """What a horse has not begun of its frame, in order; it never will."""
+        executions = self.horses.take_back(horse)
+        self.begun -= len(executions)
+        return executions
+
+    def recall_all(self) -> None:
+        """Nothing more begins that was not begun: it goes to its old places."""
+        for horse in self.horses.running():
+            self.give_back(self.recall(horse))
+        self.give_back(self.ahead.clear())
+
+    def taken_back(self, executions: Sequence[Execution]) -> None:
+        """They waited behind something slow; another horse may take them, for a moment."""
+        self.begun -= len(executions)
+        self.ahead.back(executions)
 
     def never_began(self, execution: Execution) -> None:
         """It was given to a horse that had died."""
@@ -164,11 +201,22 @@ class Desk:
             self._end_unbegun(execution, what)
             return
         for horse in self.horses.running():
-            if horse.execution is execution and horse.stage is Stage.RUNNING:
-                if what in (Reason.STOPPED, Reason.CANCELED):
-                    self.horses.kill(horse, Outcome(Reason(what), exc_string=f"The job was {what} while it ran."))
-                else:
-                    self.forsake(horse, "it was deleted" if what == "deleted" else "its lease was lost")
+            if execution in horse.handed and horse.stage is Stage.RUNNING:
+                self._order_begun(horse, execution, what)
+
+    def _order_begun(self, horse: Horse, execution: Execution, what: str) -> None:
+        waiting = self.recall(horse)
+        if execution in waiting:
+            waiting.remove(execution)
+            self._end_unbegun(execution, what)
+        self.ahead.back(waiting)
+        # The last one that it began is what it runs; one before that has ended, and its outcome is on its way.
+        if not horse.handed or horse.handed[-1] is not execution:
+            return
+        if what in (Reason.STOPPED, Reason.CANCELED):
+            self.horses.kill(horse, Outcome(Reason(what), exc_string=f"The job was {what} while it ran."))
+        else:
+            self.forsake(horse, "it was deleted" if what == "deleted" else "its lease was lost")
 
     def _end_unbegun(self, execution: Execution, order: str) -> None:
         """An operator was quicker than the grant."""
@@ -179,10 +227,13 @@ class Desk:
 
     def forsake(self, horse: Horse, why: str) -> None:
         """Kills a horse whose execution is no longer ours; nothing is recorded of it."""
-        if horse.execution is not None and horse.stage is Stage.RUNNING:
-            logs.execution_lost(horse.execution.job_id, why)
-            self.ledger.forget(horse.execution)
-            self.horses.forsake(horse)
+        if horse.handed and horse.stage is Stage.RUNNING:
+            self.ahead.back(self.recall(horse))
+            running = horse.handed[-1] if horse.handed else None
+            if running is not None:
+                logs.execution_lost(running.job_id, why)
+                self.ledger.forget(running)
+                self.horses.forsake(horse)
 
     def kill_running(self, why: str) -> None:
         """All that runs is recorded as killed, callbacks as not ended."""

@@ -7,7 +7,7 @@ A horse runs code of the user, which may write into any file descriptor, so what
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from socket import socket
@@ -17,6 +17,7 @@ import msgpack
 
 from rqlike.exceptions import DeserializationError
 from rqlike.outcomes import Outcome
+from rqlike.records import Execution
 from rqlike.settings import FRAME_LIMIT
 
 MAGIC: Final = b"\xf5q"
@@ -32,7 +33,7 @@ class FrameKind(IntEnum):
     """What a frame is about. The payload stands beside each kind."""
 
     READY = 1  #: horse -> worker, once: None, or the text of what went wrong while it was set up
-    JOB = 2  #: worker -> horse: [job id, flat fields of the job, options such as {"lapsed": False}]
+    JOBS = 2  #: worker -> horse: [generation, when it was sent (monotonic), [[token, job id, flat fields], …]]
     OUTCOME = 3  #: horse -> worker: [`Outcome.to_wire()`, why the horse is to be retired or None]
     AFTER = 4  #: worker -> horse: [which callback ("" for none), job id, flat fields, [entry id, flat entry] or None]
     AFTERWARDS = 5  #: horse -> worker: how the callback failed or None; [that, why] where the horse is to be retired
@@ -59,11 +60,19 @@ def pack(kind: FrameKind, execution_id: str = "", payload: object = None) -> byt
     return _HEADER.pack(MAGIC, kind, len(body)) + body
 
 
-def pack_job(
-    execution_id: str, job_id: str, flat: Sequence[bytes], options: Mapping[str, object] | None = None
-) -> bytes:
-    """A JOB frame; `flat` are the fields of the job as `codec.decode_job` reads them."""
-    return pack(FrameKind.JOB, execution_id, [job_id, list(flat), dict(options or {})])
+def pack_jobs(generation: int, sent_s: float, executions: Iterable[Execution]) -> bytes:
+    """A JOBS frame; each job goes with its fields as `codec.decode_job` reads them."""
+    jobs = [(one.token, one.job_id, one.raw) for one in executions]
+    return pack(FrameKind.JOBS, "", (generation, sent_s, jobs))
+
+
+def read_jobs(frame: Frame) -> tuple[int, float, Sequence[tuple[str, str, Sequence[bytes]]]]:
+    """Generation, moment, and jobs of a JOBS frame. Raises ProtocolError."""
+    match frame.payload:
+        case [int(generation), float(sent_s), list(jobs)]:
+            if all(isinstance(job, list) and len(job) == 3 for job in jobs):
+                return generation, sent_s, cast(Sequence[tuple[str, str, Sequence[bytes]]], jobs)
+    raise ProtocolError("A JOBS frame has another shape than it should.")
 
 
 def pack_after(
@@ -128,23 +137,27 @@ class FrameReader:
         self._limit = limit
 
     def feed(self, data: bytes) -> list[Frame]:
-        """The frames that are complete now, in order. Raises ProtocolError at the first thing that is none; the
-        frames before it are lost with it, and so is the stream: nothing after it can be trusted."""
+        """The frames that are complete now, in order. Raises ProtocolError where the next thing is none, so ask again
+        until nothing comes: then the stream is lost, since nothing after it can be trusted."""
         buffer = self._buffer
         buffer += data
         frames, start = [], 0
-        while len(buffer) - start >= _HEADER.size:
-            magic, kind, length = _HEADER.unpack_from(buffer, start)
-            if magic != MAGIC or kind not in _KINDS:
-                raise ProtocolError(f"Not a frame: {bytes(buffer[start : start + 16])!r}")
-            if length > self._limit:
-                raise ProtocolError(f"A frame of {length} bytes is over the limit of {self._limit}.")
-            end = start + _HEADER.size + length
-            if len(buffer) < end:
-                break
-            with memoryview(buffer) as view, view[start + _HEADER.size : end] as body:
-                frames.append(_read(_KINDS[kind], body))
-            start = end
+        try:
+            while len(buffer) - start >= _HEADER.size:
+                magic, kind, length = _HEADER.unpack_from(buffer, start)
+                if magic != MAGIC or kind not in _KINDS:
+                    raise ProtocolError(f"Not a frame: {bytes(buffer[start : start + 16])!r}")
+                if length > self._limit:
+                    raise ProtocolError(f"A frame of {length} bytes is over the limit of {self._limit}.")
+                end = start + _HEADER.size + length
+                if len(buffer) < end:
+                    break
+                with memoryview(buffer) as view, view[start + _HEADER.size : end] as body:
+                    frames.append(_read(_KINDS[kind], body))
+                start = end
+        except ProtocolError:
+            if not frames:
+                raise
         if start:
             del buffer[:start]
         return frames

@@ -26,17 +26,20 @@ from typing import Any, Final, NoReturn
 from rqlike import logs
 from rqlike.codec import decode_job
 from rqlike.exceptions import DeserializationError
+from rqlike.outcomes import Outcome
 from rqlike.records import JobRecord, ResultRecord
 from rqlike.running.callbacks import Handler, call_back, handle_exception, read_result
 from rqlike.running.current import WorkerInfo, current_job, current_worker
 from rqlike.running.deadline import Deadline, masked
 from rqlike.running.executor import Ran, Rig, run
+from rqlike.running.handlers import ALL, change_mask, handler_of
 from rqlike.running.middleware import Middleware, overrides
 from rqlike.running.tracebacks import text_of
 from rqlike.serializers import Serializer
-from rqlike.settings import PAYLOAD_LIMIT
+from rqlike.settings import PAYLOAD_LIMIT, WHISPER_S
 from rqlike.states import Reason
-from rqlike.worker.frames import Frame, FrameKind, FrameReader, ProtocolError, pack, send_blocking
+from rqlike.worker.channel import WHISPER_LIMIT, HorseEnd
+from rqlike.worker.frames import Frame, FrameKind, FrameReader, ProtocolError, pack, read_jobs, send_blocking
 from rqlike.worker.hygiene import Snapshot
 
 LOST_SOCKET: Final = 70  #: exit code: the job has closed or replaced the socket to the worker
@@ -62,31 +65,31 @@ class HorseSettings:
     payload_limit: int = PAYLOAD_LIMIT  #: bytes of a result
     allow: Sequence[str] | None = None  #: globs of function paths; None allows all
     max_memory: int | None = None  #: bytes of resident memory after which a horse is retired; None: no limit
+    jobs: int | None = None  #: after so many it ends by itself; None: when it is told to
     exception_handlers: Sequence[Handler | str] = ()  #: called after each failed execution (RQ)
     callback_connection: Callable[[], object] | None = None  #: called in the horse; None: the job's own
 
 
 def run_horse(
-    sock: socket.socket,
+    end: HorseEnd,
     *,
     parent_pid: int,
     settings: HorseSettings,
     make_job: Callable[[JobRecord], object],
     make_result: Callable[[ResultRecord], object] = lambda record: record,
-    stack_fd: int | None = None,
     close_fds: Sequence[int] = (),
 ) -> NoReturn:
     """The life of a horse, from just after the fork to its exit. Call it with all signals blocked.
 
-    `sock`: its end of the socketpair. `make_job` and `make_result` make the handles that the user's code is given.
-    `stack_fd`: a file for its stack, in case it must be killed. `close_fds`: descriptors of the worker's loop.
+    `end`: its end of the channel. `make_job` and `make_result` make the handles that the user's code is given.
+    `close_fds`: descriptors of the worker's loop.
     Exits with 0 when told to or when the worker is gone, 1 when the middleware could not be set up, 70 when a job
     has taken its socket away, 71 on an error of rqlike itself.
     """
     code = BROKEN
     try:
-        sock, stack_fd = enter_child(sock, parent_pid=parent_pid, stack_fd=stack_fd, close_fds=close_fds)
-        horse = _Horse(sock, settings, make_job, make_result, stack_fd)
+        end = enter_child(end, parent_pid=parent_pid, close_fds=close_fds)
+        horse = _Horse(end, settings, make_job, make_result)
         with current_worker(settings.worker):
             code = horse.live()
     except BaseException:  # noqa: BLE001  # it must not get out: above this is the worker's own stack
@@ -105,33 +108,30 @@ def leave(code: int) -> NoReturn:
 # -- just after the fork -----------------------------------------------------------------------------------------------
 
 
-def enter_child(
-    sock: socket.socket, *, parent_pid: int, stack_fd: int | None = None, close_fds: Sequence[int] = ()
-) -> tuple[socket.socket, int | None]:
-    """Cuts what a fork inherits and must not share; signals are unblocked at its end. The socket and the stack file
-    come back under high numbers. The order matters: nothing of the parent's may see a signal of the child's."""
+def enter_child(end: HorseEnd, *, parent_pid: int, close_fds: Sequence[int] = ()) -> HorseEnd:
+    """Cuts what a fork inherits and must not share; signals are unblocked at its end. The channel comes back under
+    high numbers. The order matters: nothing of the parent's may see a signal of the child's."""
     signal.set_wakeup_fd(-1)
     _default_handlers()
     _die_with(parent_pid)
     with suppress(PermissionError):
         os.setpgid(0, 0)
     _no_stdin()
-    for fd in {*close_fds} - {sock.fileno(), stack_fd}:
+    for fd in {*close_fds}.difference(end.fds):
         with suppress(OSError):
             os.close(fd)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-    sock = socket.socket(fileno=_high(sock.detach()))
+    sock = socket.socket(fileno=_high(end.sock.detach()))
     sock.setblocking(True)
-    if stack_fd is not None:
-        stack_fd = _high(stack_fd)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, signal.valid_signals())
-    return sock, stack_fd
+    end = HorseEnd(sock, _high(end.permits), _high(end.whispers), _high(end.stack_fd))
+    change_mask(signal.SIG_UNBLOCK, ALL)
+    return end
 
 
 def _default_handlers() -> None:
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
+    for number in ALL:
+        if callable(handler_of(number)):
             signal.signal(number, signal.SIG_DFL)
     # A terminal's Ctrl-C is meant for the worker, which decides what becomes of its horses.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -182,28 +182,30 @@ class _Horse:
 
     def __init__(
         self,
-        sock: socket.socket,
+        end: HorseEnd,
         settings: HorseSettings,
         make_job: Callable[[JobRecord], object],
         make_result: Callable[[ResultRecord], object],
-        stack_fd: int | None,
     ) -> None:
-        self._sock = sock
-        self._identity = _identity(sock.fileno())
+        self._end = end
+        self._sock = end.sock
+        self._identity = _identity(end.sock.fileno())
+        self._permit: int | None = None  # one that was taken, of a frame that is still to be read
         self._settings = settings
         self._make_job = make_job
         self._make_result = make_result
-        self._stack_fd = stack_fd
-        self._stack_identity = None if stack_fd is None else _identity(stack_fd)
+        self._stack_identity = _identity(end.stack_fd)
         self._pid = os.getpid()
         self._deadline = Deadline()
+        self._deadline.install()
         self._rig = Rig(
             self._deadline, settings.middleware, settings.serializer, settings.payload_limit, settings.allow
         )
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
-        self._last: tuple[str, Ran] | None = None  # of the last execution, for its callbacks
-        self._snapshot = Snapshot.take(settings.max_memory)
+        self._left = settings.jobs  # jobs until its end
+        self._ran: dict[str, Ran] = {}  # executions of the last frame that have callbacks, by token
+        self._snapshot: Snapshot | None = None
 
     def live(self) -> int:
         """Runs until QUIT or until the worker is gone; the exit code."""
@@ -212,19 +214,20 @@ class _Horse:
         if problem is not None:
             self._send(FrameKind.READY, "", problem)
             return 1
-        # What the middleware has set up is to stay.
-        self._snapshot = Snapshot.take(self._settings.max_memory)
+        if self._left != 1:  # nothing is put back for nobody; what the middleware has set up is to stay
+            self._snapshot = Snapshot.take(self._settings.max_memory)
         self._send(FrameKind.READY, "", None)
-        while True:
+        while self._left != 0:
             frame = self._receive()
             if frame is None or frame.kind is FrameKind.QUIT:
                 return 0
-            if frame.kind is FrameKind.JOB:
-                self._work(frame)
+            if frame.kind is FrameKind.JOBS:
+                self._work_through(frame)
             elif frame.kind is FrameKind.AFTER:
                 self._follow_up(frame)
             else:
                 raise ProtocolError(f"a worker does not send {frame.kind.name}")
+        return 0
 
     def _set_up(self) -> str | None:
         try:
@@ -250,49 +253,82 @@ class _Horse:
             self._frames.extend(self._reader.feed(data))
         return self._frames.popleft()
 
-    def _send(self, kind: FrameKind, execution_id: str, payload: object) -> None:
+    def _send(self, kind: FrameKind, execution_id: str, payload: object, *, quietly: bool = False) -> None:
+        """To the worker, which is woken unless it is said `quietly`: then it finds it when it looks."""
         if os.getpid() != self._pid:  # a process that the job has forked, and that came back from it
             leave(0)
         if self._identity is None or _identity(self._sock.fileno()) != self._identity:
             leave(LOST_SOCKET)
         data = pack(kind, execution_id, payload)
         try:
+            if quietly and len(data) <= WHISPER_LIMIT and self._end.whisper(data):
+                return
             with masked():
                 send_blocking(self._sock, data)
         except ConnectionError:  # the worker is gone, and with it everybody who would want to know
             leave(0)
+        except OSError:  # the job has closed the pipe
+            leave(LOST_SOCKET)
 
     def _dump_to_stack_file(self) -> None:
         """A fatal signal writes the stacks of all threads there. Anew for each job, as jobs may turn it off."""
-        if self._stack_fd is None:
-            return
-        if _identity(self._stack_fd) == self._stack_identity:
-            faulthandler.enable(file=self._stack_fd)
+        if _identity(self._end.stack_fd) == self._stack_identity:
+            faulthandler.enable(file=self._end.stack_fd)
         else:
             faulthandler.disable()
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
-    def _work(self, frame: Frame) -> None:
-        self._last = None
+    def _work_through(self, frame: Frame) -> None:
+        """The jobs of a frame in their order, as long as they are permitted and this horse is fit for another one."""
+        self._ran.clear()
+        generation, sent_s, jobs = read_jobs(frame)
+        for left, (token, job_id, flat) in zip(range(len(jobs) - 1, -1, -1), jobs, strict=True):
+            if not self._may_begin(generation):
+                return
+            retires = self._work(token, job_id, flat, quiet_until=sent_s + WHISPER_S if left else 0.0)
+            if retires:
+                return
+
+    def _may_begin(self, generation: int) -> bool:
+        """Takes the permit of a job. One of a later frame is kept for that: this frame was taken back."""
+        try:
+            self._permit = self._end.take_permit() if self._permit is None else self._permit
+        except OSError:  # the job before has closed the pipe
+            leave(LOST_SOCKET)
+        if self._permit != generation:
+            return False
+        self._permit = None
+        return True
+
+    def _work(self, token: str, job_id: str, flat: Sequence[bytes], *, quiet_until: float) -> bool:
+        """Runs a job and says what it came to; whether this horse must not run another one."""
         self._dump_to_stack_file()
-        job_id, flat = _job_of(frame)
         record, job, problem = self._read(job_id, flat)
         ran = run(
             None if record is None else record.call,
             job,
             self._rig,
             job_id=job_id,
-            execution_id=frame.execution_id,
+            execution_id=token,
             call_error=problem,
         )
         if os.getpid() != self._pid:  # the job has forked, and this is the other process
             leave(0)
-        retire = self._snapshot.restore(ran.outcome, timed_out=self._deadline.ever_fired)
-        self._send(FrameKind.OUTCOME, frame.execution_id, [ran.outcome.to_wire(), retire])
+        self._left = None if self._left is None else self._left - 1
+        retire = self._tidy(ran.outcome) if self._left != 0 else None
+        quietly = retire is None and ran.outcome.ended_s < quiet_until
+        self._send(FrameKind.OUTCOME, token, [ran.outcome.to_wire(), retire], quietly=quietly)
         _flush()
         if record is not None and record.policy.has_callbacks:
-            self._last = (frame.execution_id, ran)
+            self._ran[token] = ran
+        return retire is not None
+
+    def _tidy(self, outcome: Outcome | None = None) -> str | None:
+        """Puts the process back as it was; why it must not run another job, or None."""
+        if self._snapshot is None:
+            return None
+        return self._snapshot.restore(outcome, timed_out=self._deadline.ever_fired)
 
     def _read(self, job_id: str, flat: Sequence[bytes]) -> tuple[JobRecord | None, object, str]:
         """The record, its handle, and why its call cannot be run ("": it can)."""
@@ -308,12 +344,11 @@ class _Horse:
         """Callback and `after_result` of an execution that is recorded, whoever ran it."""
         self._dump_to_stack_file()
         which, job_id, flat, entry = _after_of(frame)
-        last, self._last = self._last, None
-        ran = last[1] if last is not None and last[0] == frame.execution_id else None
+        ran = self._ran.pop(frame.execution_id, None)
         error = copy_context().run(self._call_back, which, job_id, flat, entry, ran)
         if os.getpid() != self._pid:
             leave(0)
-        retire = self._snapshot.restore(timed_out=self._deadline.ever_fired)
+        retire = self._tidy()
         payload = error if retire is None else [error, retire]
         self._send(FrameKind.AFTERWARDS, frame.execution_id, payload)
         _flush()
@@ -355,13 +390,6 @@ class _Horse:
                 one.after_result(job, result)
             except BaseException as error:  # noqa: BLE001  # logged, and changes nothing
                 logs.callback_failed(job_id, f"after_result of {type(one).__name__}: {text_of(error)}")
-
-
-def _job_of(frame: Frame) -> tuple[str, Sequence[bytes]]:
-    match frame.payload:
-        case [str(job_id), list(flat), dict()]:
-            return job_id, flat
-    raise ProtocolError("A JOB frame has another shape than it should.")
 
 
 def _after_of(frame: Frame) -> tuple[str, str, Sequence[bytes], object]:

@@ -6,20 +6,20 @@ them once for good, and would break if they were taken back while it stays impor
 
 from __future__ import annotations
 
-import inspect
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from rqlike.outcomes import Outcome
+from rqlike.running.handlers import USUAL, change_mask, handler_of
 
 #: Exceptions after which nobody knows what is half done.
 _SPOILING: Final = {
@@ -27,17 +27,7 @@ _SPOILING: Final = {
     "builtins.RecursionError": "recursion-error",
     "rqlike.timeouts.JobTimeoutException": "timeout",
 }
-#: Not the real-time signals: asking for each handler takes its time, after every job.
-_SIGNALS: Final = tuple(
-    number
-    for number in sorted(signal.valid_signals())
-    if number < 32 and number not in (signal.SIGKILL, signal.SIGSTOP)
-)
 FDS: Final = 448  #: lowest free descriptor from which on a process counts as leaking them; a horse's own are above 512
-
-
-#: Without the wrapping that makes enum members of its answers: 29 handlers are asked for after each job.
-_handler_of: Final[Callable[[int], Any]] = inspect.unwrap(signal.getsignal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +53,8 @@ class Snapshot:
         return cls(
             cwd=_cwd(),
             umask=umask,
-            mask=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-            handlers={number: _handler_of(number) for number in _SIGNALS},
+            mask=frozenset(change_mask(signal.SIG_BLOCK, ())),
+            handlers={number: handler_of(number) for number in USUAL},
             socket_timeout=socket.getdefaulttimeout(),
             recursion_limit=sys.getrecursionlimit(),
             threads=frozenset(thread.ident for thread in threading.enumerate()),
@@ -89,10 +79,10 @@ class Snapshot:
         os.umask(self.umask)
         socket.setdefaulttimeout(self.socket_timeout)
         for number, handler in self.handlers.items():
-            if _handler_of(number) is not handler and handler is not None:
+            if handler_of(number) is not handler and handler is not None:
                 with suppress(OSError, ValueError):
                     signal.signal(number, handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, self.mask)
+        change_mask(signal.SIG_SETMASK, self.mask)
         if sys.getrecursionlimit() != self.recursion_limit:
             sys.setrecursionlimit(self.recursion_limit)
         if self.cwd is not None and _cwd() != self.cwd:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import selectors
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from rqlike import clock, logs
@@ -26,17 +26,10 @@ from rqlike.worker.ears import MARKER, Ears
 from rqlike.worker.errands import Errands
 from rqlike.worker.ledger import Ledger
 from rqlike.worker.plan import Plan
+from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, TakenBack
 from rqlike.worker.rotation import Rotation
 from rqlike.worker.signals import SignalPipe
-from rqlike.worker.supervisor import (
-    ErrandDone,
-    Event,
-    Horse,
-    NeverBegan,
-    OutcomeCame,
-    SetupFailed,
-    Supervisor,
-)
+from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 from rqlike.worker.watch import Watch, Watched
 
@@ -104,7 +97,7 @@ class Parent:
             while not self._departed:
                 self._hear_signals()
                 now = clock.mono()
-                self._horses.tend(now)
+                self._hear_horses(self._horses.tend(now))
                 self._check(now)
                 self._employ()
                 self._next_call(now)
@@ -136,34 +129,41 @@ class Parent:
             if link.wake_at is not None and now >= link.wake_at:
                 self._hear_link(link)
 
-    def _watched(self) -> Iterator[Watched]:
-        yield Watched(self._signals.fileno(), selectors.EVENT_READ, ("signals", 0), self._signals)
-        for number, link in enumerate(self._links):
-            if link.fileno() >= 0:
-                yield Watched(link.fileno(), link.mask, (f"link {number}", link.connections), link)
+    def _watched(self) -> list[Watched]:
+        watched: list[Watched] = [(self._signals.fileno(), selectors.EVENT_READ, 0, self._signals)]
+        for link in self._links:
+            if (fd := link.fileno()) >= 0:
+                watched.append((fd, link.mask, link.connections, link))
         for horse in self._horses.horses:
             if not horse.silent:
                 mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer.pending else 0)
-                yield Watched(horse.sock.fileno(), mask, ("horse", horse.pid), horse)
+                watched.append((horse.end.sock.fileno(), mask, horse.pid, horse))
+            if horse.overdue:
+                watched.append((horse.end.whispers, selectors.EVENT_READ, horse.pid, horse))
+        return watched
 
     def _next_moment(self, now: float) -> float:
         """When the loop has something to do though nothing comes. What is past must be acted on by one round of it."""
         times, plan = self._times, self._plan
-        moments = [times.stop_by, self._horses.next_moment(), *(link.wake_at for link in self._links)]
-        moments.append(self._ahead.next_moment())
+        moments = [now + TICK_S, self._horses.next_moment(), self._ahead.next_moment(), times.stop_by]
+        moments += [link.wake_at for link in self._links]
         if not self._calls.busy and not self._refused_for_good:
-            moments.append(self._ledger.due_since + FLUSH_S if self._ledger.has_due else None)
             moments += [times.renewed + plan.renew_s, times.watched]
-            moments.append(times.swept + TICK_S if self._stopping is None else None)
+            if self._ledger.has_due:
+                moments.append(self._ledger.due_since + FLUSH_S)
+            if self._stopping is None:
+                moments.append(times.swept + TICK_S)
         if self._stopping is None:
-            moments.append(None if plan.max_idle_s is None else times.busy + plan.max_idle_s)
-            moments.append(None if plan.reload is None else times.reload)
+            if plan.max_idle_s is not None:
+                moments.append(times.busy + plan.max_idle_s)
+            if plan.reload is not None:
+                moments.append(times.reload)
         elif times.unreachable is not None:
             moments.append(times.unreachable + self._patience())
         if plan.strict_lease and self._horses.running():
             moments.append(max(times.contact + plan.fence_s, now + 0.1))
         moments.append(self._ears.deaf_until)
-        return min((moment for moment in moments if moment is not None), default=now + TICK_S)
+        return min([moment for moment in moments if moment is not None])
 
     # -- signals and limits --------------------------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class Parent:
         self._stopping = why
         logs.worker_stopping(self._plan.name, len(self._horses.running()), why)
         self._ears.rest()
-        self._desk.give_back(self._ahead.clear())
+        self._desk.recall_all()
         if self._plan.shutdown_timeout_s is not None:
             self._times.stop_by = now + self._plan.shutdown_timeout_s
 
@@ -239,7 +239,9 @@ class Parent:
     # -- horses --------------------------------------------------------------------------------------------------------
 
     def _hear_horses(self, events: Sequence[Event]) -> None:
-        self._hungry = self._hungry or bool(events)
+        if not events:
+            return
+        self._hungry = True
         for event in events:
             match event:
                 case OutcomeCame(execution, outcome):
@@ -248,6 +250,8 @@ class Parent:
                         self._desk.employ(clock.mono())  # before anything else: a horse waits
                 case NeverBegan(execution):
                     self._desk.never_began(execution)
+                case TakenBack(executions):
+                    self._desk.taken_back(executions)
                 case ErrandDone(execution, error):
                     if error is not None:
                         self._errands.failed(execution, error)
@@ -267,7 +271,7 @@ class Parent:
             self._hear_horses(self._horses.staff(1))
         elif not self._desk.busy:
             self._horses.dismiss_all()
-        for horse in self._horses.idle():
+        for horse in self._horses.idle() if self._errands else ():
             if not self._errands:
                 break
             errand = self._errands.take()

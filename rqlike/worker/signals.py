@@ -9,6 +9,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from rqlike.running.handlers import ALL, change_mask
+
 
 class SignalPipe:
     """Catches signals and makes a file descriptor readable; which ones came is told by `drain`.
@@ -74,8 +76,8 @@ class SignalPipe:
 @contextmanager
 def blocked() -> Iterator[None]:
     """No signal is delivered inside; for the lines around a fork. A child leaves it by `horse.enter_child`."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    before = change_mask(signal.SIG_BLOCK, ALL)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        change_mask(signal.SIG_SETMASK, before)

@@ -6,15 +6,12 @@ said before is read first, so a value already returned wins over a kill.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-import socket
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Final, NoReturn
 
 from rqlike import clock, logs
@@ -22,24 +19,23 @@ from rqlike.durations import format_seconds
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
 from rqlike.running.tracebacks import text_of
-from rqlike.settings import DUMP_S
+from rqlike.settings import DUMP_S, FRAME_S
 from rqlike.states import Reason
+from rqlike.worker.channel import GENERATIONS, HorseEnd, ParentEnd, open_channel
 from rqlike.worker.frames import (
     Frame,
     FrameKind,
-    FrameReader,
-    FrameWriter,
     ProtocolError,
     pack,
-    pack_job,
+    pack_jobs,
     read_afterwards,
     read_outcome,
 )
 from rqlike.worker.horse import BROKEN, LOST_SOCKET
+from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, Stage, TakenBack
 from rqlike.worker.signals import blocked
 
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
-_STACK_LIMIT: Final = 16 << 10
 _CHUNK: Final = 1 << 16
 _AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised
 _MEANING: Final = {
@@ -49,81 +45,12 @@ _MEANING: Final = {
 _NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no room for one
 
 
-class Stage(Enum):
-    """What a horse is at."""
-
-    STARTING = "starting"  #: forked, sets up its middleware
-    IDLE = "idle"
-    RUNNING = "running"  #: an execution
-    ERRAND = "errand"  #: callbacks of an execution that is recorded
-    DOOMED = "doomed"  #: killed, or told to quit; only its death is still to come
-
-
-# -- what the supervisor tells -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class OutcomeCame:
-    """An execution ended, by its horse's word or by the horse's death."""
-
-    execution: Execution
-    outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True)
-class ErrandDone:
-    """The callbacks of an execution ran, failed (`error`), or died with their horse."""
-
-    execution: Execution
-    error: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NeverBegan:
-    """The horse had died before it could read its job."""
-
-    execution: Execution
-
-
-@dataclass(frozen=True, slots=True)
-class SetupFailed:
-    """A horse could not be set up."""
-
-    error: str
-
-
-Event = OutcomeCame | NeverBegan | ErrandDone | SetupFailed
-
-
-@dataclass(slots=True, eq=False)
-class Horse:
-    """One horse, as its parent knows it."""
-
-    pid: int
-    sock: socket.socket
-    stack_fd: int
-    reader: FrameReader = field(default_factory=FrameReader)
-    writer: FrameWriter = field(default_factory=FrameWriter)
-    stage: Stage = Stage.STARTING
-    execution: Execution | None = None
-    began_s: float = 0.0
-    dump_at: float | None = None  #: when its stack is dumped, on the way to its end
-    kill_at: float | None = None
-    on_errand: bool = False  #: what it runs is not the execution but its callbacks
-    unread: bool = False  #: it died before it had read what it was given last
-    silent: bool = False  #: its end of the socket is closed: nothing more will come of it but its death
-    death: Outcome | None = None  #: what its execution comes to if it dies now; None: by how it died
-    forsaken: bool = False  #: its execution is no longer ours: nothing is reported
-    jobs: int = 0
-    retires: str | None = None
-
-
 class Supervisor:
-    """Keeps `concurrency` horses. `start_horse(sock, stack_fd, close_fds)` is the body of a horse and never returns."""
+    """Keeps `concurrency` horses. `start_horse(end, close_fds)` is the body of a horse and never returns."""
 
     def __init__(
         self,
-        start_horse: Callable[[socket.socket, int, Sequence[int]], NoReturn],
+        start_horse: Callable[[HorseEnd, Sequence[int]], NoReturn],
         *,
         concurrency: int,
         jobs_per_horse: int,
@@ -161,7 +88,7 @@ class Supervisor:
 
     def _leaves(self, horse: Horse) -> bool:
         last = horse.jobs >= self._jobs_per_horse or horse.retires is not None
-        return horse.stage is Stage.DOOMED or (horse.execution is not None and last)
+        return horse.stage is Stage.DOOMED or (bool(horse.handed) and last)
 
     def idle(self) -> list[Horse]:
         """The horses that may be given something: never more than make `concurrency` with the running ones."""
@@ -169,56 +96,77 @@ class Supervisor:
         return [horse for horse in self.horses if horse.stage is Stage.IDLE][: max(0, free)]
 
     def running(self) -> list[Horse]:
-        """The horses with an execution or its callbacks, until they are buried."""
-        return [horse for horse in self.horses if horse.execution is not None]
+        """The horses with executions or their callbacks, until they are buried."""
+        return [horse for horse in self.horses if horse.handed]
 
     def _fork(self) -> Horse:
-        stack_fd = _anonymous_file()
+        ours, theirs = open_channel()
         try:
-            ours, theirs = socket.socketpair()
-            with theirs:
-                try:
-                    pid = self._forked(ours, theirs, stack_fd)
-                except OSError:
-                    ours.close()
-                    raise
+            pid = self._forked(ours, theirs)
         except OSError:
-            os.close(stack_fd)
+            ours.close()
             raise
-        ours.setblocking(False)
-        return Horse(pid, ours, stack_fd)
+        finally:
+            theirs.close()
+        return Horse(pid, ours)
 
-    def _forked(self, ours: socket.socket, theirs: socket.socket, stack_fd: int) -> int:
-        close = [ours.fileno(), *self._inherited()]
+    def _forked(self, ours: ParentEnd, theirs: HorseEnd) -> int:
+        close = [*ours.fds, *self._inherited()]
         for horse in self.horses:
-            close += (horse.sock.fileno(), horse.stack_fd)
+            close += horse.end.fds
         sys.stdout.flush()
         sys.stderr.flush()
         with blocked():
             pid = os.fork()
             if pid == 0:
-                self._start_horse(theirs, stack_fd, close)
+                self._start_horse(theirs, close)
         return pid
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
-    def give(self, horse: Horse, execution: Execution) -> bool:
-        """Hands an execution to an idle horse; its time counts from here. False where the horse is gone, so that the
-        execution has not begun. Raises ProtocolError for one that fits into no frame."""
-        frame = pack_job(execution.token, execution.job_id, execution.raw)
+    def room(self, horse: Horse) -> int:
+        """How many more jobs it may be given before it is replaced; at least one."""
+        return max(1, self._jobs_per_horse - horse.jobs)
+
+    def give(self, horse: Horse, executions: Sequence[Execution]) -> bool:
+        """Hands executions to an idle horse, which runs them one after the other; the time of the first counts from
+        here. False where the horse is gone, so that none has begun. Raises ProtocolError where they fit into no frame.
+        """
+        now, end = clock.mono(), horse.end
+        end.generation = (end.generation + 1) % GENERATIONS
+        frame = pack_jobs(end.generation, now, executions)
+        end.permit(len(executions))  # before the frame: a job without a permit is one that was taken back
         self._send(horse, frame)
         if horse.writer.broken:
+            end.revoke()
             self._doom(horse)
             return False
-        now, timeout = clock.mono(), execution.job.policy.job_timeout
-        horse.stage, horse.execution, horse.began_s = Stage.RUNNING, execution, now
-        horse.jobs += 1
-        horse.dump_at = None if timeout < 0 else now + timeout + self._kill_grace
+        horse.stage, horse.overdue = Stage.RUNNING, False
+        horse.frame_due = now + FRAME_S if len(executions) > 1 else None
+        horse.handed.extend(executions)
+        horse.jobs += len(executions)
+        self._begins(horse, now)
         return True
+
+    def _begins(self, horse: Horse, now: float) -> None:
+        """The first of what it was given begins now."""
+        timeout = horse.handed[0].job.policy.job_timeout
+        horse.began_s = now
+        horse.dump_at = None if timeout < 0 else now + timeout + self._kill_grace
+
+    def take_back(self, horse: Horse) -> list[Execution]:
+        """What it has not begun, in order; it never will. What is left with it has ended but for the last one."""
+        count = min(horse.end.revoke(), len(horse.handed))
+        taken = [horse.handed.pop() for _ in range(count)]
+        horse.jobs -= count
+        if count and not horse.handed and horse.stage is Stage.RUNNING:
+            self._rest(horse)
+        return taken[::-1]
 
     def send_on_errand(self, horse: Horse, execution: Execution, frame: bytes, limit_s: float) -> None:
         """Has an idle horse run callbacks, as the AFTER frame says; at most `limit_s` seconds."""
-        horse.stage, horse.execution, horse.began_s = Stage.ERRAND, execution, clock.mono()
+        horse.stage, horse.began_s = Stage.ERRAND, clock.mono()
+        horse.handed.append(execution)
         horse.on_errand = True
         horse.dump_at = horse.began_s + limit_s + self._kill_grace
         self._send(horse, frame)
@@ -229,33 +177,44 @@ class Supervisor:
 
     def write(self, horse: Horse) -> None:
         """Sends what the socket takes now; a horse that is gone is noticed by waitpid."""
-        horse.writer.flush(horse.sock)
+        horse.writer.flush(horse.end.sock)
 
     # -- hearing -------------------------------------------------------------------------------------------------------
 
     def hear(self, horse: Horse) -> list[Event]:
-        """Reads what a horse has sent, without waiting."""
+        """Reads what a horse has sent, without waiting. What it said quietly was said before what is said aloud, so
+        that is looked for later and believed first."""
         events: list[Event] = []
-        while True:
+        if horse not in self.horses:  # buried since it was seen to have something to say
+            return events
+        aloud = self._aloud(horse)
+        try:
+            for reader, data in ((horse.whispers, horse.end.overhear()), (horse.reader, aloud)):
+                while frames := reader.feed(data):
+                    heard = [self._heard(horse, frame) for frame in frames]
+                    events += [event for event in heard if event is not None]
+                    data = b""
+        except ProtocolError as broken:
+            self.kill(horse, Outcome(Reason.PROTOCOL, exc_string=f"The horse sent no frame: {broken}"))
+        if horse.retires is not None and horse.handed and horse.stage is Stage.RUNNING:
+            taken = self.take_back(horse)
+            events += [TakenBack(taken)] if taken else []
+        return events
+
+    def _aloud(self, horse: Horse) -> bytes:
+        data = b""
+        while not horse.silent:
             try:
-                data = horse.sock.recv(_CHUNK)
+                chunk = horse.end.sock.recv(_CHUNK)
             except (BlockingIOError, InterruptedError):
-                return events
-            except ConnectionResetError:
-                # So Linux says that the other end was closed with something unread in it.
-                horse.unread, data = True, b""
-            except OSError:
-                data = b""
-            if not data:
-                horse.silent = True
-                return events
-            try:
-                for frame in horse.reader.feed(data):
-                    event = self._heard(horse, frame)
-                    events += [] if event is None else [event]
-            except ProtocolError as broken:
-                self.kill(horse, Outcome(Reason.PROTOCOL, exc_string=f"The horse sent no frame: {broken}"))
-                return events
+                break
+            except OSError:  # the other end was closed with something unread in it, or is broken otherwise
+                chunk = b""
+            horse.silent = not chunk
+            data += chunk
+            if len(chunk) < _CHUNK:
+                break
+        return data
 
     def _heard(self, horse: Horse, frame: Frame) -> Event | None:
         if horse.stage is Stage.DOOMED and frame.kind is not FrameKind.OUTCOME:
@@ -283,27 +242,30 @@ class Supervisor:
         if execution is None or frame.execution_id != execution.token:
             raise ProtocolError("an outcome of no execution")
         outcome, retires = read_outcome(frame)
-        horse.execution, horse.dump_at = None, None
+        horse.handed.popleft()
         horse.retires = horse.retires or retires
-        forsaken, horse.forsaken = horse.forsaken, False
-        if horse.stage is not Stage.DOOMED:
+        if horse.handed:
+            self._begins(horse, min(max(horse.began_s, outcome.ended_s), clock.mono()))
+        elif horse.stage is not Stage.DOOMED:
             self._rest(horse)
-        return None if forsaken else OutcomeCame(execution, outcome)
+        return OutcomeCame(execution, outcome)
 
     def _heard_afterwards(self, horse: Horse, frame: Frame) -> Event | None:
         execution = horse.execution
         if execution is None or horse.stage is not Stage.ERRAND:
             raise ProtocolError("the end of no errand")
         error, retires = read_afterwards(frame)
-        horse.execution, horse.dump_at, horse.on_errand = None, None, False
+        horse.handed.clear()
+        horse.on_errand = False
         horse.retires = horse.retires or retires
         self._rest(horse)
         return ErrandDone(execution, error)
 
     def _rest(self, horse: Horse) -> None:
         """Idle again, or retired."""
-        if horse.retires is None and horse.jobs >= self._jobs_per_horse:
-            self.dismiss(horse)
+        horse.dump_at, horse.frame_due, horse.overdue = None, None, False
+        if horse.retires is None and horse.jobs >= self._jobs_per_horse:  # it goes by itself
+            horse.stage, horse.kill_at = Stage.DOOMED, clock.mono() + self._kill_grace
         elif horse.retires is not None:
             logs.horse_retired(horse.pid, horse.retires)
             self.dismiss(horse)
@@ -346,13 +308,22 @@ class Supervisor:
         horse.dump_at = horse.kill_at = None
         _signal_group(horse.pid, signal.SIGKILL)
 
-    def tend(self, now: float) -> None:
-        """Dumps and kills what is overdue."""
+    def tend(self, now: float) -> list[Event]:
+        """Takes back what waits behind something slow; dumps and kills what is overdue."""
+        events: list[Event] = []
         for horse in self.horses:
+            if now < horse.moment:
+                continue
+            if horse.frame_due is not None and now >= horse.frame_due:
+                horse.frame_due, horse.overdue = None, True
+                events += self.hear(horse)
+                taken = self.take_back(horse)
+                events += [TakenBack(taken)] if taken else []
             if horse.kill_at is not None and now >= horse.kill_at:
                 self._doom(horse)
             elif horse.dump_at is not None and now >= horse.dump_at:
                 self._overrun(horse, now)
+        return events
 
     def _overrun(self, horse: Horse, now: float) -> None:
         """It did not heed its time-out: it shows where it is, and is killed."""
@@ -367,12 +338,10 @@ class Supervisor:
         except ProcessLookupError:
             horse.kill_at = now
 
-    def next_moment(self) -> float | None:
-        """The monotonic moment at which `tend` is due."""
-        moments = [moment for horse in self.horses for moment in (horse.dump_at, horse.kill_at) if moment is not None]
-        if self._fork_at > clock.mono():
-            moments.append(self._fork_at)
-        return min(moments, default=None)
+    def next_moment(self) -> float:
+        """The monotonic moment at which `tend` or `staff` is due; infinity for never."""
+        first = min([horse.moment for horse in self.horses], default=math.inf)
+        return min(first, self._fork_at) if self._fork_at > clock.mono() else first
 
     def end(self) -> None:
         """Kills and buries what is left; nothing is reported of it."""
@@ -380,8 +349,7 @@ class Supervisor:
             self.forsake(horse)
             with suppress(ChildProcessError):
                 os.waitpid(horse.pid, 0)
-            horse.sock.close()
-            os.close(horse.stack_fd)
+            horse.end.close()
         self.horses.clear()
 
     # -- death ---------------------------------------------------------------------------------------------------------
@@ -402,34 +370,28 @@ class Supervisor:
 
     def _bury(self, horse: Horse, status: int) -> list[Event]:
         now = clock.mono()
-        stack = _stack(horse.stack_fd)
+        stack, how = horse.end.stack(), _how(status)
+        was, horse.stage = horse.stage, Stage.DOOMED
+        events: list[Event] = [NeverBegan(execution) for execution in self.take_back(horse)]
         _signal(os.killpg, horse.pid, signal.SIGKILL)  # what the job left behind goes with it
-        horse.sock.close()
-        os.close(horse.stack_fd)
-        how = _how(status)
-        if horse.stage is Stage.STARTING:
+        horse.end.close()
+        if was is Stage.STARTING:
             self.setup_failures += 1
             return [SetupFailed(f"horse {horse.pid} died while it started: {how}")]
-        execution = horse.execution
-        if execution is None or horse.forsaken:
-            if horse.stage is not Stage.DOOMED:
+        if not horse.handed or horse.forsaken:
+            if was is not Stage.DOOMED:
                 logs.horse_died(horse.pid, how)
-            return []
+            return events
         if horse.death is None:
             logs.horse_died(horse.pid, how)
-            if not horse.on_errand and (horse.unread or horse.writer.broken):
-                return [NeverBegan(execution)]
         if horse.on_errand:
             why = horse.death.exc_string if horse.death is not None else None
-            return [ErrandDone(execution, why or f"the horse died in a callback: {how}")]
+            return [*events, ErrandDone(horse.handed[0], why or f"the horse died in a callback: {how}")]
         outcome = horse.death or Outcome.killed(f"The horse that ran this job died: {how}.", horse.began_s, now)
         told = "\n\n".join(part for part in (outcome.exc_string, stack) if part)
-        return [
-            OutcomeCame(
-                execution,
-                Outcome(outcome.reason, None, told, outcome.exc_type, None, horse.began_s, now),
-            )
-        ]
+        outcome = Outcome(outcome.reason, None, told, outcome.exc_type, None, horse.began_s, now)
+        # One, unless a job has taken the permits of others: those are not known to be harmless to repeat either.
+        return [*events, *(OutcomeCame(execution, outcome) for execution in horse.handed)]
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
@@ -449,16 +411,3 @@ def _how(status: int) -> str:
         return f"exit code {code}{_MEANING.get(code, '')}"
     name = signal.Signals(-code).name
     return f"{name} ({-code})" + (", often the system's out-of-memory killer" if -code == signal.SIGKILL else "")
-
-
-def _anonymous_file() -> int:
-    """A file without a name, for the stack of a horse that can no longer speak."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("rqlike-stack", os.MFD_CLOEXEC)
-    with tempfile.TemporaryFile() as unnamed:
-        return os.dup(unnamed.fileno())
-
-
-def _stack(fd: int) -> str:
-    size = os.fstat(fd).st_size
-    return os.pread(fd, min(size, _STACK_LIMIT), 0).decode(errors="replace").strip()

@@ -34,6 +34,7 @@ from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link, resolve
 from rqlike.store.store import Conn, Store
 from rqlike.worker.ahead import MOST
+from rqlike.worker.channel import HorseEnd
 from rqlike.worker.ears import Ears
 from rqlike.worker.horse import HorseSettings, run_horse
 from rqlike.worker.ledger import Ledger
@@ -261,7 +262,7 @@ class Worker:
         for one in self.middleware:
             one.before_fork()
 
-    def _start_horse(self, sock: socket.socket, stack_fd: int, close_fds: Sequence[int]) -> NoReturn:
+    def _start_horse(self, end: HorseEnd, close_fds: Sequence[int]) -> NoReturn:
         if self.reload is not None:
             # A compiled file is told from a newer source by the second: one changed twice in it would stay as it was.
             sys.dont_write_bytecode = True
@@ -272,12 +273,12 @@ class Worker:
             middleware=self.middleware,
             serializer=self.serializer,
             max_memory=self.max_memory,
+            jobs=self.jobs_per_horse,
             exception_handlers=self.exception_handlers,
         )
         run_horse(
-            sock,
+            end,
             parent_pid=info.pid,
-            stack_fd=stack_fd,
             close_fds=close_fds,
             settings=settings,
             make_job=self._make_job,

@@ -18,24 +18,27 @@ from typing import Any, Never
 
 import pytest
 
+from rqlike import clock
 from rqlike.callables import reference_of
 from rqlike.codec import encode_call
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome
 from rqlike.policies import Callback
-from rqlike.records import CallRecord, JobRecord, ResultRecord
+from rqlike.records import CallRecord, Execution, JobRecord, ResultRecord
 from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
 from rqlike.running.middleware import Middleware
 from rqlike.serializers import dumps_call, loads_result, resolve_serializer
-from rqlike.states import Reason, ResultType
+from rqlike.settings import WHISPER_S
+from rqlike.states import JobStatus, Reason, ResultType
 from rqlike.timeouts import JobTimeoutException
+from rqlike.worker.channel import WHISPER_LIMIT, open_channel
 from rqlike.worker.frames import (
     Frame,
     FrameKind,
     FrameReader,
     pack,
     pack_after,
-    pack_job,
+    pack_jobs,
     read_afterwards,
     read_outcome,
 )
@@ -65,6 +68,10 @@ def boom() -> Never:
 
 def leaves() -> Never:
     sys.exit(3)
+
+
+def leaves_at_once() -> Never:
+    os._exit(9)
 
 
 def hang() -> None:
@@ -247,6 +254,11 @@ def fields_of(func: Callable[..., Any] | str, args: tuple[Any, ...], policy: Pol
     return flat
 
 
+def execution(token: str, flat: list[bytes]) -> Execution:
+    record = JobRecord("j1", "default", JobStatus.STARTED, None, created_ms=1, token=token)
+    return Execution(record, token, token, raw=flat)
+
+
 class Stable:
     """Forks one horse and talks to it, as its worker would."""
 
@@ -255,10 +267,8 @@ class Stable:
         self.reader = FrameReader()
         self.frames: list[Frame] = []
         self.status: int | None = None
-        self.stack_fd = (
-            os.memfd_create("stack") if hasattr(os, "memfd_create") else os.open(notes, os.O_RDWR | os.O_CREAT)
-        )
-        self.sock, theirs = socket.socketpair()
+        self.end, theirs = open_channel()
+        self.sock = self.end.sock
         self.sock.settimeout(LIMIT_S)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -272,8 +282,7 @@ class Stable:
                     settings=settings or HorseSettings(),
                     make_job=lambda record: Handle(record.id, record, notes),
                     make_result=lambda record: record,
-                    stack_fd=self.stack_fd,
-                    close_fds=[self.sock.fileno()],
+                    close_fds=self.end.fds,
                 )
         theirs.close()
 
@@ -293,7 +302,13 @@ class Stable:
     def give(
         self, func: Callable[..., Any] | str, *args: Any, policy: Policy | None = None, execution_id: str = "e"
     ) -> None:
-        self.sock.sendall(pack_job(execution_id, "j1", fields_of(func, args, policy or Policy())))
+        self.send([execution(execution_id, fields_of(func, args, policy or Policy()))])
+
+    def send(self, executions: list[Execution], *, permits: int | None = None, age_s: float = 0.0) -> None:
+        """A frame of jobs, of a generation of its own, sent `age_s` ago; `permits` None: one for each."""
+        self.end.generation += 1
+        self.end.permit(len(executions) if permits is None else permits)
+        self.sock.sendall(pack_jobs(self.end.generation, clock.mono() - age_s, executions))
 
     def outcome(self) -> tuple[Outcome, str | None]:
         frame = self.receive()
@@ -344,7 +359,7 @@ class Stable:
                 kill(self.pid, signal.SIGKILL)
         self.ended()
         self.sock.close()
-        os.close(self.stack_fd)
+        self.end.close()
 
 
 Start = Callable[..., Stable]
@@ -405,6 +420,68 @@ def test_frames_that_were_sent_ahead_are_answered_in_order(horse: Stable) -> Non
     assert [horse.receive().execution_id for _ in range(5)] == list("01234")
 
 
+def aloud_and_quietly(horse: Stable, total: int) -> tuple[list[str], list[str]]:
+    """The tokens of `total` outcomes: those that woke its worker, and those that were left for it to find."""
+    aloud: list[str] = []
+    quietly: list[str] = []
+    whispers = FrameReader()
+    while len(aloud) + len(quietly) < total:
+        aloud.append(horse.receive().execution_id)
+        quietly += [frame.execution_id for frame in whispers.feed(horse.end.overhear())]
+    return aloud, quietly
+
+
+def of_numbers(count: int, size: int = 0) -> list[Execution]:
+    return [execution(str(number), fields_of(double, ("x" * size,), Policy())) for number in range(count)]
+
+
+def test_only_the_last_outcome_of_a_quick_frame_wakes_its_worker(horse: Stable) -> None:
+    horse.value(double, 1)
+    horse.send(of_numbers(4), age_s=-60.0)
+    assert aloud_and_quietly(horse, 4) == (["3"], ["0", "1", "2"])
+
+
+def test_every_outcome_of_a_frame_that_takes_long_wakes_its_worker(horse: Stable) -> None:
+    horse.send(of_numbers(3), age_s=WHISPER_S)
+    assert aloud_and_quietly(horse, 3) == (["0", "1", "2"], [])
+
+
+def test_an_outcome_too_large_for_a_whisper_is_said_aloud(horse: Stable) -> None:
+    horse.value(double, 1)
+    horse.send(of_numbers(2, WHISPER_LIMIT), age_s=-60.0)
+    assert aloud_and_quietly(horse, 2) == (["0", "1"], [])
+
+
+def test_what_was_whispered_outlives_the_horse(horse: Stable) -> None:
+    dies = execution("dies", fields_of(leaves_at_once, (), Policy()))
+    horse.send([*of_numbers(2), dies], age_s=-60.0)
+    assert horse.ended() == 9
+    assert [frame.execution_id for frame in FrameReader().feed(horse.end.overhear())] == ["0", "1"]
+    assert horse.end.revoke() == 0, "the one that died was begun"
+
+
+def test_a_job_without_a_permit_is_not_begun(horse: Stable) -> None:
+    horse.send(of_numbers(4), permits=2, age_s=60.0)
+    assert [horse.receive().execution_id for _ in range(2)] == ["0", "1"]
+    assert horse.value(double, 4) == 8, "nor later, on the permit of another frame"
+
+
+def test_a_permit_of_a_later_frame_begins_only_that(horse: Stable) -> None:
+    horse.end.generation = 7
+    horse.send(of_numbers(2), permits=0, age_s=60.0)
+    horse.send([execution("later", fields_of(double, (1,), Policy()))])
+    assert horse.receive().execution_id == "later"
+    assert horse.end.revoke() == 0
+
+
+def test_a_horse_that_must_be_retired_begins_nothing_more_of_its_frame(horse: Stable) -> None:
+    horse.send([execution("spoils", fields_of(leaves_a_thread, (), Policy())), *of_numbers(3)], age_s=-60.0)
+    frame = horse.receive()
+    assert (frame.execution_id, read_outcome(frame)[1]) == ("spoils", "thread")
+    assert horse.quit() == 0
+    assert horse.end.revoke() == 3
+
+
 def test_a_megabyte_goes_both_ways(horse: Stable) -> None:
     data = os.urandom(500_000)
     assert horse.value(double, data) == data * 2
@@ -419,7 +496,7 @@ def test_what_a_job_raises_leaves_the_horse_fit(horse: Stable) -> None:
 
 def test_a_job_whose_call_cannot_be_read_fails_with_the_reason(horse: Stable) -> None:
     for flat in ([b"s", b"started", b"q", b"default", b"c0", b"\xc1"], [b"s", b"no status"], []):
-        horse.sock.sendall(pack_job("e", "j1", flat))
+        horse.send([execution("e", flat)])
         outcome, retire = horse.outcome()
         assert (outcome.reason, retire) == (Reason.SERIALIZATION, None)
         assert "j1" in (outcome.exc_string or "")
@@ -474,7 +551,7 @@ def test_descriptors_of_the_workers_loop_are_closed_and_its_own_are_out_of_the_w
     horse.ready()
     theirs = set(horse.value(open_fds))
     assert horse.sock.fileno() not in theirs - before
-    assert len([fd for fd in theirs if fd >= 500]) == 2, "the socket and the stack file"
+    assert len([fd for fd in theirs if fd >= 500]) == 4, "the socket, the permits, the whispers and the stack file"
     links = [Path(f"/proc/{horse.pid}/fd/{fd}") for fd in theirs]
     inodes = {link.stat().st_ino for link in links if link.exists()}
     assert os.fstat(horse.sock.fileno()).st_ino not in inodes
@@ -608,7 +685,7 @@ def test_a_horse_that_is_aborted_leaves_its_stack(horse: Stable) -> None:
     horse.value(double, 1)
     horse.give(kills_itself, int(signal.SIGABRT))
     assert horse.ended() == -signal.SIGABRT
-    stack = os.pread(horse.stack_fd, 10_000, 0).decode()
+    stack = horse.end.stack()
     assert "Aborted" in stack
     assert "in kills_itself" in stack
 

@@ -6,10 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
+
 from rqlike import Job, Queue
+from rqlike.command import send_stop_job_command
+from rqlike.queue import EnqueueData
 from tests.process import jobs
 from tests.process.jobs import told
-from tests.process.workers import Stable, all_outcomes, outcome, running
+from tests.process.workers import Stable, all_outcomes, lines, outcome, running
 from tests.servers import eventually
 
 AHEAD = 16  #: jobs that may wait in a worker for one horse
@@ -100,14 +104,69 @@ def test_a_job_canceled_while_it_is_ahead_never_runs(stable: Stable) -> None:
     assert [line.split()[0] for line in told(stable.file())] == ["slow"]
 
 
-def test_a_horse_that_dies_takes_only_the_job_that_it_ran(stable: Stable) -> None:
+def between(queue: Queue, before: int, odd: EnqueueData, after: int) -> list[Job[Any]]:
+    """Enqueues short jobs around another one, all in one call."""
+    quick = Queue.prepare_data(jobs.nothing)
+    return queue.enqueue_many([*[quick] * before, odd, *[quick] * after])
+
+
+@pytest.mark.parametrize("place", [0, 7, 15])
+def test_a_horse_that_dies_takes_only_the_job_that_it_ran(stable: Stable, place: int) -> None:
     stable.start()
     queue = stable.queue()
     all_outcomes(many(queue, 100))
-    batch = queue.enqueue_many([Queue.prepare_data(jobs.leave, (3,)), *[Queue.prepare_data(jobs.nothing)] * 30])
-    results = all_outcomes(batch)
+    results = all_outcomes(between(queue, place, Queue.prepare_data(jobs.leave, (3,)), 30))
     assert [str(result.reason) for result in results if result.reason] == ["killed"]
-    assert all(len(job.results()) == 1 for job in batch)
+    assert str(results[place].reason) == "killed", "those before it had ended, and those behind it had not begun"
+
+
+def test_a_horse_that_is_retired_takes_no_job_behind_with_it(stable: Stable) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    results = all_outcomes(between(queue, 5, Queue.prepare_data(jobs.leave_thread), 30))
+    assert {result.reason for result in results} == {None}
+    assert "retires: thread" in worker.log
+
+
+def test_each_job_has_its_own_time_however_many_run_before_it(stable: Stable) -> None:
+    stable.start(kill_grace=0.2)
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    late = Queue.prepare_data(jobs.mark, (stable.file(), "late", 30.0), timeout=0.5)
+    deaf = Queue.prepare_data(jobs.hang_deaf, (stable.file(), 30.0), timeout=0.5)
+    for odd, grace in ((late, 0.0), (deaf, 0.2)):
+        results = all_outcomes(between(queue, 5, odd, 10))
+        assert [str(result.reason) for result in results if result.reason] == ["timeout"]
+        took = (results[5].execution_ended_at - results[5].execution_started_at).total_seconds()
+        assert 0.5 <= took <= 0.5 + grace + 0.5
+
+
+def test_a_worker_that_is_told_to_stop_gives_back_what_it_has_not_begun(stable: Stable) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    batch = many(queue, 4000)
+    outcome(batch[300])
+    worker.terminate()
+    assert worker.ends() == 0
+    counts = queue.counts()
+    assert counts.finished + counts.queued == 4000
+    left = queue.get_jobs()
+    assert [job.id for job in left] == [job.id for job in batch[counts.finished :]], "in their old order"
+    assert not any(job.attempt for job in left)
+
+
+def test_a_stop_of_a_job_in_the_middle_of_a_frame_ends_that_one_and_no_other(stable: Stable) -> None:
+    stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    batch = between(queue, 5, Queue.prepare_data(jobs.mark, (stable.file(), "slow", 30.0)), 10)
+    running(batch[5])
+    lines(lambda: told(stable.file()), 1)
+    send_stop_job_command(stable.client(), batch[5].id, namespace=stable.namespace)
+    results = all_outcomes(batch)
+    assert [str(result.reason) for result in results if result.reason] == ["stopped"]
+    assert str(results[5].reason) == "stopped"
 
 
 def test_a_killed_worker_leaves_no_more_than_was_ahead_marked_as_abandoned(stable: Stable) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rqlike.records import Execution, JobRecord
 from rqlike.states import JobStatus
 from rqlike.worker.ahead import MOST, STALE_S, Ahead
@@ -50,11 +52,35 @@ def test_one_slow_job_ends_claiming_ahead_at_once_and_quick_ones_bring_it_back()
     assert ahead.room() == MOST
 
 
-def test_horses_take_what_waits_in_its_order() -> None:
-    ahead = quick()
-    ahead.put([execution("a"), execution("b")], now=1.0)
-    taken = [ahead.take(1.0), ahead.take(1.0), ahead.take(1.0)]
-    assert [one and one.token for one in taken] == ["a", "b", None]
+def tokens(executions: list[Execution]) -> str:
+    return "".join(one.token for one in executions)
+
+
+def filled(ahead: Ahead, what: str) -> Ahead:
+    ahead.put([execution(token) for token in what], now=1.0)
+    return ahead
+
+
+def test_a_horse_takes_a_frame_of_what_waits_in_its_order() -> None:
+    ahead = filled(quick(most=4), "abcdef")
+    assert tokens(ahead.frame(1, 1.0)) == "abcd"
+    assert tokens(ahead.frame(1, 1.0)) == "ef"
+    assert len(ahead) == 0
+
+
+def test_idle_horses_share_what_waits() -> None:
+    ahead = filled(quick(horses=3), "abcde")
+    assert [tokens(ahead.frame(horses, 1.0)) for horses in (3, 2, 1)] == ["ab", "cd", "e"]
+
+
+def test_while_it_is_not_known_that_jobs_are_short_a_frame_is_one_job() -> None:
+    assert tokens(filled(Ahead(1), "ab").frame(1, 1.0)) == "a"
+
+
+def test_what_a_horse_did_not_get_to_comes_first_again() -> None:
+    ahead = filled(quick(most=4), "abcdef")
+    ahead.back(ahead.frame(1, 1.0)[1:])
+    assert tokens(ahead.clear()) == "bcdef"
 
 
 def test_what_no_horse_takes_within_10_ms_is_given_back() -> None:
@@ -64,7 +90,7 @@ def test_what_no_horse_takes_within_10_ms_is_given_back() -> None:
     assert ahead.stale(1.0 + STALE_S / 2) == []
     assert [one.token for one in ahead.stale(1.0 + STALE_S)] == ["a", "b"]
     assert len(ahead) == 0
-    assert ahead.next_moment() is None
+    assert ahead.next_moment() == math.inf
     assert ahead.room() == 0, "the jobs are not that short"
 
 

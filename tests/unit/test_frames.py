@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rqlike.outcomes import Outcome
 from rqlike.policies import Retry
+from rqlike.records import Execution, JobRecord
 from rqlike.settings import FRAME_LIMIT
-from rqlike.states import Reason
+from rqlike.states import JobStatus, Reason
 from rqlike.worker.frames import (
     MAGIC,
     Frame,
@@ -22,8 +23,9 @@ from rqlike.worker.frames import (
     ProtocolError,
     pack,
     pack_after,
-    pack_job,
+    pack_jobs,
     read_afterwards,
+    read_jobs,
     read_outcome,
 )
 
@@ -46,7 +48,7 @@ def test_a_frame_comes_out_as_it_went_in(kind: FrameKind, execution_id: str, pay
 
 @given(st.lists(st.binary(max_size=50), max_size=5), st.data())
 def test_frames_come_out_whole_however_the_bytes_are_cut(bodies: list[bytes], data: st.DataObject) -> None:
-    stream = b"".join(pack(FrameKind.JOB, str(number), body) for number, body in enumerate(bodies))
+    stream = b"".join(pack(FrameKind.JOBS, str(number), body) for number, body in enumerate(bodies))
     reader, got, start = FrameReader(), [], 0
     while start < len(stream):
         size = data.draw(st.integers(1, len(stream) - start))
@@ -142,10 +144,19 @@ def test_afterwards_tells_the_error_and_the_reason_to_retire() -> None:
 
 
 def test_jobs_and_errands_have_the_shape_that_horses_read() -> None:
-    assert the_only(pack_job("e", "j", [b"s", b"started"])).payload == ["j", [b"s", b"started"], {}]
+    record = JobRecord("j", "q", JobStatus.STARTED, None, created_ms=1)
+    frame = the_only(pack_jobs(255, 1.5, [Execution(record, "t", "t", raw=[b"s", b"started"])]))
+    generation, sent_s, (job,) = read_jobs(frame)
+    assert (generation, sent_s, list(job)) == (255, 1.5, ["t", "j", [b"s", b"started"]])
     frame = the_only(pack_after("e", "success", "j", [b"s"], (b"1-0", [b"t", b"1"])))
     assert frame.payload == ["success", "j", [b"s"], [b"1-0", [b"t", b"1"]]]
     assert the_only(pack_after("e", "", "j", [], None)).payload == ["", "j", [], None]
+
+
+@pytest.mark.parametrize("payload", [None, [], [1, 2.0], [1, 2.0, [["t", "j"]]], ["1", 2.0, []], [1, 2, []]])
+def test_jobs_of_another_shape_are_refused(payload: object) -> None:
+    with pytest.raises(ProtocolError):
+        read_jobs(Frame(FrameKind.JOBS, "", payload))
 
 
 # -- the worker's writer -----------------------------------------------------------------------------------------------
@@ -155,7 +166,7 @@ def test_a_writer_never_waits_and_loses_nothing() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)
-        writer, data = FrameWriter(), pack(FrameKind.JOB, "e", b"x" * 3_000_000)
+        writer, data = FrameWriter(), pack(FrameKind.JOBS, "e", b"x" * 3_000_000)
         writer.put(data)
         assert not writer.flush(ours), "nobody reads, and a socketpair does not take 3 MB"
         assert 0 < writer.pending < len(data)
