@@ -52,8 +52,8 @@ format: $(READY) ## rewrite the source in the house style
 	$(PY) -m ruff format .
 	$(PY) -m ruff check --fix .
 
-bench: $(READY) ## the figures of the README
-	$(PY) -m benchmarks
+bench: $(READY) ## the figures of the README, in 8 minutes (ARGS="--only drain --rounds 1" to choose)
+	$(PY) -m benchmarks $(ARGS)
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist rqlike.egg-info .coverage .coverage.*

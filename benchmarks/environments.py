@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".bench"
-NEEDS = {"rqlike": [str(ROOT)], "rq": ["rq==3.0.0"], "huey": ["huey", "redis"]}
+NEEDS = {"rq": ["rq==3.0.0"], "huey": ["huey==3.5.4", "redis"]}
+#: what rqlike is built from
+SOURCES = ("rqlike", "pyproject.toml", "setup.cfg", "README.md", "LICENSE")
 
 
+@functools.cache
 def interpreter(name: str) -> Path:
-    """The Python that has the queue `name` installed; installs it where it is missing, rqlike always anew."""
+    """The Python that has the queue `name` installed; installs it where it is missing, rqlike anew."""
     home = HOME / name
     python = home / "bin" / "python"
     fresh = not python.exists()
     if fresh:
         print(f"making {home.relative_to(ROOT)}", file=sys.stderr)
         venv.create(home, with_pip=True)
-    if fresh or name == "rqlike":
-        again = ["--force-reinstall", "--no-deps"] if not fresh else []
-        subprocess.run([python, "-m", "pip", "install", "-q", *again, *NEEDS[name]], check=True)
+    if name == "rqlike":
+        install_tree(python, fresh)
+    elif fresh:
+        install(python, NEEDS[name])
     return python
+
+
+def install(python: Path, what: list[str]) -> None:
+    """`pip install`, quietly. Raises CalledProcessError."""
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *what], check=True)
+
+
+def install_tree(python: Path, fresh: bool) -> None:
+    """Installs rqlike as it is now, from a copy, so that the build leaves nothing in the tree."""
+    with tempfile.TemporaryDirectory() as place:
+        for name in SOURCES:
+            source, copy = ROOT / name, Path(place, name)
+            if source.is_dir():
+                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy(source, copy)
+        install(python, [*([] if fresh else ["--force-reinstall", "--no-deps"]), place])
 
 
 def versions(name: str) -> str:

@@ -9,4 +9,4 @@ from huey import RedisHuey
 
 NOTIFY = {"notify_result": True} if os.environ.get("BENCH_VARIANT") == "notify1" else {}
 huey = RedisHuey("bench", host="127.0.0.1", port=int(os.environ["BENCH_PORT"]), **NOTIFY)
-noop = huey.task()(work.noop)
+tasks = {function.__name__: huey.task()(function) for function in (work.noop, work.sleep, work.burn)}

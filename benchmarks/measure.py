@@ -1,8 +1,9 @@
 """One measurement of one queue, run by that queue's own interpreter; prints one JSON object.
 
-    BENCH_PORT=6390 python measure.py PEER WHAT [--variant V] [--count N]
+    BENCH_PORT=6390 python measure.py PEER WHAT [--variant V] [--load noop|sleep:MS|burn:MS] [--count N]
+                                      [--depth N] [--seconds S] [--forget]
 
-WHAT: enqueue | bulk | drain | latency | idle. The server at BENCH_PORT is flushed.
+WHAT: enqueue | bulk | drain | depth | wait | start | idle | memory. The server at BENCH_PORT is flushed.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,121 +29,219 @@ sys.path.insert(0, str(HERE))
 
 from peers import PEERS, Peer  # noqa: E402  # found through the line above, in whatever environment this runs
 
+POLL_S = 0.02  #: between two looks at a drain; a look costs the drain about 0.2 ms of the processor it shares
+BATCH = 20_000  #: jobs in one call of the bulk API
+PATIENCE_S = 120.0
+IDLE_S = 15.0
+STARTS = 3
 
-@contextmanager
-def working(peer: Peer, variant: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker for the time of the block, with all it has forked."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "BENCH_VARIANT": variant}
-    process = subprocess.Popen(
-        peer.worker(variant),
-        cwd=HERE,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured, of which queue, on which server."""
+
+    peer: Peer
+    client: redis.Redis
+    variant: str
+    count: int
+    depth: int
+    seconds: float
+
+    @contextmanager
+    def working(self) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker for the time of the block, with all it has forked."""
+        environment = {**os.environ, "PYTHONPATH": str(HERE), "BENCH_VARIANT": self.variant}
+        process = subprocess.Popen(
+            self.peer.worker(self.variant),
+            cwd=HERE,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
-            process.wait(3)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            yield process
+        finally:
+            end(process)
+
+    def fill(self, count: int) -> None:
+        """Puts in `count` jobs, at most 20,000 at a time."""
+        for first in range(0, count, BATCH):
+            self.peer.enqueue_many(min(BATCH, count - first))
+
+    def done(self, count: int) -> int:
+        """How many of `count` jobs are finished."""
+        return self.peer.done(self.client, count)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a worker and, where it does not in 2 s, its whole process group."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(2)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def calls(client: redis.Redis) -> int:
     """Commands the server has run so far, those called by scripts included."""
-    return sum(int(stats["calls"]) for stats in client.info("commandstats").values())
+    return int(sum(stats["calls"] for stats in client.info("commandstats").values()))
 
 
-def enqueue(peer: Peer, client: redis.Redis, count: int, variant: str) -> dict[str, Any]:
+def used(client: redis.Redis) -> int:
+    """Bytes the server has in use for keys and values: neither for what clients have sent, nor for scripts."""
+    stats = client.memory_stats()
+    return int(stats["total.allocated"] - stats["clients.normal"] - stats.get("lua.caches", 0))
+
+
+def until(reached: Callable[[], bool], what: str, pause_s: float = 0.005) -> None:
+    """Waits for a condition; ends the measurement where it does not come."""
+    limit = time.perf_counter() + PATIENCE_S
+    while not reached():
+        if time.perf_counter() > limit:
+            raise SystemExit(f"not within {PATIENCE_S:.0f} s: {what}")
+        time.sleep(pause_s)
+
+
+def enqueue(asked: Asked) -> dict[str, Any]:
     """Jobs per second of one producer, one call each."""
     for number in range(50):
-        peer.enqueue(number)
+        asked.peer.enqueue(number)
+    return {"per_s": one_by_one(asked.peer, asked.count)}
+
+
+def one_by_one(peer: Peer, count: int) -> float:
+    """Calls of `enqueue` per second."""
     began = time.perf_counter()
     for number in range(count):
         peer.enqueue(number)
-    return {"per_s": count / (time.perf_counter() - began)}
+    return count / (time.perf_counter() - began)
 
 
-def bulk(peer: Peer, client: redis.Redis, count: int, variant: str) -> dict[str, Any]:
-    """Jobs per second of one producer through the queue's bulk call."""
-    peer.enqueue_many(10)
+def bulk(asked: Asked) -> dict[str, Any]:
+    """Jobs per second of one producer through the queue's bulk call, all in one call."""
+    asked.peer.enqueue_many(10)
     began = time.perf_counter()
-    peer.enqueue_many(count)
-    return {"per_s": count / (time.perf_counter() - began)}
+    asked.peer.enqueue_many(asked.count)
+    return {"per_s": asked.count / (time.perf_counter() - began)}
 
 
-def drain(peer: Peer, client: redis.Redis, count: int, variant: str) -> dict[str, Any]:
-    """Jobs per second of one worker on a full queue; the clock runs from the second per cent on."""
-    empty = client.info("memory")["used_memory"]
-    peer.enqueue_many(count)
-    queued = client.info("memory")["used_memory"]
-    with working(peer, variant) as worker:
-        limit = time.perf_counter() + 120
-        started: tuple[float, int, int] | None = None
-        while (done := peer.done(client)) < count:
-            now = time.perf_counter()
-            if started is None and done >= count // 50:
-                started = now, done, calls(client)
-            if now > limit:
-                raise SystemExit(f"{done} of {count} done after 120 s")
-            time.sleep(0.005)
-        assert started is not None
-        seconds, measured = time.perf_counter() - started[0], count - started[1]
-        commands = (calls(client) - started[2]) / measured
-        resident = memory(worker.pid)
-    return {
-        "per_s": measured / seconds,
-        "commands": commands,
-        "bytes_queued": (queued - empty) / count,
-        "bytes_finished": (client.info("memory")["used_memory"] - empty) / count,
-        "pss_mb": resident / 1024,
-    }
+def drain(asked: Asked) -> dict[str, Any]:
+    """Jobs per second of one worker on a full queue."""
+    asked.fill(asked.count)
+    return rate(asked, asked.count, asked.count)
 
 
-def latency(peer: Peer, client: redis.Redis, count: int, variant: str) -> dict[str, Any]:
+def depth(asked: Asked) -> dict[str, Any]:
+    """Enqueue one by one onto `depth` queued jobs, then the drain of the first `count` with `depth` still behind."""
+    asked.fill(asked.depth)
+    produced = one_by_one(asked.peer, asked.count)
+    found = rate(asked, asked.depth + asked.count, asked.count)
+    return {"per_s": found["per_s"], "enqueue_per_s": produced}
+
+
+def rate(asked: Asked, queued: int, count: int) -> dict[str, Any]:
+    """Jobs per second of one worker on the first `count` of the `queued` jobs, at most `seconds` long.
+
+    The clock runs from the second per cent on, so that the start of the worker is not in it. Time and number are
+    taken together, and the last look before the end counts, so the pause between two looks is not in it either.
+    """
+    warm = max(2, count // 50)
+    with asked.working():
+        until(lambda: asked.done(queued) >= warm, "the second per cent of a drain")
+        began, first, commands = time.perf_counter(), asked.done(queued), calls(asked.client)
+        last, done = began, first
+        while done < count and last - began < asked.seconds:
+            time.sleep(POLL_S)
+            seen, at = asked.done(queued), time.perf_counter()
+            if seen >= count and done > first:
+                break
+            last, done = at, seen
+        commands = calls(asked.client) - commands
+        ran = max(1, asked.done(queued) - first)
+    return {"per_s": (done - first) / (last - began), "commands": commands / ran, "jobs": done - first}
+
+
+def wait(asked: Asked) -> dict[str, Any]:
     """Milliseconds from enqueue to the value, idle worker."""
-    with working(peer, variant):
+    with asked.working():
         for number in range(20):
-            peer.wait(number)
+            asked.peer.wait(number)
         took = []
-        for number in range(count):
+        for number in range(asked.count):
             began = time.perf_counter()
-            assert peer.wait(number) == number
+            assert asked.peer.wait(number) == number
             took.append(1000 * (time.perf_counter() - began))
     took.sort()
     return {"p50_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99) - 1]}
 
 
-def idle(peer: Peer, client: redis.Redis, count: int, variant: str) -> dict[str, Any]:
-    """Commands per second and memory of a worker with nothing to do."""
-    peer.enqueue(0)
-    with working(peer, variant) as worker:
-        while peer.done(client) < 1:
-            time.sleep(0.01)
+def start(asked: Asked) -> dict[str, Any]:
+    """Milliseconds from the start of a worker's process until the job that waits for it is finished."""
+    took = []
+    for _ in range(STARTS):
+        asked.client.flushall()
+        asked.peer.enqueue(0)
+        began = time.perf_counter()
+        with asked.working():
+            until(lambda: asked.done(1) >= 1, "the first job of a worker")
+            took.append(1000 * (time.perf_counter() - began))
+    return {"ms": statistics.median(took)}
+
+
+def idle(asked: Asked) -> dict[str, Any]:
+    """Commands per second and memory of a worker with nothing to do, which has run one job."""
+    asked.peer.enqueue(0)
+    with asked.working() as worker:
+        until(lambda: asked.done(1) >= 1, "the job before the idling")
         time.sleep(2)
-        before, began = calls(client), time.perf_counter()
-        time.sleep(10)
-        rate = (calls(client) - before - 1) / (time.perf_counter() - began)
-        return {"commands_per_s": rate, "pss_mb": memory(worker.pid) / 1024}
+        before, began = calls(asked.client), time.perf_counter()
+        time.sleep(IDLE_S)
+        per_s = (calls(asked.client) - before - 1) / (time.perf_counter() - began)
+        return {"commands_per_s": per_s, **memory_of(worker.pid)}
 
 
-def memory(pid: int) -> int:
-    """Kilobytes of a process and all it has forked, shared pages counted once (PSS)."""
+def memory(asked: Asked) -> dict[str, Any]:
+    """Bytes per job in Redis: queued, and finished with its result."""
+    asked.peer.enqueue(0)
+    with asked.working():
+        until(lambda: asked.done(1) >= 1, "the job before the others")
+    empty = used(asked.client)
+    asked.fill(asked.count)
+    queued = used(asked.client)
+    with asked.working():
+        until(lambda: asked.done(asked.count + 1) > asked.count, "all jobs are finished", 0.05)
+    finished = used(asked.client)
+    return {"queued": (queued - empty) / asked.count, "finished": (finished - empty) / asked.count}
+
+
+def memory_of(pid: int) -> dict[str, float]:
+    """Megabytes of a process and all it has forked, shared pages counted once (PSS); empty where no /proc tells it."""
+    if not Path("/proc/self/smaps_rollup").exists():
+        return {}
+    return {"pss_mb": pss_kb(pid) / 1024}
+
+
+def pss_kb(pid: int) -> int:
+    """The same in kilobytes."""
     children = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True).stdout.split()
-    own = next(
-        int(line.split()[1])
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-        if line.startswith("Pss:")
-    )
-    return own + sum(memory(int(child)) for child in children)
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in rollup if line.startswith("Pss:"))
+    return own + sum(pss_kb(int(child)) for child in children)
 
 
-WHAT = {"enqueue": enqueue, "bulk": bulk, "drain": drain, "latency": latency, "idle": idle}
+WHAT = {
+    "enqueue": enqueue,
+    "bulk": bulk,
+    "drain": drain,
+    "depth": depth,
+    "wait": wait,
+    "start": start,
+    "idle": idle,
+    "memory": memory,
+}
 
 
 def main() -> None:
@@ -150,14 +250,22 @@ def main() -> None:
     options.add_argument("peer", choices=PEERS)
     options.add_argument("what", choices=WHAT)
     options.add_argument("--variant", default="")
+    options.add_argument("--load", default="noop")
     options.add_argument("--count", type=int, default=1000)
+    options.add_argument("--depth", type=int, default=0)
+    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--forget", action="store_true")
     given = options.parse_args()
     os.environ["BENCH_VARIANT"] = given.variant
     port = int(os.environ["BENCH_PORT"])
     client = redis.Redis(port=port)
     client.flushall()
-    peer = PEERS[given.peer](port)
-    print(json.dumps(WHAT[given.what](peer, client, given.count, given.variant)))
+    peer = PEERS[given.peer](port, given.load, forget=given.forget)
+    asked = Asked(peer, client, given.variant, given.count, given.depth, given.seconds)
+    found = WHAT[given.what](asked)
+    if given.variant:
+        found["worker"] = " ".join([Path(peer.worker(given.variant)[0]).name, *peer.worker(given.variant)[1:]])
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

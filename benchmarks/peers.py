@@ -1,6 +1,7 @@
 """One small class per queue, run by that queue's own interpreter: only the standard library and the queue itself.
 
-`port` is a server that holds nothing of value: it is flushed by every measurement.
+`port` is a server that holds nothing of value: every measurement begins with an empty one. `load` is what the jobs
+do: `noop`, `sleep:MS` or `burn:MS`.
 """
 
 from __future__ import annotations
@@ -18,11 +19,17 @@ import work  # noqa: E402  # the module's own folder is its import path in every
 class Peer:
     """What a measurement needs of a queue."""
 
-    drain: ClassVar[dict[str, int]] = {}  #: variant -> jobs per drain
-    round_trips: ClassVar[tuple[str, ...]] = ()  #: variants whose latency is measured
-
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, load: str = "noop", *, forget: bool = False) -> None:
         self.port = port
+        self.url = f"redis://127.0.0.1:{port}/0"
+        name, _, ms = load.partition(":")
+        self.function = getattr(work, name)
+        self.ms = int(ms) if ms else None
+        self.forget = forget  #: whether no result is to be kept
+
+    def argument(self, number: int) -> int:
+        """What the job numbered so is called with."""
+        return number if self.ms is None else self.ms
 
     def enqueue(self, number: int) -> Any:
         """One job."""
@@ -37,8 +44,8 @@ class Peer:
         """The command line of one worker."""
         raise NotImplementedError
 
-    def done(self, client: Any) -> int:
-        """How many jobs are finished, by the cheapest command that tells it."""
+    def done(self, client: Any, count: int) -> int:
+        """How many of `count` jobs are finished, by the cheapest command that tells it."""
         raise NotImplementedError
 
     def wait(self, number: int) -> Any:
@@ -47,32 +54,42 @@ class Peer:
 
 
 class Rqlike(Peer):
-    """rqlike with its defaults."""
+    """rqlike with its defaults, and with one option each."""
 
-    drain: ClassVar = {"default": 8000, "isolate": 800, "c2": 8000}
-    round_trips: ClassVar = ("default", "isolate")
+    options: ClassVar = {
+        "default": [],
+        "no-prefetch": ["--no-prefetch"],
+        "isolate": ["--isolate"],
+        "c2": ["--concurrency", "2"],
+    }
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, load: str = "noop", *, forget: bool = False) -> None:
+        super().__init__(port, load, forget=forget)
         import redis
 
         from rqlike import Queue
 
         self.queue = Queue("default", connection=redis.Redis(port=port))
+        self.more: dict[str, Any] = {"result_ttl": 0} if forget else {}
 
     def enqueue(self, number: int) -> Any:
-        return self.queue.enqueue(work.noop, number)
+        return self.queue.enqueue(self.function, self.argument(number), **self.more)
 
     def enqueue_many(self, count: int) -> None:
         make = self.queue.prepare_data
-        self.queue.enqueue_many([make(work.noop, (number,)) for number in range(count)])
+        self.queue.enqueue_many([make(self.function, (self.argument(n),), **self.more) for n in range(count)])
 
     def worker(self, variant: str) -> list[str]:
-        more = {"default": [], "isolate": ["--isolate"], "c2": ["--concurrency", "2"]}[variant]
-        return [str(BIN / "rqlike"), "worker", "default", "--url", f"redis://127.0.0.1:{self.port}/0", "-q", *more]
+        return [str(BIN / "rqlike"), "worker", "default", "--url", self.url, "-q", *self.options[variant]]
 
-    def done(self, client: Any) -> int:
-        return int(client.zcard(self.queue.finished_job_registry.key))
+    def done(self, client: Any, count: int) -> int:
+        finished = self.queue.finished_job_registry.key
+        if not self.forget:
+            return int(client.zcard(finished))
+        both = client.pipeline(transaction=False)
+        for status in ("queued", "started"):
+            both.zcard(finished.replace("finished", status))
+        return count - int(sum(both.execute()))
 
     def wait(self, number: int) -> Any:
         result = self.enqueue(number).latest_result(timeout=30)
@@ -82,11 +99,10 @@ class Rqlike(Peer):
 class RQ(Peer):
     """RQ: the forking Worker, and SimpleWorker."""
 
-    drain: ClassVar = {"fork": 400, "simple": 1500}
-    round_trips: ClassVar = ("fork",)
+    kinds: ClassVar = {"fork": "rq.Worker", "simple": "rq.SimpleWorker"}
 
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, load: str = "noop", *, forget: bool = False) -> None:
+        super().__init__(port, load, forget=forget)
         import redis
         import rq
 
@@ -94,17 +110,15 @@ class RQ(Peer):
         self.prepare = rq.Queue.prepare_data
 
     def enqueue(self, number: int) -> Any:
-        return self.queue.enqueue(work.noop, number)
+        return self.queue.enqueue(self.function, self.argument(number))
 
     def enqueue_many(self, count: int) -> None:
-        self.queue.enqueue_many([self.prepare(work.noop, (number,)) for number in range(count)])
+        self.queue.enqueue_many([self.prepare(self.function, (self.argument(n),)) for n in range(count)])
 
     def worker(self, variant: str) -> list[str]:
-        kind = {"fork": "rq.Worker", "simple": "rq.SimpleWorker"}[variant]
-        url = f"redis://127.0.0.1:{self.port}/0"
-        return [str(BIN / "rq"), "worker", "default", "--url", url, "-w", kind, "-q"]
+        return [str(BIN / "rq"), "worker", "default", "--url", self.url, "-w", self.kinds[variant], "-q"]
 
-    def done(self, client: Any) -> int:
+    def done(self, client: Any, count: int) -> int:
         return int(client.zcard("rq:finished:default"))
 
     def wait(self, number: int) -> Any:
@@ -112,24 +126,21 @@ class RQ(Peer):
 
 
 class Huey(Peer):
-    """huey with one worker process; `notify1` has its results delivered by blocking reads."""
+    """huey with one worker process; in `notify1` its results are delivered by blocking reads."""
 
-    drain: ClassVar = {"proc1": 6000, "notify1": 4000}
-    round_trips: ClassVar = ("notify1",)
-
-    def __init__(self, port: int) -> None:
-        super().__init__(port)
+    def __init__(self, port: int, load: str = "noop", *, forget: bool = False) -> None:
+        super().__init__(port, load, forget=forget)
         import huey_app
 
-        self.noop = huey_app.noop
+        self.task = huey_app.tasks[self.function.__name__]
 
     def enqueue(self, number: int) -> Any:
-        return self.noop(number)
+        return self.task(self.argument(number))
 
     def worker(self, variant: str) -> list[str]:
         return [str(BIN / "huey_consumer"), "huey_app.huey", "-k", "process", "-w", "1", "-q"]
 
-    def done(self, client: Any) -> int:
+    def done(self, client: Any, count: int) -> int:
         return int(client.hlen("huey.results.bench"))
 
     def wait(self, number: int) -> Any:

@@ -46,7 +46,8 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         left = seen.status is None or seen.status.terminal or any(isinstance(one, NoticeRecord) for one in newer)
         return (found,) if found is not None or left else None
 
-    answer = wait_for(store, job_id, job.queue, seconds, judge)
+    since = None if job.policy.ttl is not None else after or "0-0"
+    answer = wait_for(store, job_id, job.queue, seconds, judge, since)
     return None if answer is None else answer[0]
 
 
@@ -93,7 +94,8 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
             return _from_history(store, job, seen.cycle)
         return None
 
-    result = wait_for(store, job.id, job.queue, seconds, judge)
+    since = None if job.policy.ttl is not None else job.since
+    result = wait_for(store, job.id, job.queue, seconds, judge, since)
     if result is None:
         _give_up(store, job, seconds or 0.0)
     return _value(result)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import functools
 import importlib
 import inspect
-import pkgutil
 import reprlib
 import sys
 import types
@@ -227,6 +225,8 @@ def _attribute(reference: str, owner: object, name: str) -> object:
 def _names_in(owner: object) -> list[str]:
     names = [name for name in dir(owner) if not name.startswith("_")]
     if isinstance(owner, types.ModuleType) and hasattr(owner, "__path__"):
+        import pkgutil  # for an error only
+
         names += [module.name for module in pkgutil.iter_modules(owner.__path__)]
     return names
 
@@ -331,7 +331,7 @@ def _misspelt(func: Callable[..., Any], kwargs: Mapping[str, Any], known: Collec
     if signature is None:
         return None
     unexpected = _unexpected(signature, kwargs)
-    return unexpected if unexpected is not None and difflib.get_close_matches(unexpected, known, 1, 0.8) else None
+    return unexpected if unexpected is not None and _nearest(unexpected, known, 0.8) else None
 
 
 def _keyword_hint(name: str, signature: inspect.Signature, known: Collection[str]) -> str:
@@ -340,8 +340,14 @@ def _keyword_hint(name: str, signature: inspect.Signature, known: Collection[str
 
 
 def _did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(candidates), 1, 0.6)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = _nearest(name, candidates, 0.6)
+    return f"; did you mean {close!r}?" if close else ""
+
+
+def _nearest(name: str, candidates: Iterable[str], cutoff: float) -> str | None:
+    import difflib  # for an error only
+
+    return next(iter(difflib.get_close_matches(name, list(candidates), 1, cutoff)), None)
 
 
 def _described(func: Callable[..., Any], signature: inspect.Signature) -> str:

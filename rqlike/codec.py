@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, cast
+from functools import lru_cache
+from typing import Any, Final, NoReturn, cast
 
 import msgpack
 
@@ -106,6 +107,7 @@ _POLICY: Final = {
     "serializer": "z",
 }
 _DEFAULTS: Final = PLAIN_POLICY
+_STATUSES: Final = {str(status).encode(): status for status in JobStatus}
 _PACK: Final = msgpack.Packer(autoreset=True).pack
 
 Flat = Sequence[bytes]
@@ -124,6 +126,20 @@ def encode_call(call: CallRecord) -> bytes:
     """A call as versioned msgpack: [version, function, payload, headers, policy]."""
     policy = {} if call.policy is _DEFAULTS else encode_policy(call.policy)
     return cast(bytes, msgpack.packb([CALL_VERSION, call.func_name, call.payload, call.headers, policy]))
+
+
+def encode_plain_call(func_name: str, payload: bytes) -> bytes:
+    """`encode_call` of a call without headers and with the default policy: a third of the time, the same bytes."""
+    size = len(payload)
+    if size < 256:
+        return b"%b\xc4%c%b\x80\x80" % (_call_head(func_name), size, payload)
+    return b"%b%b\x80\x80" % (_call_head(func_name), msgpack.packb(payload))
+
+
+@lru_cache(maxsize=1024)
+def _call_head(func_name: str) -> bytes:
+    """How every call of a function begins: an array of five, the version, the name."""
+    return b"\x95%b%b" % (msgpack.packb(CALL_VERSION), msgpack.packb(func_name))
 
 
 def encode_policy(policy: Policy) -> dict[str, object]:
@@ -197,29 +213,33 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
     if not flat:
         return None
     got = dict(zip(flat[::2], flat[1::2], strict=False))
+    get = got.get
     call, problem = _read_call(got)
+    created = _int(get(b"t")) or 0
+    token, worker, asked = get(b"k"), get(b"w"), get(b"v")
+    # In the order of the fields: by name it takes half as long again, and a worker does it for every job.
     return JobRecord(
-        id=job_id,
-        queue=_text(got.get(b"q", b"")),
-        status=_status(got.get(b"s", b"")),
-        call=call,
-        call_error=problem,
-        created_ms=_int(got.get(b"t")) or 0,
-        enqueued_ms=_int(got.get(b"e")) or _int(got.get(b"t")),
-        started_ms=_int(got.get(b"b")),
-        ended_ms=_int(got.get(b"d")),
-        due_ms=_int(got.get(b"u")),
-        deadline_ms=_int(got.get(b"x")),
-        cycle=_int(got.get(b"y")) or 1,
-        attempt=_int(got.get(b"a")) or 0,
-        crashes=_int(got.get(b"h")) or 0,
-        repeats=_int(got.get(b"p")) or 0,
-        since=_text(got.get(b"g", b"0-0")),
-        token=_text(got[b"k"]) if b"k" in got else None,
-        worker_name=_text(got[b"w"]) if b"w" in got else None,
-        asked=_text(got[b"v"]) if b"v" in got else None,
-        meta=_blob(got, b"m"),
-        callback_errors=callback_errors(got),
+        job_id,
+        _text(get(b"q", b"")),
+        _STATUSES.get(get(b"s", b"")) or _unknown_status(get(b"s", b"")),
+        call,
+        created,
+        problem,
+        _int(get(b"e")) or created or None,
+        _int(get(b"b")),
+        _int(get(b"d")),
+        _int(get(b"u")),
+        _int(get(b"x")),
+        _int(get(b"y")) or 1,
+        _int(get(b"a")) or 0,
+        _int(get(b"h")) or 0,
+        _int(get(b"p")) or 0,
+        _text(get(b"g", b"0-0")),
+        None if token is None else _text(token),
+        None if worker is None else _text(worker),
+        None if asked is None else _text(asked),
+        _blob(got, b"m"),
+        callback_errors(got) if b"!" in b"".join(got) else {},
     )
 
 
@@ -262,11 +282,8 @@ def _blob(got: Mapping[bytes, bytes], prefix: bytes) -> bytes:
     return b"".join(chunks)
 
 
-def _status(stored: bytes) -> JobStatus:
-    try:
-        return JobStatus(_text(stored))
-    except ValueError:
-        raise DeserializationError(f"A job is stored with the unknown status {stored!r:.40}.") from None
+def _unknown_status(stored: bytes) -> NoReturn:
+    raise DeserializationError(f"A job is stored with the unknown status {stored!r:.40}.") from None
 
 
 def _text(stored: bytes) -> str:

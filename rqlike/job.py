@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +21,7 @@ from rqlike.settings import META_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
+from rqlike.store.verbs import Fresh
 
 T = TypeVar("T")
 
@@ -34,10 +35,22 @@ class Job(Generic[T]):
     changes a job is one atomic step on the server; there is no way to write a status.
     """
 
-    def __init__(self, record: JobRecord, store: Store) -> None:
-        self._record = record
+    _meta: dict[str, Any] | None = None
+
+    def __init__(self, record: JobRecord | Fresh, store: Store) -> None:
+        self._known = record
         self._store = store
-        self._meta: dict[str, Any] | None = None
+
+    @property
+    def _record(self) -> JobRecord:
+        known = self._known
+        if isinstance(known, Fresh):
+            known = self._known = known.record()
+        return known
+
+    @_record.setter
+    def _record(self, record: JobRecord) -> None:
+        self._known = record
 
     # -- finding -------------------------------------------------------------------------------------------------------
 
@@ -80,7 +93,7 @@ class Job(Generic[T]):
     @property
     def id(self) -> str:
         """Its id, unique in the namespace."""
-        return self._record.id
+        return self._known.id
 
     @property
     def key(self) -> str:
@@ -504,7 +517,7 @@ def encode_meta(meta: Mapping[str, object]) -> bytes:
 
 def nonce() -> str:
     """A mark that makes one act of a caller recognisable when its call is sent again."""
-    return uuid.uuid4().hex[:12]
+    return os.urandom(6).hex()
 
 
 def cancel_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> None:

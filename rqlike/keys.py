@@ -38,7 +38,8 @@ class Keys:
         return f"{self.prefix}sequence"
 
     def contact(self) -> str:
-        """Hash: `at`, when any worker was last in contact; `grace`, until when nobody is recovered. For ever."""
+        """String: the moment at which any worker was last in contact, and after an outage the moment before which
+        nobody is recovered. Written by each sweep and renewal; for ever."""
         return f"{self.prefix}contact"
 
     def watch(self) -> str:
@@ -80,12 +81,12 @@ class Keys:
         return f"{self.prefix}workers"
 
     def worker(self, name: str) -> str:
-        """Hash, what one worker is and has done. TTL 60 s, renewed every 5."""
+        """Hash, what one worker is and has done. TTL 60 s, renewed every 5, or 15 when it is idle."""
         return f"{self.prefix}worker:{name}"
 
     def call(self, worker: str) -> str:
-        """String, JSON: number and grants of a worker's last call that granted anything, so that the same call sent
-        again is answered the same. TTL 60 s."""
+        """String: number, moment, lease and token prefix of a worker's last claim, so that the same call sent again is
+        answered the same. TTL 60 s."""
         return f"{self.prefix}lastcall:{worker}"
 
     def control(self, worker: str) -> str:

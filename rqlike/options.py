@@ -6,11 +6,11 @@ the package works with: seconds as floats, policies as policies, an id that is s
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable as AnyCallable
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, TypedDict
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, TypedDict
 
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.policies import Callback, Repeat, Retry
@@ -81,19 +81,20 @@ class Policy:
 PLAIN_POLICY: Final = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """Checked options: the policy, and what concerns only the act of enqueueing."""
 
     policy: Policy = PLAIN_POLICY
     job_id: str | None = None
     meta: dict[str, object] | None = None
     at_front: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(options, the function's own keywords): every option name is taken out, the rest is left."""
+    if not keywords:
+        return {}, keywords
     options = {name: keywords[name] for name in NAMES if name in keywords}
     if not options:
         return options, keywords
@@ -104,6 +105,8 @@ def suggestion(name: str, known: Iterable[str] = NAMES) -> str:
     """` Did you mean 'x'?`, or nothing where no known word is near."""
     if name in _MEANT:
         return f" Did you mean {_MEANT[name]!r}?"
+    import difflib  # for an error only
+
     near = difflib.get_close_matches(name, list(known), 1, 0.6)
     return f" Did you mean {near[0]!r}?" if near else ""
 
@@ -116,7 +119,7 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
     """
     given = {**defaults, **options} if defaults else options
     if not given and serializer == "msgpack":
-        return _PLAIN
+        return PLAIN
     unknown = [name for name in given if name not in JobOptions.__annotations__]
     if unknown:
         raise TypeError(f"unknown job option {unknown[0]!r}.{suggestion(unknown[0])} Options: {', '.join(NAMES)}")
@@ -209,4 +212,4 @@ def _callback(value: Any) -> Callback | None:
     return None if value is None else Callback.coerce(value)
 
 
-_PLAIN: Final = Checked()
+PLAIN: Final = Checked()

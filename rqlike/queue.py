@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, TypeVar, Unpack, overload
+from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
 from rqlike.job import Job, encode_meta, load_many, nonce
-from rqlike.options import JobOptions, check, check_queue_name, split
-from rqlike.records import CallRecord, JobRecord
+from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
+from rqlike.records import CallRecord
 from rqlike.registry import (
     REGISTRIES,
     CanceledJobRegistry,
@@ -31,8 +29,9 @@ from rqlike.serializers import Serializer, dumps_call, resolve_serializer
 from rqlike.settings import BATCH, DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.requests import Request, random_id
 from rqlike.store.store import Conn, Store
-from rqlike.store.verbs import Enqueued, NewJob
+from rqlike.store.verbs import Enqueued, Fresh, NewJob
 
 T = TypeVar("T")
 Func = Callable[..., Any] | str
@@ -40,8 +39,7 @@ Func = Callable[..., Any] | str
 _NO_DEFAULTS: Final[Mapping[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class EnqueueData:
+class EnqueueData(NamedTuple):
     """One job of an `enqueue_many`; made by `Queue.prepare_data`, and validated by it."""
 
     func: Func
@@ -49,14 +47,6 @@ class EnqueueData:
     kwargs: Mapping[str, Any]
     options: Mapping[str, Any]
     due: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A job that is ready to be sent: nothing can go wrong any more but the server."""
-
-    new: NewJob
-    call: CallRecord
 
 
 class Counts(dict[str, int]):
@@ -100,8 +90,8 @@ class Queue:
             own["job_timeout"] = default_timeout
         if "job_id" in own:
             raise TypeError("job_id cannot be a queue's default: ids are unique")
-        check(own, _NO_DEFAULTS, self.serializer.name)
         self._defaults = own
+        self._usual = check(own, _NO_DEFAULTS, self.serializer.name)
 
     # -- enqueueing ----------------------------------------------------------------------------------------------------
 
@@ -171,30 +161,36 @@ class Queue:
         return EnqueueData(func, tuple(args), kwargs or {}, _with_timeout(options, timeout), due)
 
     def enqueue_many(self, job_datas: Iterable[EnqueueData], *, atomic: bool = False) -> list[Job[Any]]:
-        """Enqueues many jobs, in order: one round trip per 500 of them.
+        """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
         EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the others are enqueued.
+        The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         """
         if atomic:
             raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
-        prepared = [self._prepare(data.func, data.args, data.kwargs, data.options, data.due) for data in job_datas]
-        answers: list[Enqueued] = []
-        for at in range(0, len(prepared), BATCH):
-            chunk = [item.new for item in prepared[at : at + BATCH]]
-            part: list[Enqueued] = self.store.run(verbs.enqueue(self.name, chunk))
-            answers += part
-        return self._many(prepared, answers)
+        prepared = [self._prepare(*data) for data in job_datas]
+        news, sent = iter(prepared), 0
 
-    def _many(self, prepared: Sequence[_Prepared], answers: Sequence[Enqueued]) -> list[Job[Any]]:
+        def chunks() -> Iterator[Request[list[Enqueued]]]:
+            nonlocal sent
+            for at in range(0, len(prepared), BATCH):
+                sent = min(at + BATCH, len(prepared))
+                yield verbs.enqueue(self.name, prepared[at:sent])
+
         jobs: list[Job[Any] | None] = []
         errors: dict[int, RqlikeError] = {}
-        for index, (item, answer) in enumerate(zip(prepared, answers, strict=True)):
-            if answer.word == "duplicate":
-                errors[index] = verbs.duplicate(item.new.id, answer)
-                jobs.append(None)
-            else:
-                jobs.append(self._handle(item, answer))
+        try:
+            for answers in self.store.run_each(chunks()):
+                for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
+                    if answer.word == "duplicate":
+                        errors[len(jobs)] = verbs.duplicate(new.id, answer)
+                        jobs.append(None)
+                    else:
+                        jobs.append(Job(Fresh(new, self.name, answer), self.store))
+        except Exception as error:
+            error.add_note(_how_far(len(jobs), len(errors), sent, len(prepared)))
+            raise
         if errors:
             raise EnqueueManyError(jobs=jobs, errors=errors)
         return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
@@ -202,55 +198,30 @@ class Queue:
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
-        item = self._prepare(func, args, kwargs, options, due)
-        (answer,) = self.store.run(verbs.enqueue(self.name, [item.new]))
+        new = self._prepare(func, args, kwargs, options, due)
+        (answer,) = self.store.run(verbs.enqueue(self.name, (new,)))
         if answer.word == "duplicate":
-            raise verbs.duplicate(item.new.id, answer)
-        job = self._handle(item, answer)
+            raise verbs.duplicate(new.id, answer)
+        job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
         return job if self.is_async else run_inline(job)
 
     def _prepare(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str
-    ) -> _Prepared:
+    ) -> NewJob:
         """Everything that can be refused is refused here."""
-        checked = check(options, self._defaults, self.serializer.name)
+        checked = check(options, self._defaults, self.serializer.name) if options else self._usual
         reference = callables.reference_of(func)
         if not isinstance(func, str):
-            _bind(func, args, kwargs)
-        headers = dict(checked.headers)
+            callables.bind_call(func, args, kwargs, NAMES)
+        headers = dict(checked.headers) if checked.headers else {}
         for middleware in producers():
             middleware.on_enqueue(Call(reference, self.name, headers))
         payload = dumps_call(self.serializer, args, kwargs)
         if len(payload) > PAYLOAD_LIMIT:
             raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
-        call = CallRecord(reference, payload, headers, checked.policy)
-        policy = checked.policy
-        new = NewJob(
-            id=checked.job_id or str(uuid.uuid4()),
-            nonce=nonce() if checked.job_id else "",
-            call=codec.encode_call(call),
-            meta=encode_meta(checked.meta) if checked.meta else b"",
-            band=FRONT_BAND if checked.at_front else NORMAL_BAND,
-            due=due,
-            ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
-            failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
-        )
-        return _Prepared(new, call)
-
-    def _handle(self, item: _Prepared, answer: Enqueued) -> Job[Any]:
-        record = JobRecord(
-            id=item.new.id,
-            queue=self.name,
-            status=answer.status,
-            call=item.call,
-            created_ms=answer.now_ms,
-            enqueued_ms=answer.now_ms,
-            due_ms=_due_ms(item.new.due, answer.now_ms),
-            cycle=answer.cycle,
-            since=answer.since,
-            meta=item.new.meta,
-        )
-        return Job(record, self.store)
+        if checked is PLAIN and not headers:
+            return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
+        return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -410,8 +381,29 @@ def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any,
     return tuple(given), dict(named)
 
 
-def _bind(func: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-    callables.bind_call(func, args, kwargs, JobOptions.__annotations__)
+def _how_far(answered: int, refused: int, sent: int, total: int) -> str:
+    """What is known of the items when the server fails on the way."""
+    but = f" but for {refused} whose ids live jobs have" if refused else ""
+    known = f"the first {answered} are enqueued{but}, " if answered else ""
+    rest = f", and the {total - sent} after them are not" if sent < total else ""
+    return (
+        f"enqueue_many of {total} items: {known}the next {sent - answered} may be{rest}. "
+        "Items that have a job_id can be sent again: those that are enqueued are refused then."
+    )
+
+
+def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
+    policy = checked.policy
+    return NewJob(
+        id=checked.job_id or random_id(),
+        nonce=nonce() if checked.job_id else "",
+        call=call,
+        meta=encode_meta(checked.meta) if checked.meta else b"",
+        band=FRONT_BAND if checked.at_front else NORMAL_BAND,
+        due=due,
+        ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
+        failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
+    )
 
 
 def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
@@ -427,12 +419,6 @@ def _delay(value: Seconds | datetime) -> str:
     if isinstance(value, datetime):
         raise TypeError("enqueue_in takes a duration; for a moment use enqueue_at")
     return f"+{to_ms(parse_seconds(value, 'time_delta'))}"
-
-
-def _due_ms(due: str, now_ms: int) -> int | None:
-    if not due:
-        return None
-    return now_ms + int(due[1:]) if due.startswith("+") else int(due)
 
 
 __all__ = ["Counts", "EnqueueData", "Queue"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -178,6 +177,8 @@ class Results(list[Result[T]]):
         return tables.table(_HEADINGS, _rows(self), right=(1, 2))
 
     def _repr_html_(self) -> str:
+        import html  # only notebooks ask, and it brings a table of all entities
+
         heads = "".join(f"<th>{html.escape(heading)}</th>" for heading in _HEADINGS)
         rows = "".join(
             "<tr>" + "".join(f"<td>{html.escape(tables.printable(cell))}</td>" for cell in row) + "</tr>"

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
-from functools import partial
+from functools import cache, partial
 from itertools import chain, compress, repeat
 from operator import is_
-from typing import Any, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgpack
 
 from rqlike.exceptions import DeserializationError, SerializationError
 from rqlike.refusals import CONTAINERS, DEPTH_LIMIT, Judge, find_refused, kind_of, refusal, remedy, steps, text_problem
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 
 @runtime_checkable
@@ -71,17 +72,25 @@ def _zone_text(value: datetime | time) -> str:
     zone, fold = value.tzinfo, "f" if value.fold else ""
     if zone is None:
         return fold
-    if type(zone) is ZoneInfo and zone.key is not None:
-        return f"{fold}z{zone.key}"
     if type(zone) is timezone:
         name = zone.tzname(None)
         return fold if name == str(timezone(zone.utcoffset(None))) else f"{fold}n{name}"
-    raise _Refused
+    key = zone.key if isinstance(zone, kind := _zone_info()) and type(zone) is kind else None
+    if key is None:
+        raise _Refused
+    return f"{fold}z{key}"
+
+
+@cache
+def _zone_info() -> type[ZoneInfo]:
+    from zoneinfo import ZoneInfo  # 2 ms; most arguments name no place
+
+    return ZoneInfo
 
 
 def _pack_moment(value: datetime | time) -> bytes:
     rest = _zone_text(value)
-    plain = value.replace(tzinfo=None) if type(value.tzinfo) is ZoneInfo else value
+    plain = value if value.tzinfo is None or type(value.tzinfo) is timezone else value.replace(tzinfo=None)
     return (f"{plain.isoformat()}\n{rest}" if rest else plain.isoformat()).encode()
 
 
@@ -89,7 +98,7 @@ def _unpack_zone(rest: str, offset: tzinfo | None) -> tuple[int, tzinfo | None]:
     fold = rest.startswith("f")
     rest = rest[fold:]
     if rest.startswith("z"):
-        return fold, ZoneInfo(rest[1:])
+        return fold, _zone_info()(rest[1:])
     if rest.startswith("n"):
         if not isinstance(offset, timezone):
             raise ValueError("a zone name without an offset")
@@ -293,6 +302,8 @@ class PickleSerializer:
 
     def dumps(self, obj: Any, /) -> bytes:
         """Raises SerializationError."""
+        import pickle  # who does not ask for it does not load it
+
         try:
             return pickle.dumps(obj, protocol=5)
         except Exception as error:  # __reduce__ and __getstate__ are code of the user
@@ -300,6 +311,8 @@ class PickleSerializer:
 
     def loads(self, data: bytes, /) -> Any:
         """Raises DeserializationError."""
+        import pickle
+
         try:
             return pickle.loads(data)  # noqa: S301  # asked for by name
         except Exception as error:
@@ -337,7 +350,7 @@ def resolve_serializer(serializer: str | Serializer) -> Serializer:
 def dumps_call(serializer: Serializer, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bytes:
     """The arguments of a call as one value. Raises SerializationError with a path such as `kwargs['user'][0]`."""
     try:
-        return serializer.dumps([list(args), dict(kwargs)])
+        return serializer.dumps([list(args), kwargs if type(kwargs) is dict else dict(kwargs)])
     except SerializationError as error:
         for inside, root in (("value[0]", "args"), ("value[1]", "kwargs")):
             if inside in error.path:

@@ -17,10 +17,14 @@ GRACE_MS: Final = 5_000  #: what a job leaves behind at result_ttl=0 and delete(
 
 LEASE_MS: Final = 30_000  #: who has not renewed for this long may be replaced
 RENEW_S: Final = 5.0  #: seconds between renewals: six chances in a lease
+IDLE_RENEW: Final = 3  #: times as long between those of a worker that holds nothing
 OUTAGE_MS: Final = 10_000  #: no contact by anybody for this long is an outage, and then nobody is recovered for as long
 TICK_S: Final = 5.0  #: seconds an idle worker sleeps when nothing wakes it
 SWEEP_S: Final = 0.02  #: seconds between two sweeps of a busy worker: a due job waits no longer
 RECOVER_LIMIT: Final = 4  #: lapsed executions handed over per call
+PRUNE_S: Final = 0.25  #: seconds between two looks of a busy worker for ids whose jobs have expired
+IDLE_PRUNE_S: Final = 60.0  #: the same of an idle worker that has found no more than one call removes
+PRUNE_LIMIT: Final = 5_000  #: such ids removed per registry and call
 SWEEP_LIMIT: Final = 100  #: jobs promoted or expired per queue and call
 MARKERS: Final = 64  #: most wake-up markers a queue holds
 WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten

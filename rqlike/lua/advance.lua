@@ -5,83 +5,88 @@
 -- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
 --       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone},
---          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or ''
+--          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
+--          1 where there is more to prune
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
---- @include settle
---- @include sweep
---- @include grant
 --- @include packed
+--- @include settle
 local worker, number, prefix, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local want, mode = tonumber(ARGV[6]), ARGV[7]
 local queues = {}
 for index = 1, tonumber(ARGV[8]) do queues[index] = ARGV[8 + index] end
-local at = 9 + #queues
+local at = 10 + #queues
+local words = {}
+for index = 1, tonumber(ARGV[at - 1]) do words[index], at = settle(at) end
+rehome()
+if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0}) end
 
+-- What this worker called last: number, moment to watch or -, the lease it gave, prefix. This very call once more, where
+-- its reply was lost: nobody knew of what it was granted, so nobody has renewed it, and it is found by its lease among
+-- what is started, if it still carries a token minted then. A call older than that was left behind in a connection; it
+-- may only settle, since nobody would hear of what it was granted. A record of another instance of the same name says
+-- nothing.
+local lease, base = string.format('%.0f', now + lease_ms), prefix .. '-' .. number .. '-'
+local record = key_call(worker)
+local kept = call('SET', record, number .. ' - ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS, 'GET')
+if kept then
+  local last, watched, given, of = string.match(kept, '^(%d+) (%S+) (%d+) (.*)$')
+  if of == prefix and tonumber(last) >= tonumber(number) then
+    call('SET', record, kept, 'PX', C.WORKER_TTL_MS)
+    if last ~= number then return packed({now, words, {}, {}, '', 0}) end
+    --- @include again
+    local granted, lapsed = granted_before(queues, given, base)
+    return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0})
+  end
+end
+
+local granted, lapsed, moment, more = {}, {}, nil, false
 local minted = 0
 local function mint()
   minted = minted + 1
-  return prefix .. '-' .. number .. '-' .. minted
+  return base .. minted
 end
 
-local words = {}
-local verdicts = tonumber(ARGV[at])
-at = at + 1
-for index = 1, verdicts do
-  local verdict
-  verdict, at = read_verdict(at)
-  words[index] = settle(verdict)
-end
-
--- What this worker was granted last. This very call once more, where its reply was lost: those jobs that still carry
--- the tokens minted then. A call older than that was left behind in a connection; it may only settle, since nobody
--- would hear of what it was granted. A record of another instance of the same name says nothing.
-local kept = redis.call('GET', key_call(worker))
-local last = kept and cjson.decode(kept)
-if last and last.prefix == prefix and tonumber(last.number) >= tonumber(number) then
-  local granted, lapsed = {}, {}
-  if last.number ~= number then return packed({now, words, granted, lapsed, ''}) end
-  for _, grant_ in ipairs(last.grants) do
-    local flat = load_job(grant_[1])
-    if get(flat, F.token) == grant_[2] then
-      if grant_[3] then
-        lapsed[#lapsed + 1] = {grant_[1], flat, grant_[3]}
-      else
-        granted[#granted + 1] = {grant_[1], flat}
-      end
-    end
-  end
-  return packed({now, words, granted, lapsed, last.moment})
-end
-
-local granted, lapsed, moment = {}, {}, nil
+local idle = false
 if string.find(mode, 's', 1, true) then
+  --- @include contact
   local open = recovery_is_open()
+  local keys = {key_watch()}
   for _, queue in ipairs(queues) do
-    if open and #lapsed < C.RECOVER_LIMIT then
-      for _, one in ipairs(recover(queue, lease_ms, mint, C.RECOVER_LIMIT - #lapsed)) do lapsed[#lapsed + 1] = one end
+    local size = #keys
+    keys[size + 1], keys[size + 2], keys[size + 3] = key_home('queued', queue), key_home('started', queue), key_ttl(queue)
+    keys[size + 4], keys[size + 5] = key_home('scheduled', queue), key_markers(queue)
+  end
+  idle = call('EXISTS', unpack(keys)) == 0
+  if not idle then
+    --- @include sweep
+    for _, queue in ipairs(queues) do
+      if open and #lapsed < C.RECOVER_LIMIT then recover(queue, lease, mint, lapsed) end
+      local next_moment = promote_and_expire(queue, worker)
+      if next_moment and (not moment or next_moment < moment) then moment = next_moment end
     end
-    promote(queue)
-    expire(queue)
-    if string.find(mode, 'p', 1, true) then prune(queue) end
-    local next_moment = moment_to_watch(queue, worker)
-    if next_moment and (not moment or next_moment < moment) then moment = next_moment end
+  end
+  if string.find(mode, 'p', 1, true) then
+    --- @include prune
+    for _, queue in ipairs(queues) do more = prune(queue) or more end
+    call('ZREMRANGEBYSCORE', key_workers(), '-inf', stamp)
   end
 end
-local woken = string.find(mode, 'w', 1, true)
-for _, queue in ipairs(queues) do
-  if want > #granted then
-    for _, one in ipairs(take(queue, want - #granted, worker, mint, lease_ms)) do granted[#granted + 1] = one end
+
+if not idle then
+  --- @include take
+  local woken = string.find(mode, 'w', 1, true)
+  for _, queue in ipairs(queues) do
+    local emptied = want > #granted and take(queue, want - #granted, granted, worker, mint, lease)
+    -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
+    if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
+      --- @include ring
+      ring(queue, now, 1)
+    end
   end
-  -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
-  if woken and redis.call('ZCARD', key_home('queued', queue)) > 0 then ring(queue, now, 1) end
 end
-moment = moment and string.format('%.0f', moment) or ''
-if want > 0 or string.find(mode, 's', 1, true) then
-  local grants = {}
-  for _, one in ipairs(granted) do grants[#grants + 1] = {one[1], get_last(one[2], F.token)} end
-  for _, one in ipairs(lapsed) do grants[#grants + 1] = {one[1], get_last(one[2], F.token), one[3]} end
-  redis.call('SET', key_call(worker), cjson.encode({prefix = prefix, number = number, grants = grants,
-    moment = moment}), 'PX', C.WORKER_TTL_MS)
+if moment then
+  moment = string.format('%.0f', moment)
+  call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS)
 end
-return packed({now, words, granted, lapsed, moment})
+return packed({now, words, granted, lapsed, moment or '', more and 1 or 0})

@@ -11,12 +11,12 @@ if not job then return redis.error_reply('NOJOB') end
 if not allowed('cancel', job.status) then
   local newest = newest_entry(job_id)
   if newest and entry_field(newest, E.notice) and entry_answers(newest, nonce) then return job.status end
-  if redis.call('HGET', key_job(job_id), F.act) == nonce then return job.status end
+  if call('HGET', key_job(job_id), F.act) == nonce then return job.status end
   return redis.error_reply('WRONGSTATE ' .. job.status)
 end
 if job.status == 'started' then
   ask(job_id, 'canceled')
-  redis.call('HSET', key_job(job_id), F.act, nonce) -- whose wish it was, for when the job has ended by it
+  call('HSET', key_job(job_id), F.act, nonce) -- whose wish it was, for when the job has ended by it
   return 'started'
 end
 leave('cancel', job_id, job, 'canceled', nonce)

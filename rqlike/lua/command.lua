@@ -3,8 +3,8 @@
 -- KEYS: prefix   ARGV: now, worker, order (shutdown | kill-horse)
 -- Answers: 1   Refuses: NOWORKER
 local worker, order = ARGV[2], ARGV[3]
-if redis.call('EXISTS', key_worker(worker)) == 0 then return redis.error_reply('NOWORKER') end
-if order == 'shutdown' then redis.call('HSET', key_worker(worker), W.order, order) end
-redis.call('ZADD', key_control(worker), 0, order)
-redis.call('PEXPIRE', key_control(worker), C.WORKER_TTL_MS)
+if call('EXISTS', key_worker(worker)) == 0 then return redis.error_reply('NOWORKER') end
+if order == 'shutdown' then call('HSET', key_worker(worker), W.order, order) end
+call('ZADD', key_control(worker), 0, order)
+call('PEXPIRE', key_control(worker), C.WORKER_TTL_MS)
 return 1

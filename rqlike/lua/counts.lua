@@ -14,9 +14,9 @@ for index = at + 1, #ARGV do
   for number, status in ipairs(statuses) do
     local home = key_home(status, ARGV[index])
     if number <= live then
-      counts[number] = redis.call('ZCARD', home)
+      counts[number] = call('ZCARD', home)
     else
-      counts[number] = redis.call('ZCOUNT', home, '(' .. string.format('%.0f', now), '+inf')
+      counts[number] = call('ZCOUNT', home, '(' .. string.format('%.0f', now), '+inf')
     end
   end
   out[#out + 1] = counts

@@ -11,7 +11,7 @@
 local nonce, words = ARGV[2], {}
 for index = 3, #ARGV do
   local job_id = ARGV[index]
-  local got = redis.call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
+  local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if got[1] then
     if got[1] == 'started' then ask(job_id, 'deleted') end
     erase(job_id, got, nonce)

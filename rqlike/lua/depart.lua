@@ -5,14 +5,14 @@
 --- @include now
 --- @include ring
 local worker = ARGV[2]
-redis.call('DEL', key_worker(worker), key_control(worker), key_call(worker))
-redis.call('ZREM', key_workers(), worker)
-local watched = redis.call('HGETALL', key_watch())
+call('DEL', key_worker(worker), key_control(worker), key_call(worker))
+call('ZREM', key_workers(), worker)
+local watched = call('HGETALL', key_watch())
 for at = 1, #watched, 2 do
   local queue, holder = watched[at], string.match(watched[at + 1], '^%d+ (.*)$')
   if holder == worker then
-    redis.call('HDEL', key_watch(), queue)
-    if redis.call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
+    call('HDEL', key_watch(), queue)
+    if call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
   end
 end
 return 1

@@ -10,15 +10,15 @@
 local queue, limit = ARGV[2], math.min(tonumber(ARGV[3]), C.TOUCH_LIMIT)
 local home = key_home('queued', queue)
 local deleted = 0
-for _, job_id in ipairs(redis.call('ZRANGE', home, 0, limit - 1)) do
-  local got = redis.call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
+for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do
+  local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if got[1] then
     erase(job_id, got, '')
     deleted = deleted + 1
   else
-    redis.call('ZREM', home, job_id)
+    call('ZREM', home, job_id)
   end
 end
-local left = redis.call('ZCARD', home)
-if left == 0 then redis.call('DEL', key_markers(queue)) end
+local left = call('ZCARD', home)
+if left == 0 then call('DEL', key_markers(queue)) end
 return {deleted, left}

@@ -3,48 +3,41 @@
 -- KEYS: prefix
 -- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band, due ('' at once | '+ms' from now |
 --       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta
--- Answers: now, then per job {word, status, cycle, since}; word is new | cycle | replayed | duplicate
+-- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
+--          duplicate
 -- Refuses: nothing; a live job under the same id is the answer 'duplicate', and the other jobs go on.
 --- @include now
 --- @include place
 --- @include ring
---- @include move
 --- @include blob
---- @include entry
+--- @include packed
 local PER_JOB = 8
 local queue = ARGV[2]
 local count = (#ARGV - 2) / PER_JOB
 local sequence = next_sequence(count)
-local answers = {now}
-local queued, earliest = 0, nil
 
--- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
-local function standing(job_id, nonce)
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue)
-  if got[1] then
-    if nonce == (got[2] or '') then return 'replayed', got end
-    return allowed('enqueue', got[1]) and 'cycle' or 'duplicate', got
+-- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
+local function all_are_new()
+  local keys, seen = {}, {}
+  for at = 3, #ARGV, PER_JOB do
+    local job_id = ARGV[at]
+    if seen[job_id] then return false end
+    seen[job_id] = true
+    keys[#keys + 1] = key_job(job_id)
+    keys[#keys + 1] = key_results(job_id)
   end
-  local trace = newest_entry(job_id)
-  if not trace then return 'new', got end
-  -- the stream of a job that is gone outlives it by 5 s: a call sent again finds it, another one starts afresh
-  if entry_answers(trace, nonce) then
-    return 'replayed', {'finished', nonce, entry_field(trace, E.cycle) or 1, '0-0'}
+  for first = 1, #keys, 500 do
+    if call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) > 0 then return false end
   end
-  redis.call('DEL', key_results(job_id))
-  return 'new', got
+  return true
 end
 
--- A new cycle keeps the history, without the notice by which the last cycle may have ended.
-local function begin_cycle(job_id, old)
-  local stream = key_results(job_id)
-  local newest = newest_entry(job_id)
-  if newest and entry_field(newest, E.notice) then redis.call('XDEL', stream, newest[1]) end
-  redis.call('PERSIST', stream)
-  redis.call('ZREM', key_home(old[1], old[5]), job_id)
-  redis.call('DEL', key_job(job_id))
-  drop_blobs(job_id)
-  return (tonumber(old[3]) or 1) + 1, newest and newest[1] or '0-0'
+-- What an id already stands for, and what of it a new cycle keeps.
+local function standing(job_id, nonce)
+  --- @include standing
+  local word, old = look_at(job_id, nonce)
+  if word == 'cycle' then return word, old, begin_cycle(job_id, old) end
+  return word, old, 1, '0-0'
 end
 
 local function due_of(word)
@@ -53,57 +46,68 @@ local function due_of(word)
   return tonumber(word)
 end
 
-for index = 0, count - 1 do
-  local at = 3 + index * PER_JOB
-  local job_id, nonce, band, due = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2]), due_of(ARGV[at + 3])
-  local ttl_ms, failure_ttl_ms = ARGV[at + 4], ARGV[at + 5]
-  local word, old = standing(job_id, nonce)
+local fields, size
+local function add(field, value)
+  fields[size + 1], fields[size + 2] = field, value
+  size = size + 2
+end
+
+local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
+local answers = {now}
+for index = 1, count do
+  local at = 3 + (index - 1) * PER_JOB
+  local job_id, nonce, due = ARGV[at], ARGV[at + 1], due_of(ARGV[at + 3])
+  local word, old, cycle, since = 'new', nil, 1, '0-0'
+  if not all_new then word, old, cycle, since = standing(job_id, nonce) end
   if word == 'replayed' or word == 'duplicate' then
-    answers[#answers + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
+    answers[index + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
   else
-    local cycle, since, from = 1, '0-0', nil
-    if word == 'cycle' then
-      cycle, since = begin_cycle(job_id, old)
-      from = old[1]
-    end
-    local score = place(band, sequence + index)
-    local fields = {F.queue, queue, F.created, now}
+    local band, ttl_ms, failure_ttl_ms, data = tonumber(ARGV[at + 2]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+    -- where it is due later, the place keeps the band only; the place in it is given on promotion
+    local score = place(band, due and 0 or sequence + index - 1)
+    fields = {F.status, due and 'scheduled' or 'queued', F.queue, queue, F.created, stamp, F.place, score}
+    size = 8
     if cycle > 1 then
-      fields[5], fields[6], fields[7], fields[8] = F.cycle, cycle, F.since, since
-    end
-    local function add(field, value)
-      fields[#fields + 1] = field
-      fields[#fields + 1] = value
+      add(F.cycle, cycle)
+      add(F.since, since)
     end
     if nonce ~= '' then add(F.nonce, nonce) end
     if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
-    put_blob(fields, F.call, job_id, ARGV[at + 6])
-    if ARGV[at + 7] ~= '' then put_blob(fields, F.meta, job_id, ARGV[at + 7]) end
+    if ttl_ms ~= '' and due then add(F.ttl, ttl_ms) end
     if due then
-      add(F.due, string.format('%.0f', due))
-      add(F.place, place(band, 0)) -- keeps the band; the place in it is given on promotion
-      if ttl_ms ~= '' then add(F.ttl, ttl_ms) end
-      enter('enqueue', job_id, queue, from, 'scheduled', string.format('%.0f', due), fields)
+      local moment = string.format('%.0f', due)
+      add(F.due, moment)
+      scheduled[#scheduled + 1] = moment
+      scheduled[#scheduled + 1] = job_id
       if not earliest or due < earliest then earliest = due end
     else
-      add(F.place, score)
       if ttl_ms ~= '' then
         local deadline = string.format('%.0f', now + tonumber(ttl_ms))
         add(F.ttl_deadline, deadline)
-        redis.call('ZADD', key_ttl(queue), deadline, job_id)
+        call('ZADD', key_ttl(queue), deadline, job_id)
       end
-      enter('enqueue', job_id, queue, from, 'queued', score, fields)
-      queued = queued + 1
+      queued[#queued + 1] = score
+      queued[#queued + 1] = job_id
     end
-    answers[#answers + 1] = {word, due and 'scheduled' or 'queued', cycle, since}
+    if #data <= C.CHUNK then
+      add(F.call .. '0', data)
+    else
+      put_blob(fields, F.call, job_id, data)
+    end
+    if ARGV[at + 7] ~= '' then put_blob(fields, F.meta, job_id, ARGV[at + 7]) end
+    call('HSET', key_job(job_id), unpack(fields))
+    local status = due and 'scheduled' or 'queued'
+    answers[index + 1] = word == 'new' and status or {word, status, cycle, since}
   end
 end
-redis.call('SADD', key_queues(), queue)
-if queued > 0 then
-  ring(queue, sequence, queued)
+call('SADD', key_queues(), queue)
+chunked('ZADD', key_home('queued', queue), queued)
+chunked('ZADD', key_home('scheduled', queue), scheduled)
+if #queued > 0 then
+  ring(queue, sequence, #queued / 2)
 elseif earliest then
   -- somebody idle must learn of a moment earlier than the one it sleeps for
-  local head = redis.call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
+  local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
   if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
 end
-return answers
+return packed(answers)

@@ -3,7 +3,7 @@
 -- KEYS: prefix   ARGV: now, job id
 -- Answers: status ('' where there is none), queue, rank, score
 local job_id = ARGV[2]
-local got = redis.call('HMGET', key_job(job_id), F.status, F.queue)
+local got = call('HMGET', key_job(job_id), F.status, F.queue)
 if not got[1] then return {'', '', -1, ''} end
 local home = key_home(got[1], got[2])
-return {got[1], got[2], redis.call('ZRANK', home, job_id) or -1, redis.call('ZSCORE', home, job_id) or ''}
+return {got[1], got[2], call('ZRANK', home, job_id) or -1, call('ZSCORE', home, job_id) or ''}

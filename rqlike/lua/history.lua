@@ -3,4 +3,4 @@
 -- KEYS: prefix   ARGV: now, job id
 -- Answers: {entries}, {fields of the job}
 --- @include blob
-return {redis.call('XREVRANGE', key_results(ARGV[2]), '+', '-'), redis.call('HGETALL', key_job(ARGV[2]))}
+return {call('XREVRANGE', key_results(ARGV[2]), '+', '-'), call('HGETALL', key_job(ARGV[2]))}

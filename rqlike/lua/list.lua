@@ -5,11 +5,11 @@
 --- @include now
 local home = key_home(ARGV[2], ARGV[3])
 local dead = 0
-if ARGV[4] == '1' then dead = redis.call('ZCOUNT', home, '-inf', now) end
+if ARGV[4] == '1' then dead = call('ZCOUNT', home, '-inf', now) end
 local first, last = tonumber(ARGV[5]), tonumber(ARGV[6])
-local living = redis.call('ZCARD', home) - dead
+local living = call('ZCARD', home) - dead
 if first < 0 then first = math.max(living + first, 0) end
 if last < 0 then last = living + last else last = math.min(last, living - 1) end
 if last < first then return {} end
-if ARGV[7] == '1' then return redis.call('ZREVRANGE', home, first, last, 'WITHSCORES') end
-return redis.call('ZRANGE', home, dead + first, dead + last, 'WITHSCORES')
+if ARGV[7] == '1' then return call('ZREVRANGE', home, first, last, 'WITHSCORES') end
+return call('ZRANGE', home, dead + first, dead + last, 'WITHSCORES')

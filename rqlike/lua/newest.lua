@@ -7,10 +7,10 @@
 local out = {}
 for at = 2, #ARGV do
   local job_id, errors = ARGV[at], {}
-  local entries = redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 2)
+  local entries = call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 2)
   for _, entry in ipairs(entries) do
     local field = F.callback_error .. (entry_field(entry, E.execution) or '')
-    local text = redis.call('HGET', key_job(job_id), field)
+    local text = call('HGET', key_job(job_id), field)
     if text then
       errors[#errors + 1] = field
       errors[#errors + 1] = text

@@ -5,14 +5,15 @@
 --          tells that it had ended, created},
 --          {newest entries}; '' where there is none
 --- @include now
+--- @include packed
 --- @include allowed
 local job_id, queue = ARGV[2], ARGV[3]
-local got = redis.call('HMGET', key_job(job_id), F.status, F.cycle, F.ttl_deadline, F.created)
+local got = call('HMGET', key_job(job_id), F.status, F.cycle, F.ttl_deadline, F.created)
 local ended = 0
 if not got[1] then
   for _, status in ipairs({'finished', 'failed', 'stopped', 'canceled', 'expired'}) do
-    if redis.call('ZSCORE', key_home(status, queue), job_id) then ended = 1 end
+    if call('ZSCORE', key_home(status, queue), job_id) then ended = 1 end
   end
 end
-return {{now, got[1] or '', got[1] and (got[2] or 1) or '', (allowed('expire', got[1]) and got[3]) or '', ended, got[4] or ''},
-  redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', ARGV[4])}
+return packed({{now, got[1] or '', got[1] and (got[2] or 1) or '', (allowed('expire', got[1]) and got[3]) or '', ended, got[4] or ''},
+  call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', ARGV[4])})

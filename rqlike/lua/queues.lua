@@ -2,4 +2,4 @@
 -- queues: the names of all queues ever used. Reads only.
 -- KEYS: prefix   ARGV: now
 -- Answers: {name…}
-return redis.call('SMEMBERS', key_queues())
+return call('SMEMBERS', key_queues())

@@ -5,10 +5,10 @@
 --- @include now
 --- @include beat
 local worker, instance = ARGV[2], ARGV[3]
-local got = redis.call('HMGET', key_worker(worker), W.instance, W.host, W.pid)
+local got = call('HMGET', key_worker(worker), W.instance, W.host, W.pid)
 if got[1] and got[1] ~= instance then
   return redis.error_reply('TAKEN ' .. (got[2] or '?') .. ' ' .. (got[3] or '?'))
 end
-redis.call('HSET', key_worker(worker), W.instance, instance, W.birth, now)
+call('HSET', key_worker(worker), W.instance, instance, W.birth, now)
 beat(worker, 5, tonumber(ARGV[4]))
 return now

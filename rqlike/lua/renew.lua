@@ -6,14 +6,14 @@
 --- @include now
 --- @include beat
 --- @include contact
-local worker, lease_ms, fields = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local worker, lease, fields = ARGV[2], string.format('%.0f', now + ARGV[3]), tonumber(ARGV[4])
 local orders = beat(worker, 5, fields)
 recovery_is_open() -- whoever comes first after an outage grants the others their time, be it by a renewal
 local words = {}
 for at = 5 + fields, #ARGV, 2 do
-  local got = redis.call('HMGET', key_job(ARGV[at]), F.token, F.queue, F.asked)
+  local got = call('HMGET', key_job(ARGV[at]), F.token, F.queue, F.asked)
   if got[1] == ARGV[at + 1] then
-    redis.call('ZADD', key_home('started', got[2]), 'XX', now + lease_ms, ARGV[at])
+    call('ZADD', key_home('started', got[2]), 'XX', lease, ARGV[at])
     words[#words + 1] = got[3] or 'ok'
   else
     words[#words + 1] = 'lost'

@@ -15,12 +15,12 @@ local words, rung = {}, {}
 local function restart(job_id, band, got, number)
   local status, queue, cycle = got[1], got[2], (tonumber(got[3]) or 1) + 1
   local newest = newest_entry(job_id)
-  if newest and entry_field(newest, E.notice) then redis.call('XDEL', key_results(job_id), newest[1]) end
-  redis.call('PERSIST', key_results(job_id))
-  redis.call('PERSIST', key_job(job_id))
-  for _, field in ipairs({F.call, F.meta, F.overrides}) do redis.call('PERSIST', key_blob(field, job_id)) end
-  redis.call('ZREM', key_home(status, queue), job_id)
-  redis.call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
+  if newest and entry_field(newest, E.notice) then call('XDEL', key_results(job_id), newest[1]) end
+  call('PERSIST', key_results(job_id))
+  call('PERSIST', key_job(job_id))
+  for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
+  call('ZREM', key_home(status, queue), job_id)
+  call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
   local score = place(front and C.FRONT_BAND or band, number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
     F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
@@ -29,7 +29,7 @@ end
 
 for index = 0, count - 1 do
   local job_id, band = ARGV[4 + 2 * index], tonumber(ARGV[5 + 2 * index])
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
+  local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
   if not got[1] then
     words[#words + 1] = 'NOJOB'
   elseif got[4] == nonce then

@@ -9,42 +9,42 @@
 --- @include end
 local job_id, failure_ttl, result_ttl = ARGV[2], ARGV[3], ARGV[4]
 local key = key_job(job_id)
-local got = redis.call('HMGET', key, F.status, F.queue)
+local got = call('HMGET', key, F.status, F.queue)
 if not got[1] then return redis.error_reply('NOJOB') end
-local expires_at = redis.call('PEXPIRETIME', key)
-if failure_ttl ~= '' then redis.call('HSET', key, F.failure_ttl, failure_ttl) end
+local expires_at = call('PEXPIRETIME', key)
+if failure_ttl ~= '' then call('HSET', key, F.failure_ttl, failure_ttl) end
 if result_ttl == 'default' then
-  redis.call('HDEL', key, F.result_ttl)
+  call('HDEL', key, F.result_ttl)
 elseif result_ttl ~= '' then
-  redis.call('HSET', key, F.result_ttl, result_ttl)
+  call('HSET', key, F.result_ttl, result_ttl)
 end
 for at = 6, #ARGV, 2 do
   local field, data = ARGV[at], ARGV[at + 1]
   local stale = {field .. '#'}
   for chunk = 0, C.CHUNKED_LIMIT / C.CHUNK - 1 do stale[#stale + 1] = field .. chunk end
-  redis.call('HDEL', key, unpack(stale))
-  redis.call('DEL', key_blob(field, job_id))
+  call('HDEL', key, unpack(stale))
+  call('DEL', key_blob(field, job_id))
   if data ~= '' then
     local fields = {}
     put_blob(fields, field, job_id, data)
-    redis.call('HSET', key, unpack(fields))
+    call('HSET', key, unpack(fields))
     if #data > C.CHUNKED_LIMIT and expires_at > 0 then
-      redis.call('PEXPIREAT', key_blob(field, job_id), string.format('%.0f', expires_at))
+      call('PEXPIREAT', key_blob(field, job_id), string.format('%.0f', expires_at))
     end
   end
 end
 if ARGV[5] == '1' and allowed('requeue', got[1]) then
   local ttl_ms = tonumber(result_ttl)
-  redis.call('ZADD', key_home(got[1], got[2]), 'XX', expiry(ttl_ms), job_id)
+  call('ZADD', key_home(got[1], got[2]), 'XX', expiry(ttl_ms), job_id)
   if ttl_ms < 0 then
     for _, one in ipairs({key, key_results(job_id), key_blob(F.call, job_id), key_blob(F.meta, job_id),
-      key_blob(F.overrides, job_id)}) do redis.call('PERSIST', one) end
+      key_blob(F.overrides, job_id)}) do call('PERSIST', one) end
   else
     -- at 0 the job is gone with this call; its history stays readable as long as that of any job that vanishes
     local stream, at = key_results(job_id), string.format('%.0f', now + ttl_ms)
-    redis.call('PEXPIREAT', stream, string.format('%.0f', now + math.max(ttl_ms, C.GRACE_MS)))
-    redis.call('PEXPIREAT', key, at)
-    for _, field in ipairs({F.call, F.meta, F.overrides}) do redis.call('PEXPIREAT', key_blob(field, job_id), at) end
+    call('PEXPIREAT', stream, string.format('%.0f', now + math.max(ttl_ms, C.GRACE_MS)))
+    call('PEXPIREAT', key, at)
+    for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PEXPIREAT', key_blob(field, job_id), at) end
   end
 end
 return 1

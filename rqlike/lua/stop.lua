@@ -6,10 +6,10 @@
 --- @include allowed
 --- @include ask
 local job_id, nonce = ARGV[2], ARGV[3]
-local got = redis.call('HMGET', key_job(job_id), F.status, F.act)
+local got = call('HMGET', key_job(job_id), F.status, F.act)
 if not got[1] then return redis.error_reply('NOJOB') end
 if nonce ~= '' and got[2] == nonce then return 'started' end
 if not allowed('stop', got[1]) then return redis.error_reply('WRONGSTATE ' .. got[1]) end
 ask(job_id, 'stopped')
-if nonce ~= '' then redis.call('HSET', key_job(job_id), F.act, nonce) end
+if nonce ~= '' then call('HSET', key_job(job_id), F.act, nonce) end
 return 'started'

@@ -4,8 +4,8 @@
 -- Answers: {name, {fields}, …}
 --- @include now
 local out = {}
-for _, name in ipairs(redis.call('ZRANGEBYSCORE', key_workers(), '(' .. string.format('%.0f', now), '+inf')) do
-  local fields = redis.call('HGETALL', key_worker(name))
+for _, name in ipairs(call('ZRANGEBYSCORE', key_workers(), '(' .. string.format('%.0f', now), '+inf')) do
+  local fields = call('HGETALL', key_worker(name))
   if #fields > 0 then
     out[#out + 1] = name
     out[#out + 1] = fields

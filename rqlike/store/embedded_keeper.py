@@ -14,7 +14,6 @@ naps, so a laptop that slept for an hour was not idle for an hour.
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import select
@@ -222,6 +221,8 @@ def run_bound(leftovers: str | None, command: list[str]) -> int:
 
 def main(words: list[str]) -> int:
     """Read the command line described above and do it."""
+    import argparse  # here, since whoever enqueues imports this module too and never parses
+
     parser = argparse.ArgumentParser(prog="embedded_keeper")
     modes = parser.add_subparsers(dest="mode", required=True)
     idle = modes.add_parser("idle")

@@ -2,15 +2,18 @@
 
 A verb's file says what it needs by `--- @include name` and `--- @flags allow-oom|no-writes`. Names of fields, numbers
 and keys are not written in Lua but substituted: `F.status` (a job's hash), `E.type` (a stream entry), `W.seen` (a
-worker's hash), `C.MARKERS` (a setting), `key_job(id)` (a key). An unknown name fails here, when the script is
-assembled, and not on the server.
+worker's hash), `C.MARKERS` (a setting), `key_job(id)` (a key), `allowed('claim', status)` (a permission). An unknown
+name fails here, when the script is assembled, and not on the server.
+
+A server runs a script's text from its first line at each call, and a function is made anew where its definition is
+run. So what can be an expression is one, an include stands where its directive stands (below an early `return` it
+costs nothing), and `call` is `redis.call` in a local.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -18,9 +21,11 @@ from typing import Final
 
 from rqlike import codec, keys, settings, states
 
-_DIRECTIVE: Final = re.compile(r"^--- @(include|flags) (\S+)\n", re.MULTILINE)
+_DIRECTIVE: Final = re.compile(r"^( *)--- @(include|flags) (\S+)\n", re.MULTILINE)
 _NAME: Final = re.compile(r"\b([FEWC])\.([A-Za-z_]+)\b")
 _KEY: Final = re.compile(r"\bkey_(\w+)\(((?:[^()]|\([^()]*\))*)\)")
+_ALLOWED: Final = re.compile(r"\ballowed\('(\w+)', (\w+(?:\.\w+|\[\d+\])?)\)")
+_JOINED: Final = re.compile(r"(?<=')([^'\n]*)' \.\. '([^'\n]*)(?=')")
 _COMMENT: Final = re.compile(r"(?m)^\s*--(?!-).*\n|\s+-- .*(?=\n)")
 _FIELDS: Final = {"F": codec.FIELDS, "E": codec.ENTRY, "W": codec.WORKER}
 
@@ -42,10 +47,10 @@ def script(name: str) -> Script:
     """The assembled verb `name`; `advance_oom` is `advance` with the flag allow-oom."""
     filename, _, flavour = name.partition("_oom")
     text = _read(filename)
-    flags = [value for kind, value in _DIRECTIVE.findall(text) if kind == "flags"]
+    flags = [value for _, kind, value in _DIRECTIVE.findall(text) if kind == "flags"]
     if name.endswith("_oom") and not flavour:
         flags = ["allow-oom"]
-    body = "".join(_expanded(filename))
+    body = _expanded(filename)
     bare = f"{_preamble(body)}{body}"
     shebang = f"#!lua flags={','.join(flags)}\n" if flags else "#!lua\n"
     source = shebang + bare
@@ -61,19 +66,40 @@ def _read(name: str) -> str:
     return files("rqlike").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
-def _expanded(filename: str) -> Iterator[str]:
-    """The file's text after the text of what it includes, each include once, in the order it is needed."""
-    seen: set[str] = set()
+def _expanded(filename: str) -> str:
+    """The file's text with the text of each include in the place of its directive, where it comes first.
 
-    def visit(name: str) -> Iterator[str]:
-        text = _read(name)
-        for kind, value in _DIRECTIVE.findall(text):
-            if kind == "include" and value not in seen:
-                seen.add(value)
-                yield from () if value == "allowed" else visit(f"include/{value}")
-        yield _KEY.sub(_spell, _NAME.sub(_substitute, _DIRECTIVE.sub("", _strip(text))))
+    What an indented directive includes is known in the block around it only."""
 
-    yield from visit(filename)
+    def visit(name: str, seen: set[str]) -> str:
+        def include(directive: re.Match[str]) -> str:
+            indent, kind, value = directive.groups()
+            if kind != "include" or value in seen:
+                return ""
+            if indent:
+                return re.sub("^(?=.)", indent, visit(f"include/{value}", {*seen, value}), flags=re.MULTILINE)
+            seen.add(value)
+            return visit(f"include/{value}", seen)
+
+        return _DIRECTIVE.sub(include, _strip(_read(name)))
+
+    text = visit(filename, {"allowed"})  # which comes with the preamble
+    spelled = _KEY.sub(_spell, _ALLOWED.sub(_permitted, _NAME.sub(_substitute, text)))
+    while (joined := _JOINED.sub(_join, spelled)) != spelled:
+        spelled = joined
+    return spelled
+
+
+def _join(match: re.Match[str]) -> str:
+    """Two constants side by side as one: Lua would join them at each call."""
+    return "".join(match.groups())
+
+
+def _permitted(match: re.Match[str]) -> str:
+    """The permission of a verb that is known here, as an expression over the status."""
+    verb, status = match.groups()
+    sources = sorted(states.VERBS[verb].sources, key=lambda source: source or "")
+    return f"({' or '.join(f'{status} == {source.value!r}' if source else f'not {status}' for source in sources)})"
 
 
 def _substitute(match: re.Match[str]) -> str:
@@ -90,8 +116,9 @@ def _strip(text: str) -> str:
 
 
 def _preamble(body: str) -> str:
-    """What a script begins with: the prefix, and the permissions where it asks for them."""
-    return "local PREFIX = KEYS[1]\n" + (states.allowed_in_lua() if "allowed(" in body else "")
+    """What a script begins with: the prefix, and the permissions where it asks for one it does not name."""
+    permissions = states.allowed_in_lua() if "allowed(" in body else ""
+    return f"local PREFIX = KEYS[1]\nlocal call = redis.call\n{permissions}"
 
 
 def _spell(match: re.Match[str]) -> str:

@@ -7,17 +7,24 @@ Thread-safe as redis-py's clients are. Scripts go by EVALSHA, one round trip; wh
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from itertools import chain
 from typing import Any, Final, TypeVar
 
 import redis
+from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import TimeoutError as TimedOut
 
+from rqlike.exceptions import RqlikeError
 from rqlike.keys import Keys
 from rqlike.settings import BLOCK_S, DEFAULT_NAMESPACE
 from rqlike.store.connecting import connect
 from rqlike.store.endpoint import patient_client
-from rqlike.store.requests import Request
+from rqlike.store.requests import Argument, Request
+from rqlike.store.resp import pack
 from rqlike.store.scripts import script
 
 T = TypeVar("T")
@@ -25,6 +32,8 @@ Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
 Entries = list[tuple[bytes, list[bytes]]]
 
 _MARGIN_S: Final = 5.0
+#: Requests of a series that are sent and not answered: the server has work while the caller prepares the next.
+_AHEAD: Final = 2
 
 
 class Store:
@@ -37,6 +46,7 @@ class Store:
     def __init__(self, connection: Conn = None, namespace: str | None = None) -> None:
         named = namespace if namespace is not None else os.environ.get("RQLIKE_NAMESPACE") or DEFAULT_NAMESPACE
         self.keys = Keys(named)
+        self._prefix = self.keys.prefix.encode()
         self._connection = _checked(connection)
         self._client: redis.Redis | None = None
         self._patient: redis.Redis | None = None
@@ -65,33 +75,63 @@ class Store:
         """
         return self._send(self.client, request)
 
+    def run_each(self, requests: Iterable[Request[T]]) -> Iterator[T]:
+        """Answers to requests, in order; the next one is prepared and sent while the server works on the last.
+
+        The first goes as `run` sends it, by the caller's client. The others share one connection of its pool, at most
+        two of them under way. Where that connection fails, or the server does not know the script any more, those
+        without an answer are sent again by `run`, with the client's own retries. Raises what `run` raises; of
+        `requests` no more is taken by then than was sent.
+        """
+        rest = iter(requests)
+        for request in rest:
+            yield self.run(request)
+            break
+        waiting: deque[Request[T]] = deque()
+        if not self._bare:
+            with suppress(Disconnected, TimedOut, NoScriptError):
+                yield from self._overlapping(rest, waiting)
+        for request in chain(waiting, rest):
+            yield self.run(request)
+
+    def _overlapping(self, requests: Iterator[Request[T]], waiting: deque[Request[T]]) -> Iterator[T]:
+        with _borrowed(self.client) as line:
+            for request in requests:
+                waiting.append(request)
+                line.send_packed_command([self.packed(request)])
+                if len(waiting) == _AHEAD:
+                    yield _answer(line, waiting)
+            while waiting:
+                yield _answer(line, waiting)
+
     def look(self, request: Request[T]) -> T:
         """`run` on the connections that block: no retries of the caller's client stretch it beyond a deadline."""
         return self._send(self._own_client(), request)
 
     def _send(self, client: redis.Redis, request: Request[T]) -> T:
-        verb = script(request.script)
-        sha = verb.bare_sha if self._bare else verb.sha
-        argv = request.argv()
+        command = self._command(request)
         try:
+            # NEVER_DECODE: replies are bytes on clients with decode_responses=True too
             try:
-                reply = self._evaluate(client, sha, argv)
+                reply = client.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
             except NoScriptError:
+                verb = script(request.script)
                 client.script_load(verb.bare if self._bare else verb.source)
-                reply = self._evaluate(client, sha, argv)
+                reply = client.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
         except ResponseError as refusal:
-            word, _, detail = str(refusal).partition(" ")
-            meant = request.refused(word, detail)
+            meant = _meant(request, refusal)
             if meant is None:
                 raise
             raise meant from None
         return request.read(reply)
 
-    def _evaluate(self, client: redis.Redis, sha: str, argv: tuple[Any, ...]) -> Any:
-        # NEVER_DECODE: replies are bytes on clients with decode_responses=True too
-        return client.execute_command(  # type: ignore[no-untyped-call]
-            "EVALSHA", sha, 1, self.keys.prefix, *argv, NEVER_DECODE=True
-        )
+    def packed(self, request: Request[Any]) -> bytes:
+        """A request as it goes over a connection."""
+        return pack(*self._command(request))
+
+    def _command(self, request: Request[Any]) -> tuple[Argument, ...]:
+        verb = script(request.script)
+        return ("EVALSHA", verb.bare_sha if self._bare else verb.sha, b"1", self._prefix, *request.argv())
 
     def block_for_entries(self, job_id: str, after: str, seconds: float) -> Entries:
         """Blocks until the job's stream has entries newer than id `after`, at most `seconds` (≤ 4, > 0).
@@ -99,18 +139,27 @@ class Store:
         On a connection outside the client's pool; empty where none came. A server that goes away is an error here;
         the caller keeps the deadline. UNBLOCKED (a failover) reads as none.
         """
-        block_ms = max(1, round(min(seconds, BLOCK_S) * 1000))
         try:
-            reply = self._blocking("XREAD", "BLOCK", block_ms, "STREAMS", self.keys.results(job_id), after)
+            return entries_of(self._blocking(*self.blocking_read(job_id, after, seconds)))
         except ResponseError as refusal:
             if str(refusal).startswith("UNBLOCKED"):
                 return []
             raise
-        return [(entry[0], entry[1]) for entry in reply[0][1]] if reply else []
+
+    def blocking_read(self, job_id: str, after: str, seconds: float) -> tuple[str | int, ...]:
+        """The command that `block_for_entries` sends."""
+        block_ms = max(1, round(min(seconds, BLOCK_S) * 1000))
+        return ("XREAD", "BLOCK", block_ms, "STREAMS", self.keys.results(job_id), after)
 
     def block_for_markers(self, markers: Sequence[str], seconds: float) -> bool:
         """Blocks until one of the marker keys has a member, at most `seconds` (≤ 4, > 0), and takes it."""
         return self._blocking("BZPOPMIN", *markers, max(0.001, min(seconds, BLOCK_S))) is not None
+
+    def patient_line(self) -> AbstractContextManager[Any] | None:
+        """A connection of those that block, for the time of a block: RESP2, no retries, a reply may take 9 s. An
+        exception closes it, so that no reply is left to whoever gets it next. None before the first block, since who
+        need not block shall not connect; and with fakeredis, which has none."""
+        return None if self._patient is None or self._bare else _borrowed(self._patient)
 
     def _blocking(self, *command: str | int | float) -> Any:
         return self._own_client().execute_command(*command)  # type: ignore[no-untyped-call]
@@ -119,6 +168,50 @@ class Store:
         if self._patient is None:
             self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
         return self._patient
+
+
+@contextmanager
+def _borrowed(client: redis.Redis) -> Iterator[Any]:
+    """A connection of a client's pool. After an exception it is closed: replies may still be under way on it."""
+    pool = client.connection_pool
+    try:
+        line: Any = pool.get_connection()
+    except TypeError:  # redis-py before 5.3 wants to know what for
+        line = pool.get_connection("EVALSHA")
+    try:
+        yield line
+    except BaseException:
+        line.disconnect()
+        raise
+    finally:
+        pool.release(line)
+
+
+def entries_of(reply: Any) -> Entries:
+    """The entries in the reply to a read of one stream; empty where none came."""
+    return [(entry[0], entry[1]) for entry in reply[0][1]] if reply else []
+
+
+def _answer(line: Any, waiting: deque[Request[T]]) -> T:
+    """The answer to the first of those that wait for one."""
+    request = waiting[0]
+    try:
+        answer = request.read(line.read_response(disable_decoding=True))
+    except NoScriptError:
+        raise
+    except ResponseError as refusal:
+        meant = _meant(request, refusal)
+        if meant is None:
+            raise
+        raise meant from None
+    waiting.popleft()
+    return answer
+
+
+def _meant(request: Request[Any], refusal: ResponseError) -> RqlikeError | None:
+    """The error of ours that a script's `WORD detail` stands for."""
+    word, _, detail = str(refusal).partition(" ")
+    return request.refused(word, detail)
 
 
 def _checked(connection: Conn) -> Conn:

@@ -79,6 +79,7 @@ class Turned:
     granted: tuple[Execution, ...]
     lapsed: tuple[Execution, ...]
     moment_ms: int | None  #: when this worker is to ask again, whatever else happens
+    more_to_prune: bool = False  #: there are more ids of expired jobs than one call removes
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
@@ -93,13 +94,14 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment = codec.unpack_reply(reply)
+    now, words, granted, lapsed, moment, more = codec.unpack_reply(reply)
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
         granted=tuple(_granted(*one) for one in granted),
         lapsed=tuple(_lapsed(*one) for one in lapsed),
         moment_ms=int(moment) if moment else None,
+        more_to_prune=bool(more),
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rqlike import codec
 from rqlike.durations import to_ms
@@ -15,15 +14,18 @@ from rqlike.states import JobStatus
 from rqlike.store.requests import Argument, Request
 
 _LIVE: Final = tuple(status for status in JobStatus if not status.terminal)
+_STATUS_OF: Final = {status.encode(): status for status in JobStatus}
+#: Clients pack bytes twice as fast as numbers.
+_BANDS: Final = {FRONT_BAND: b"%d" % FRONT_BAND, NORMAL_BAND: b"%d" % NORMAL_BAND}
 _STATUSES: Final = _LIVE + tuple(status for status in JobStatus if status.terminal)
 
 
 # -- producing ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """A job about to be enqueued: everything is checked and encoded."""
+class NewJob(NamedTuple):
+    """A job about to be enqueued: everything is checked and encoded. A tuple, since it is made for every job: a frozen
+    dataclass of this size takes 2 µs more."""
 
     id: str
     nonce: str  #: '' where rqlike made the id, which is then its own nonce
@@ -35,8 +37,7 @@ class NewJob:
     failure_ttl_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueued:
+class Enqueued(NamedTuple):
     """The answer for one new job."""
 
     word: str  #: new | cycle | replayed | duplicate
@@ -46,29 +47,71 @@ class Enqueued:
     now_ms: int
 
 
+class Fresh(NamedTuple):
+    """A job that was just enqueued: what was sent, and what was answered. Most handles are never asked for more."""
+
+    new: NewJob
+    queue: str
+    answer: Enqueued
+
+    @property
+    def id(self) -> str:
+        """Its id."""
+        return self.new.id
+
+    def record(self) -> JobRecord:
+        """The record as it reads now."""
+        new, answer = self.new, self.answer
+        return JobRecord(
+            id=new.id,
+            queue=self.queue,
+            status=answer.status,
+            call=codec.decode_call(new.call),
+            created_ms=answer.now_ms,
+            enqueued_ms=answer.now_ms,
+            due_ms=_due_ms(new.due, answer.now_ms),
+            cycle=answer.cycle,
+            since=answer.since,
+            meta=new.meta,
+        )
+
+
+def _due_ms(due: str, now_ms: int) -> int | None:
+    if not due:
+        return None
+    return now_ms + int(due[1:]) if due.startswith("+") else int(due)
+
+
 def enqueue(queue: str, jobs: Sequence[NewJob], now_ms: int | None = None) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call."""
     arguments: list[Argument] = [queue]
-    for job in jobs:
+    for job_id, nonce, call, meta, band, due, ttl_ms, failure_ttl_ms in jobs:
         arguments += (
-            job.id,
-            job.nonce,
-            job.band,
-            job.due,
-            "" if job.ttl_ms is None else job.ttl_ms,
-            "" if job.failure_ttl_ms is None else job.failure_ttl_ms,
-            job.call,
-            job.meta,
+            job_id,
+            nonce or b"",
+            _BANDS.get(band) or band,
+            due or b"",
+            b"" if ttl_ms is None else ttl_ms,
+            b"" if failure_ttl_ms is None else failure_ttl_ms,
+            call,
+            meta,
         )
     return Request("enqueue", tuple(arguments), _read_enqueued, now_ms=now_ms)
 
 
 def _read_enqueued(reply: Any) -> list[Enqueued]:
-    now = reply[0]
-    return [
-        Enqueued(word.decode(), JobStatus(status.decode()), cycle, since.decode(), now)
-        for word, status, cycle, since in reply[1:]
-    ]
+    now, *answers = codec.unpack_reply(reply)
+    new: dict[bytes, Enqueued] = {}  # a new job is told by its status alone; five hundred of them share two answers
+    out: list[Enqueued] = []
+    for answer in answers:
+        if isinstance(answer, bytes):
+            if answer not in new:
+                new[answer] = Enqueued("new", _STATUS_OF[answer], 1, "0-0", now)
+            out.append(new[answer])
+        else:
+            word, status, cycle, since = answer
+            out.append(Enqueued(word.decode(), _STATUS_OF[status], cycle, since.decode(), now))
+    return out
 
 
 def failure_ttl_ms(seconds: float) -> int | None:
@@ -195,8 +238,7 @@ def load(job_ids: Sequence[str]) -> Request[list[JobRecord | None]]:
     return Request("load", tuple(job_ids), read)
 
 
-@dataclass(frozen=True, slots=True)
-class Peeked:
+class Peeked(NamedTuple):
     """What a waiter sees of a job before it blocks."""
 
     now_ms: int
@@ -210,10 +252,11 @@ class Peeked:
 
 
 def peek(job_id: str, queue: str, entries: int, now_ms: int | None = None) -> Request[Peeked]:
-    """Status, cycle and the newest entries of a job."""
+    """Status, cycle and the newest entries of a job; `entries` may be 0."""
 
     def read(reply: Any) -> Peeked:
-        (now, status, cycle, deadline, ended, created), found = reply
+        (now, status, cycle, deadline, ended, created), found = codec.unpack_reply(reply)
+        found = found or []  # the server says nil where none were asked for
         decoded = (codec.decode_entry(job_id, (entry_id, flat)) for entry_id, flat in found)
         return Peeked(
             now,
@@ -281,8 +324,7 @@ def listing(
     return Request("list", arguments, read, now_ms=now_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """Where a job stands."""
 
     status: JobStatus | None

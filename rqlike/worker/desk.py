@@ -38,6 +38,11 @@ class Desk:
         """Whether anything is held, runs, or waits to be called."""
         return bool(self.ledger.held or self.errands or self.horses.running())
 
+    def facts(self) -> dict[str, object]:
+        """What it tells of itself: its numbers, and what it runs."""
+        running = [horse.execution.job_id for horse in self.horses.running() if horse.execution is not None]
+        return {**self.ledger.facts(), "state": "busy" if running else "idle", "jobs": running}
+
     # -- what to claim -------------------------------------------------------------------------------------------------
 
     def free(self, limit: int | None) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from rqlike import clock, logs
 from rqlike.records import Execution
-from rqlike.settings import FLUSH_S, REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
+from rqlike.settings import FLUSH_S, IDLE_PRUNE_S, IDLE_RENEW, PRUNE_S, REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
 from rqlike.store import turns
 from rqlike.store.link import Link
 from rqlike.store.requests import Request
@@ -33,7 +33,6 @@ from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 from rqlike.worker.watch import Watch, Watched
 
-PRUNE_S: Final = 0.25
 _SETUP_CHANCES: Final = 3
 _EXIT_UNWRITTEN: Final = 75
 _RELOAD_S: Final = 0.5  #: seconds between two looks at the source files
@@ -148,7 +147,7 @@ class Parent:
         moments = [now + TICK_S, self._horses.next_moment(), self._ahead.next_moment(), times.stop_by]
         moments += [link.wake_at for link in self._links]
         if not self._calls.busy and not self._refused_for_good:
-            moments += [times.renewed + plan.renew_s, times.watched]
+            moments += [times.renewal, times.watched]
             if self._ledger.has_due:
                 moments.append(self._ledger.due_since + FLUSH_S)
             if self._stopping is None:
@@ -208,10 +207,8 @@ class Parent:
 
     def _check_plan(self, now: float) -> None:
         times, plan = self._times, self._plan
-        if plan.max_idle_s is not None and now - times.busy >= plan.max_idle_s:
-            self.stop(f"idle for {plan.max_idle_s:g} s")
-        if plan.max_jobs is not None and self._desk.begun >= plan.max_jobs:
-            self.stop(f"limit of {plan.max_jobs} jobs")
+        if (over := plan.is_over(now - times.busy, self._desk.begun)) is not None:
+            self.stop(over)
         if plan.reload is not None and now >= times.reload:
             times.reload = now + _RELOAD_S
             changed = plan.reload()
@@ -234,7 +231,7 @@ class Parent:
         if markers and self._stopping is None:
             self._hungry = self._woken = True
         if orders:  # a renewal finds them
-            times.renewed = min(times.renewed, now - self._plan.renew_s)
+            times.renewal = now
 
     # -- horses --------------------------------------------------------------------------------------------------------
 
@@ -293,7 +290,7 @@ class Parent:
         times = self._times
         due = times.watched is not None and now >= times.watched
         by_time = times.away is not None or (now >= times.swept + TICK_S and self._stopping is None)
-        if now >= times.renewed + self._plan.renew_s:  # first: a worker that is never done must keep its leases
+        if now >= times.renewal:  # first: a worker that is never done must keep its leases
             self._call_renew(now)
         elif self._has_turn(now) or self._woken or due or by_time:
             self._call_turn(now, due)
@@ -316,7 +313,7 @@ class Parent:
         settlements = self._ledger.to_send()
         after = sum(self._errands.may_follow(settlement) for settlement in settlements)
         self._number += 1
-        sweep, prune = due or now >= times.swept + SWEEP_S, now >= times.pruned + PRUNE_S
+        sweep, prune = due or now >= times.swept + SWEEP_S, now >= times.prune
         self._turn = Turn(
             worker=self._plan.name,
             instance=self._plan.instance,
@@ -332,18 +329,16 @@ class Parent:
         if sweep:
             times.swept, times.watched = now, None
         if sweep and prune:
-            times.pruned = now
+            times.prune = now + (PRUNE_S if self._desk.busy else IDLE_PRUNE_S)
         self._woken = False
         self._send(turns.advance(self._turn))
 
     def _call_renew(self, now: float) -> None:
-        self._times.renewed = now
         self._renewing = list(self._ledger.held.values())
-        self._send(turns.renew(self._plan.name, self._facts(), self._renewing, self._plan.lease_ms))
-
-    def _facts(self) -> dict[str, object]:
-        running = [horse.execution.job_id for horse in self._horses.running() if horse.execution is not None]
-        return {**self._plan.facts, **self._ledger.facts(), "state": "busy" if running else "idle", "jobs": running}
+        # One that has just told that it is busy is to tell soon when it is not any more.
+        self._times.renewal = now + self._plan.renew_s * (1 if self._renewing else IDLE_RENEW)
+        facts = {**self._plan.facts, **self._desk.facts()}
+        self._send(turns.renew(self._plan.name, facts, self._renewing, self._plan.lease_ms))
 
     def _arm(self, now: float) -> None:
         """For work only while a horse is free, the queues were found empty, and no call is about to look again."""
@@ -397,9 +392,14 @@ class Parent:
         times.offset_ms = answer.now_ms - round(now * 1000)
         if answer.moment_ms is not None:
             times.watched = now + (answer.moment_ms - answer.now_ms) / 1000 + 0.001
+        if answer.more_to_prune:
+            times.prune = now + PRUNE_S
+            times.watched = min(times.watched or times.prune, times.prune)
         for written in self._ledger.answered(answer.words):
             self._desk.written(written)
-        self._ledger.take((*answer.granted, *answer.lapsed))
+        if answer.granted or answer.lapsed:
+            self._ledger.take((*answer.granted, *answer.lapsed))
+            times.renewal = min(times.renewal, now + self._plan.renew_s)
         for execution in answer.lapsed:
             self._desk.recovered(execution)
         if turn.want:

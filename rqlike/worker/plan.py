@@ -32,6 +32,14 @@ class Plan:
     lease_ms: int = LEASE_MS
     renew_s: float = RENEW_S
 
+    def is_over(self, idle_s: float, begun: int) -> str | None:
+        """Why a worker that was idle for so long, or has begun so many jobs, is to stop; None where it is not."""
+        if self.max_idle_s is not None and idle_s >= self.max_idle_s:
+            return f"idle for {self.max_idle_s:g} s"
+        if self.max_jobs is not None and begun >= self.max_jobs:
+            return f"limit of {self.max_jobs} jobs"
+        return None
+
     @property
     def fence_s(self) -> float:
         """Without a renewal for so long, `strict_lease` kills: two thirds of a lease, to be sure of the last third."""

@@ -14,8 +14,8 @@ class Times:
     """Monotonic moments in seconds; None where there is none."""
 
     swept: float = _LONG_AGO
-    pruned: float = _LONG_AGO
-    renewed: float = _LONG_AGO  #: so that a worker tells of itself as soon as it works
+    prune: float = _LONG_AGO  #: when ids of expired jobs are to be looked for
+    renewal: float = _LONG_AGO  #: when leases are to be renewed; so that a worker tells of itself as soon as it works
     busy: float = field(default_factory=clock.mono)  #: the last one at which there was something to do
     watched: float | None = None  #: the next due moment this worker is to wake for
     offset_ms: int = 0  #: the server's clock minus ours

@@ -318,7 +318,7 @@ class Worker:
 
 
 class WorkerHandle:
-    """A living worker as its last renewal told it; renewed at least every 5 s."""
+    """A living worker as its last renewal told it; renewed every 5 s while it has jobs, every 15 s while it is idle."""
 
     def __init__(self, record: WorkerRecord) -> None:
         self._record = record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rqlike.settings import BAND_WIDTH, FRONT_BAND, NORMAL_BAND, SWEEP_LIMIT
+from rqlike.settings import BAND_WIDTH, FRONT_BAND, NORMAL_BAND, PRUNE_LIMIT, SWEEP_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from tests.store.builders import QUEUE, Scene, new_job, policy, raised, repeats, retries, returned
@@ -164,3 +164,12 @@ def test_what_has_expired_is_neither_counted_nor_listed_before_it_is_pruned(scen
     before = scene.client.zcard(scene.store.keys.home("finished", QUEUE))
     scene.turn(sweep=True, prune=True)
     assert (before, scene.client.zcard(scene.store.keys.home("finished", QUEUE))) == (3, 2)
+
+
+def test_a_worker_is_told_where_more_has_expired_than_one_call_removes(scene: Scene) -> None:
+    home = scene.store.keys.home("finished", QUEUE)
+    scene.client.zadd(home, {f"j{number}": scene.now_ms - 1 for number in range(PRUNE_LIMIT + 1)})
+    assert scene.turn(sweep=True, prune=True).more_to_prune
+    assert scene.client.zcard(home) == 1
+    assert not scene.turn(sweep=True, prune=True).more_to_prune
+    assert scene.client.zcard(home) == 0

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
+import uuid
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry as Again
 
-from rqlike import Job, Queue, Retry
+from rqlike import EnqueueData, Job, Queue, Retry
 from rqlike.exceptions import DuplicateJobError, EnqueueManyError, PayloadTooLarge, SerializationError
 from rqlike.states import JobStatus
 from tests.servers import Server
 from tests.surface import tasks
 from tests.surface.conftest import Work
-from tests.surface.waiters import Counting, counting_client
+from tests.surface.waiters import Counting, at_once, counting_client
 
 BAD_CALLS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any], type[Exception], str]] = {
     "a missing argument": (tasks.add, (), {}, TypeError, "missing a required argument: 'a'"),
@@ -307,6 +311,115 @@ def test_refused_items_are_told_by_their_place_and_the_others_are_enqueued(queue
     assert isinstance(refusal, DuplicateJobError)
     assert (refusal.job_id, refusal.status) == ("live", "queued")
     assert queue.job_ids == ["live", "a", "b"]
+
+
+class Told(redis.UnixDomainSocketConnection):
+    """A connection that tells what happens on it, and lets a test act before something is sent."""
+
+    told: list[str] = []  # noqa: RUF012
+    before_sending: Callable[[int], object] = staticmethod(lambda number: None)
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        number = self.told.count("sent")
+        type(self).before_sending(number)
+        self.told.append("sent")
+        super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+
+    def read_response(self, *args: Any, **options: Any) -> Any:
+        reply = super().read_response(*args, **options)
+        self.told.append("read")
+        return reply
+
+
+@pytest.fixture
+def telling(server: Server, namespace: str) -> Iterator[Queue]:
+    """A queue whose client is on a `Told` connection, the only one of its pool."""
+    pool: Any = redis.ConnectionPool(Told, path=str(server.socket), max_connections=1)
+    with redis.Redis(connection_pool=pool) as client:
+        queue = Queue("q", client, namespace=namespace)
+        queue.enqueue_many([Queue.prepare_data(tasks.nothing)])
+        queue.empty()
+        Told.told.clear()
+        yield queue
+        Told.before_sending = staticmethod(lambda number: None)
+
+
+def _numbered(count: int) -> list[EnqueueData]:
+    return [Queue.prepare_data(tasks.echo, (number,)) for number in range(count)]
+
+
+def test_a_chunk_is_sent_before_the_last_one_is_answered(telling: Queue) -> None:
+    telling.enqueue_many(_numbered(2500))
+    assert Told.told == ["sent", "read", "sent", "sent", "read", "sent", "read", "sent", "read", "read"]
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("trouble", ["the script is forgotten", "the connection is cut"])
+def test_trouble_between_two_chunks_neither_loses_nor_doubles_an_item(
+    telling: Queue, client: redis.Redis, at: int, trouble: str
+) -> None:
+    def act(number: int) -> None:
+        if number == at and trouble == "the script is forgotten":
+            client.script_flush()
+        elif number == at:
+            client.client_kill_filter(_type="normal", skipme=True)
+
+    Told.before_sending = staticmethod(act)
+    jobs = telling.enqueue_many(_numbered(2000))
+    assert len(jobs) == 2000
+    assert [job.args for job in telling.get_jobs()] == [(number,) for number in range(2000)]
+    assert {job.id for job in jobs} == set(telling.job_ids)
+
+
+def test_a_server_that_is_full_after_some_chunks_says_how_far_it_went(telling: Queue, client: redis.Redis) -> None:
+    Told.before_sending = staticmethod(lambda number: client.config_set("maxmemory", "1") if number == 4 else None)
+    try:
+        with pytest.raises(redis.exceptions.OutOfMemoryError) as caught:
+            telling.enqueue_many(_numbered(4000))
+    finally:
+        client.config_set("maxmemory", "0")
+    (note,) = caught.value.__notes__
+    found = re.search(r"of 4000 items: the first (\d+) are enqueued, the next (\d+) may be", note)
+    assert found is not None, note
+    sure, unsure = map(int, found.groups())
+    assert sure >= 500
+    assert sure <= telling.count <= sure + unsure < 4000
+    assert [job.args for job in telling.get_jobs(0, sure)] == [(number,) for number in range(sure)]
+    assert f"the {4000 - sure - unsure} after them are not" in note
+    telling.empty()
+    assert telling.count == 0, "no answer is left on a connection"
+
+
+def test_a_server_that_is_away_is_told_with_what_is_in(own_server: Server, namespace: str) -> None:
+    with own_server.client(retry=Again(NoBackoff(), 0)) as client:
+        queue = Queue("q", client, namespace=namespace)
+        own_server.kill()
+        with pytest.raises(redis.ConnectionError) as caught:
+            queue.enqueue_many(_numbered(1200))
+        assert caught.value.__notes__[0].startswith(
+            "enqueue_many of 1200 items: the next 500 may be, and the 700 after them are not."
+        )
+
+
+def test_many_can_be_enqueued_by_threads_on_one_client(queue: Queue) -> None:
+    many = at_once(lambda number: queue.enqueue_many(_numbered(1300)), 4)
+    ids = [job.id for jobs in many for job in cast("list[Job[Any]]", jobs)]
+    assert len(set(ids)) == 5200
+    assert set(queue.job_ids) == set(ids)
+
+
+@pytest.mark.parametrize("options", [{"decode_responses": True}, {"protocol": 3}, {"single_connection_client": True}])
+def test_any_kind_of_client_can_enqueue_many(server: Server, namespace: str, options: Any) -> None:
+    with server.client(**options) as client:
+        queue = Queue("q", client, namespace=namespace)
+        jobs = queue.enqueue_many(_numbered(1100))
+        assert queue.job_ids == [job.id for job in jobs]
+
+
+def test_ids_of_the_package_are_random_uuids(queue: Queue) -> None:
+    ids = [uuid.UUID(job.id) for job in queue.enqueue_many(_numbered(64))]
+    assert {(one.version, one.variant) for one in ids} == {(4, uuid.RFC_4122)}
+    assert len(set(ids)) == 64
 
 
 def test_at_and_delay_together_are_refused() -> None:

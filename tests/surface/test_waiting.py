@@ -396,3 +396,153 @@ def test_a_wait_survives_a_cut_connection(queue: Queue, client: redis.Redis, wor
     blocked(client)
     work()
     assert waiter.outcomes() == [None]
+
+
+# -- waits after the first of a client, whose look and block go out together -------------------------------------------
+
+
+@pytest.fixture
+def later(queue: Queue) -> Queue:
+    """A queue whose client has blocked before."""
+    with pytest.raises(WaitTimeout):
+        queue.enqueue(tasks.nothing).wait(timeout=0.1)
+    queue.empty()
+    return queue
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_later_wait_sends_its_look_and_its_block_together(
+    server: Server, namespace: str, work: Work, ended: bool
+) -> None:
+    with counting_client(server) as client, server.client() as other:
+        queue = Queue("q", client, namespace=namespace)
+        with pytest.raises(WaitTimeout):
+            queue.enqueue(tasks.nothing).wait(timeout=0.1)
+        queue.empty()
+        job = queue.enqueue(tasks.echo, "value")
+        if ended:
+            work()
+        Counting.sent.clear()
+        waiter = Waiting(lambda: job.wait(timeout=5)).start()
+        if not ended:
+            blocked(other)
+            work()
+        assert waiter.outcomes() == ["value"]
+        assert len(Counting.sent) == 1
+        assert scripts_sent() == 1
+
+
+@pytest.mark.parametrize("how", ["wait", "latest_result"])
+def test_a_later_wait_gets_what_is_recorded_before_it_and_while_it_blocks(
+    later: Queue, client: redis.Redis, work: Work, how: str
+) -> None:
+    def value(job: Job[Any]) -> object:
+        if how == "wait":
+            return job.wait(timeout=10)
+        result = job.latest_result(timeout=10)
+        return result and result.return_value
+
+    for number in range(3):
+        before, meanwhile = later.enqueue(tasks.echo, number), later.enqueue(tasks.echo, -number, job_id=f"m{number}")
+        settle(later, claim(later, f"w{number}"), Outcome(value=codec_of(number)))
+        assert value(before) == number
+        waiter = waiting(client, lambda: value(meanwhile))  # noqa: B023  # it ends within the turn
+        work()
+        assert waiter.outcomes() == [-number]
+
+
+def codec_of(number: int) -> bytes:
+    """A small number as the default serializer writes it."""
+    return bytes([number])
+
+
+@pytest.mark.parametrize(("act", "error"), [("cancel", JobCanceled), ("delete", NoSuchJobError)])
+def test_a_later_wait_is_woken_by_every_way_out(
+    later: Queue, client: redis.Redis, act: str, error: type[Exception]
+) -> None:
+    job, gone = later.enqueue(tasks.nothing), later.enqueue(tasks.nothing)
+    getattr(gone, act)()
+    with pytest.raises(error):
+        gone.wait(timeout=10)
+    waiters = waiting(client, lambda: job.wait(timeout=10), 3)
+    before = time.monotonic()
+    getattr(job, act)()
+    assert [type(outcome) for outcome in waiters.outcomes()] == [error] * 3
+    assert waiters.last_end() - before <= AT_ONCE_S
+
+
+def test_a_later_wait_for_a_job_without_a_trace_is_an_error_at_once(later: Queue, client: redis.Redis) -> None:
+    for _ in range(2):
+        job = later.enqueue(tasks.nothing)
+        client.delete(job.key)
+        before = time.monotonic()
+        with pytest.raises(NoSuchJobError):
+            job.wait(timeout=10)
+        assert job.latest_result(timeout=10) is None
+        assert time.monotonic() - before < 1.0
+
+
+def test_a_later_wait_goes_on_after_a_retried_attempt(later: Queue, client: redis.Redis) -> None:
+    job = later.enqueue(tasks.nothing, retry=Retry(1))
+    settle(later, claim(later), Outcome(Reason.EXCEPTION, None, "first", "ValueError"))
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    second = later.store.run(turns.advance(Turn("w2", "w2-1", 1, ("q",), want=1))).granted[0]
+    settle(later, second, Outcome(value=b"\x07"))
+    assert waiter.outcomes(1.0) == [7]
+
+
+def test_the_handle_of_an_old_cycle_learns_at_once_in_a_later_wait_too(later: Queue) -> None:
+    first = later.enqueue(tasks.nothing, job_id="a")
+    first.cancel()
+    later.enqueue(tasks.nothing, job_id="a")
+    before = time.monotonic()
+    with pytest.raises(ResultExpired, match="cycle 2"):
+        first.wait(timeout=10)
+    assert time.monotonic() - before < 1.0
+
+
+def test_a_later_wait_keeps_fractions_of_a_second_and_the_expiry_of_a_ttl(later: Queue) -> None:
+    job, short = later.enqueue(tasks.nothing), later.enqueue(tasks.nothing, ttl=0.3)
+    before = time.monotonic()
+    with pytest.raises(WaitTimeout):
+        job.wait(timeout=0.25)
+    assert 0.24 <= time.monotonic() - before <= 0.45
+    with pytest.raises(JobExpired):
+        Job.fetch(short.id, later.connection, later.store.namespace).wait(timeout=10)
+    with pytest.raises(JobExpired):
+        short.wait(timeout=10)
+    assert time.monotonic() - before <= 1.2
+
+
+def test_a_later_wait_survives_a_cut_connection_and_a_server_that_forgot_its_scripts(
+    later: Queue, client: redis.Redis, work: Work
+) -> None:
+    job = later.enqueue(tasks.nothing)
+    client.script_flush()
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    for one in client.client_list():
+        if one["cmd"] == "xread":
+            client.client_kill_filter(_id=one["id"])
+    blocked(client)
+    work()
+    assert waiter.outcomes() == [None]
+    assert job.wait(timeout=5) is None
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_for_a_while_is_waited_for_in_a_later_wait_too(
+    own_server: Server, namespace: str
+) -> None:
+    with own_server.client(retry=Again(NoBackoff(), 0)) as client:
+        queue = Queue("q", client, namespace=namespace)
+        with pytest.raises(WaitTimeout):
+            queue.enqueue(tasks.nothing, job_id="a").wait(timeout=0.1)
+        job = queue.enqueue(tasks.nothing)
+        waiter = waiting(client, lambda: job.wait(timeout=20))
+        own_server.kill()
+        with pytest.raises(redis.ConnectionError):
+            job.wait(timeout=5)  # a new wait: an error at once
+        assert not waiter.ends
+        own_server.start()
+        blocked(client)
+        queue.store.client.delete(job.key)

@@ -62,6 +62,11 @@ def test_a_call_comes_back_as_it_was(call: CallRecord) -> None:
     assert codec.decode_call(codec.encode_call(call)) == call
 
 
+@given(st.text(min_size=1, max_size=300), st.one_of(st.binary(max_size=300), st.integers(60_000, 70_000).map(bytes)))
+def test_a_plain_call_has_the_same_bytes_by_its_shorter_way(func_name: str, payload: bytes) -> None:
+    assert codec.encode_plain_call(func_name, payload) == codec.encode_call(CallRecord(func_name, payload))
+
+
 @given(call=CALL, data=st.randoms())
 def test_a_job_is_read_whatever_the_order_of_its_fields(call: CallRecord, data: object) -> None:
     fields = stored(codec.encode_call(call))

@@ -27,3 +27,12 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_who_enqueues_does_not_load_the_worker() -> None:
     assert "rqlike.worker.worker" not in loaded_by("from rqlike import Queue, Retry, Job")
     assert loaded_by("import rqlike") == {"rqlike"}
+
+
+def test_who_enqueues_does_not_load_what_only_errors_notebooks_and_pickle_need() -> None:
+    code = (
+        "import sys, redis; had = set(sys.modules); from rqlike import Queue; Queue()\nprint(*(set(sys.modules) - had))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    spare = {"argparse", "difflib", "html", "pickle", "pkgutil", "zoneinfo", "click", "croniter"}
+    assert not spare & set(done.stdout.split())

@@ -10,7 +10,8 @@ import fakeredis
 import pytest
 
 import rqlike
-from rqlike import codec, settings
+from rqlike import codec, settings, states
+from rqlike.states import JobStatus
 from rqlike.store import scripts
 from rqlike.store.scripts import script
 from tests.conftest import AnyServer
@@ -78,6 +79,56 @@ def test_an_unknown_name_fails_when_the_script_is_assembled() -> None:
             pattern.sub(scripts._substitute, text)
     assert pattern.sub(scripts._substitute, "F.status") == f"'{codec.FIELDS['status']}'"
     assert pattern.sub(scripts._substitute, "C.MARKERS") == str(settings.MARKERS)
+
+
+@pytest.mark.parametrize("verb", states.VERBS)
+def test_a_permission_that_is_spelt_out_is_that_of_the_table(verb: str) -> None:
+    client = fakeredis.FakeRedis()
+    asked = scripts._ALLOWED.sub(
+        scripts._permitted, f"local got = {{ARGV[1] ~= '' and ARGV[1]}} return allowed('{verb}', got[1]) and 1 or 0"
+    )
+    assert "allowed" not in asked
+    for status in (None, *JobStatus):
+        assert client.eval(asked, 0, status or "") == states.allowed(verb, status), (verb, status)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_script_calls_nothing_that_it_does_not_define(name: str) -> None:
+    bare = script(name).bare
+    defined = set(re.findall(r"\blocal function (\w+)", bare)) | set(re.findall(r"\blocal (\w+) =", bare))
+    parameters = {word for line in re.findall(r"function \w*\(([^)]*)\)", bare) for word in line.split(", ")}
+    built_in = {
+        "tonumber",
+        "tostring",
+        "unpack",
+        "ipairs",
+        "pairs",
+        "error",
+        "function",
+        "and",
+        "or",
+        "not",
+        "if",
+        "return",
+        "elseif",
+        "in",
+        "while",
+    }
+    called = set(re.findall(r"(?<![\w.:])(\w+)\s*\(", re.sub(r"'[^'\n]*'", "''", bare)))
+    assert called <= defined | parameters | built_in
+
+
+def test_an_indented_include_is_known_in_its_block_only_and_a_later_one_is_complete() -> None:
+    bare = script("advance").bare
+    top = set(re.findall(r"^local function (\w+)", bare, re.MULTILINE))
+    nested = set(re.findall(r"^ +local function (\w+)", bare, re.MULTILINE))
+    assert {"settle", "append", "rehome"} <= top
+    assert {"go_on", "give_back", "recover", "take", "prune"} <= nested - top
+
+
+def test_constants_side_by_side_are_one() -> None:
+    for name in NAMES:
+        assert "' .. '" not in script(name).bare, name
 
 
 def test_every_script_compiles_on_fakeredis() -> None:

@@ -1,24 +1,7 @@
--- append(job_id, fields, is_first): an execution's entry; exactly the last 10 stay.
--- A stream with one entry costs 4.3 kB whatever is in it (its first node is allocated at 4 kB); a copy is exact.
--- Waiters are still served: they are, after the script, from the key as it is then.
-local function append(job_id, fields, is_first)
-  local stream = key_results(job_id)
-  local id = redis.call('XADD', stream, 'MAXLEN', '=', C.HISTORY_LENGTH, '*', unpack(fields))
-  if is_first then
-    local size = 0
-    for at = 2, #fields, 2 do size = size + #tostring(fields[at]) end
-    if size < 2048 then
-      redis.call('COPY', stream, key_scratch(), 'REPLACE')
-      redis.call('RENAME', key_scratch(), stream)
-    end
-  end
-  return id
-end
-
 -- notify(job_id, kind, cycle, nonce): a notice wakes the waiters of a job that left without an execution.
 -- It is not part of the history, so it does not count in the 10, and a new cycle takes it out again.
 local function notify(job_id, kind, cycle, nonce)
-  return redis.call('XADD', key_results(job_id), '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
+  return call('XADD', key_results(job_id), '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
 end
 
 local function entry_field(entry, field)
@@ -41,5 +24,5 @@ local function entry_answers(entry, nonce)
 end
 
 local function newest_entry(job_id)
-  return redis.call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 1)[1]
+  return call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 1)[1]
 end

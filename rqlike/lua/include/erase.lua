@@ -5,13 +5,13 @@ local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce}
 
 local function erase(job_id, got, nonce)
   if not allowed('delete', got[1]) then error('BUG delete of a job that is ' .. got[1]) end
-  redis.call('ZREM', key_home(got[1], got[2]), job_id)
-  redis.call('ZREM', key_ttl(got[2]), job_id)
-  if redis.call('EXISTS', key_home('queued', got[2])) == 0 then redis.call('DEL', key_markers(got[2])) end
-  redis.call('DEL', key_job(job_id))
+  call('ZREM', key_home(got[1], got[2]), job_id)
+  call('ZREM', key_ttl(got[2]), job_id)
+  if call('EXISTS', key_home('queued', got[2])) == 0 then call('DEL', key_markers(got[2])) end
+  call('DEL', key_job(job_id))
   drop_blobs(job_id)
-  redis.call('DEL', key_results(job_id))
-  redis.call('XADD', key_results(job_id), '*', E.notice, 'deleted', E.cycle, got[3] or 1, E.nonce, nonce,
+  call('DEL', key_results(job_id))
+  call('XADD', key_results(job_id), '*', E.notice, 'deleted', E.cycle, got[3] or 1, E.nonce, nonce,
     E.nonce, got[4] or '')
-  redis.call('PEXPIRE', key_results(job_id), C.GRACE_MS)
+  call('PEXPIRE', key_results(job_id), C.GRACE_MS)
 end

@@ -5,7 +5,7 @@
 -- leave(verb, job_id, job, to, nonce): a job that does not run ends as canceled or expired, with a notice.
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
 local function load_leaving(job_id)
-  local got = redis.call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
+  local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
     F.call .. '#', F.meta .. '#', F.overrides .. '#')
   if not got[1] then return nil end
   return {status = got[1], queue = got[2], cycle = got[3], failure_ttl = got[4], deadline = got[5],
@@ -14,11 +14,11 @@ end
 
 local function leave(verb, job_id, job, to, nonce)
   local ttl_ms = tonumber(job.failure_ttl) or C.FAILURE_TTL_MS
-  redis.call('ZREM', key_home(job.status, job.queue), job_id)
-  if job.deadline then redis.call('ZREM', key_ttl(job.queue), job_id) end
-  if redis.call('ZCARD', key_home('queued', job.queue)) == 0 then redis.call('DEL', key_markers(job.queue)) end
+  call('ZREM', key_home(job.status, job.queue), job_id)
+  if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
+  if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
   notify(job_id, to, job.cycle, nonce)
   enter(verb, job_id, job.queue, job.status, to, expiry(ttl_ms), {F.ended, now})
-  redis.call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token)
+  call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token)
   if ttl_ms >= 0 then date(job_id, string.format('%.0f', now + ttl_ms), job.blobs) end
 end

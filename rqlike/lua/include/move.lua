@@ -1,10 +1,11 @@
 --- @include allowed
--- The only place that writes a status. The caller has checked `allowed` before its first write and has taken the
--- job out of the home it was in; this puts it into the next one.
+-- The only place that writes a status, beside `settle` and `grant`, which write that of many jobs at once. The caller
+-- has checked `allowed` before its first write and has taken the job out of the home it was in; this puts it into the
+-- next one.
 local function enter(verb, job_id, queue, from, to, score, fields)
   if not allowed(verb, from) then
     error('BUG ' .. verb .. ' of a job that is ' .. (from or 'nowhere'))
   end
-  redis.call('ZADD', key_home(to, queue), score, job_id)
-  redis.call('HSET', key_job(job_id), F.status, to, unpack(fields))
+  call('ZADD', key_home(to, queue), score, job_id)
+  call('HSET', key_job(job_id), F.status, to, unpack(fields))
 end

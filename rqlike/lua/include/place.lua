@@ -1,6 +1,6 @@
 -- The order of a queue: band times width plus a sequence that never repeats; in the front band it counts down.
 local function next_sequence(count)
-  return redis.call('INCRBY', key_sequence(), count) - count
+  return call('INCRBY', key_sequence(), count) - count
 end
 
 local function place(band, sequence)

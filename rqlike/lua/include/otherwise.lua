@@ -1,0 +1,73 @@
+--- @include place
+--- @include ring
+--- @include move
+--- @include blob
+--- @include leave
+--- @include append
+-- The verdicts that are not an end for good: give_back, retry, repeat; and the ends that an operator asked for.
+local function load_started(job_id)
+  local got = call('HMGET', key_job(job_id), F.status, F.queue, F.place, F.attempt, F.cycle, F.asked, F.repeats,
+    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#')
+  return {status = got[1], queue = got[2], place = got[3], attempt = tonumber(got[4]) or 0,
+    cycle = tonumber(got[5]) or 1, asked = got[6], repeats = tonumber(got[7]) or 0, deadline = got[8],
+    blobs = got[9] or got[10] or got[11]}
+end
+
+-- Back to its old place, free; an operator who asked for its end meanwhile gets it.
+local function give_back(job_id, job)
+  enter('give_back', job_id, job.queue, job.status, 'queued', job.place, {F.attempt, job.attempt - 1})
+  call('HDEL', key_job(job_id), F.token, F.worker, F.started, F.asked, F.lapsed)
+  if job.asked then
+    leave('cancel', job_id, load_leaving(job_id), 'canceled')
+  else
+    if job.deadline and job.attempt <= 1 then call('ZADD', key_ttl(job.queue), job.deadline, job_id) end
+    ring(job.queue, next_sequence(1), 1)
+  end
+  return 'ok'
+end
+
+-- Another attempt or another cycle of the same job, now or later; not where an operator has asked for its end.
+local function go_on(at, job, fields)
+  local job_id, verb, sequence = ARGV[at], ARGV[at + 3], next_sequence(1)
+  local score = place(tonumber(ARGV[at + 7]), sequence)
+  fields[#fields + 1] = F.place
+  fields[#fields + 1] = score
+  call('HDEL', key_job(job_id), F.token, F.asked, F.ttl_deadline, F.lapsed)
+  if ARGV[at + 4] == 'scheduled' then
+    local due = string.format('%.0f', now + ARGV[at + 6])
+    fields[#fields + 1] = F.due
+    fields[#fields + 1] = due
+    enter(verb, job_id, job.queue, job.status, 'scheduled', due, fields)
+    local head = call('ZRANGE', key_home('scheduled', job.queue), 0, 0)
+    if head[1] == job_id and not job.asked then ring(job.queue, sequence, 1) end
+  else
+    enter(verb, job_id, job.queue, job.status, 'queued', score, fields)
+    if not job.asked then ring(job.queue, sequence, 1) end
+  end
+  if job.asked then leave('cancel', job_id, load_leaving(job_id), 'canceled') end
+end
+
+local function end_for_good(at, job)
+  local job_id, ttl_ms = ARGV[at], tonumber(ARGV[at + 5])
+  local moment = expiry(ttl_ms)
+  enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp})
+  call('HDEL', key_job(job_id), F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
+  if ttl_ms >= 0 then date(job_id, moment, job.blobs) end
+end
+
+local function go_on_or_back(at, stop)
+  local job_id, verb = ARGV[at], ARGV[at + 3]
+  local job = load_started(job_id)
+  if not allowed(verb, job.status) then return 'stale' end
+  call('ZREM', key_home('started', job.queue), job_id)
+  if verb == 'give_back' then return give_back(job_id, job) end
+  local id = append(job_id, at + 10, stop - 1)
+  if verb == 'retry' then
+    go_on(at, job, {F.crashes, ARGV[at + 8]})
+  elseif verb == 'repeat' then
+    go_on(at, job, {F.crashes, 0, F.attempt, 0, F.cycle, job.cycle + 1, F.since, id, F.repeats, job.repeats + 1})
+  else
+    end_for_good(at, job)
+  end
+  return 'ok ' .. id
+end

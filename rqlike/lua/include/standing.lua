@@ -1,0 +1,32 @@
+--- @include blob
+--- @include entry
+-- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
+local function look_at(job_id, nonce)
+  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue)
+  local status = got[1]
+  if status then
+    if nonce == (got[2] or '') then return 'replayed', got end
+    return allowed('enqueue', status) and 'cycle' or 'duplicate', got
+  end
+  local trace = newest_entry(job_id)
+  if not trace then return 'new', got end
+  -- the stream of a job that is gone outlives it by 5 s: a call sent again finds it, another one starts afresh
+  if entry_answers(trace, nonce) then
+    return 'replayed', {'finished', nonce, entry_field(trace, E.cycle) or 1, '0-0'}
+  end
+  call('DEL', key_results(job_id))
+  return 'new', got
+end
+
+-- A new cycle keeps the history, without the notice by which the last cycle may have ended. Answers its number, and the
+-- id of the entry it begins after.
+local function begin_cycle(job_id, old)
+  local stream = key_results(job_id)
+  local newest = newest_entry(job_id)
+  if newest and entry_field(newest, E.notice) then call('XDEL', stream, newest[1]) end
+  call('PERSIST', stream)
+  call('ZREM', key_home(old[1], old[5]), job_id)
+  call('DEL', key_job(job_id))
+  drop_blobs(job_id)
+  return (tonumber(old[3]) or 1) + 1, newest and newest[1] or '0-0'
+end
