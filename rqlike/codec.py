@@ -125,7 +125,7 @@ def unpack_reply(reply: Any) -> Any:
 def encode_call(call: CallRecord) -> bytes:
     """A call as versioned msgpack: [version, function, payload, headers, policy]."""
     policy = {} if call.policy is _DEFAULTS else encode_policy(call.policy)
-    return cast(bytes, msgpack.packb([CALL_VERSION, call.func_name, call.payload, call.headers, policy]))
+    return cast(bytes, msgpack.packb([CALL_VERSION, call.func_name, call.payload, dict(call.headers), policy]))
 
 
 def encode_plain_call(func_name: str, payload: bytes) -> bytes:
@@ -256,7 +256,7 @@ def _read_call(got: Mapping[bytes, bytes]) -> tuple[CallRecord | None, str]:
             call = _overridden(call, overrides)
         if b"j" in got:
             ttl_ms = _int(got[b"j"]) or 0
-            call = replace(call, policy=replace(call.policy, result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
+            call = call._replace(policy=replace(call.policy, result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
         return call, ""
     except RqlikeError as problem:
         return None, str(problem)

@@ -296,7 +296,7 @@ class Job(Generic[T]):
     def get_meta(self, refresh: bool = True) -> dict[str, Any]:
         """The notes, read again from the server unless told otherwise."""
         if refresh:
-            self._record = replace(self._record, meta=load(self._store, self.id).meta)
+            self._record = self._record._replace(meta=load(self._store, self.id).meta)
             self._meta = None
         return self.meta
 
@@ -304,7 +304,7 @@ class Job(Generic[T]):
         """Writes `meta`, all of it. Raises NoSuchJobError, SerializationError, PayloadTooLarge (over 64 kB)."""
         data = encode_meta(self.meta)
         self._store.run(verbs.save(self.id, {"meta": data}))
-        self._record = replace(self._record, meta=data)
+        self._record = self._record._replace(meta=data)
 
     def save(self) -> None:
         """Writes what may be edited: timeout, result_ttl, failure_ttl, description, meta. Raises NoSuchJobError."""
@@ -312,7 +312,7 @@ class Job(Generic[T]):
         blobs = {"overrides": codec.encode_overrides(policy), "meta": encode_meta(self.meta)}
         result_ttl = "default" if policy.result_ttl is None else to_ms(policy.result_ttl)
         self._store.run(verbs.save(self.id, blobs, to_ms(policy.failure_ttl), result_ttl))
-        self._record = replace(self._record, meta=blobs["meta"])
+        self._record = self._record._replace(meta=blobs["meta"])
 
     def set_result_ttl(self, result_ttl: Seconds) -> None:
         """Changes how long it is kept once finished: seconds, -1 for ever. One round trip.
@@ -327,7 +327,7 @@ class Job(Generic[T]):
 
     def _edit(self, **changes: Any) -> None:
         call = self._readable
-        self._record = replace(self._record, call=replace(call, policy=replace(call.policy, **changes)))
+        self._record = self._record._replace(call=call._replace(policy=replace(call.policy, **changes)))
 
     # -- status --------------------------------------------------------------------------------------------------------
 
@@ -428,7 +428,7 @@ class Job(Generic[T]):
         """A waiting job never starts and its waiters learn at once; a started one is asked to be killed, and this
         returns without waiting for it. Raises InvalidTransition where it has ended, NoSuchJobError."""
         status = self._store.run(verbs.cancel(self.id, nonce()))
-        self._record = replace(self._record, status=status)
+        self._record = self._record._replace(status=status)
 
     def delete(self) -> None:
         """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
@@ -444,7 +444,7 @@ class Job(Generic[T]):
         try:
             self.refresh()
         except NoSuchJobError:  # run and, by result_ttl=0, gone already
-            self._adopt(replace(self._record, status=JobStatus.QUEUED, cycle=self.cycle + 1, attempt=0))
+            self._adopt(self._record._replace(status=JobStatus.QUEUED, cycle=self.cycle + 1, attempt=0))
         return self
 
     def _each(self, words: Sequence[str], verb: str) -> None:

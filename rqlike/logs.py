@@ -171,6 +171,12 @@ def fork_failed(why: str) -> None:
     _say(logging.ERROR, "fork_failed", f"no horse could be forked ({why}); tried again in a second")
 
 
+def zygote_lost(why: str) -> None:
+    """The process that forks horses for the worker is of no use any more."""
+    text = f"the zygote is lost ({why}); this worker forks its horses itself from now on, which takes longer"
+    _say(logging.WARNING, "zygote_lost", text)
+
+
 def setup_failed(error: str, times: int) -> None:
     """A horse could not be set up."""
     _say(logging.ERROR, "setup_failed", f"a horse could not be set up ({times} in a row): {error}")

@@ -6,8 +6,7 @@ execution does. `decide` judges all three alike, and the `Verdict` is carried ou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Any, NamedTuple, Self, cast
 
 from rqlike.exceptions import DeserializationError
 from rqlike.policies import Retry
@@ -18,8 +17,7 @@ from rqlike.states import CRASHES, JobStatus, Reason, ResultType
 ABANDONED_ERROR = "rqlike.exceptions.AbandonedJobError"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """How the body of one execution ended. `reason` None means that it returned.
 
     `began_s` and `ended_s` are the monotonic clock of the host, in seconds.
@@ -67,8 +65,7 @@ class Outcome:
             raise DeserializationError(f"An outcome is not readable: {broken}") from broken
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is to be written for one execution; made by `decide` and by the named constructors only."""
 
     verb: str
@@ -94,8 +91,7 @@ class Verdict:
         return cls("give_back", JobStatus.QUEUED)
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What a worker contributes to a decision."""
 
     default_result_ttl: float = DEFAULT_RESULT_TTL  #: seconds; for jobs that name none

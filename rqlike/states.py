@@ -7,9 +7,8 @@ It only permits: what a verb does stands in its own Lua file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class JobStatus(StrEnum):
@@ -82,8 +81,7 @@ class Notice(StrEnum):
     DELETED = "deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(NamedTuple):
     """One row: `verb` moves a job from any of `sources` (None: there was no job) to one of `targets` (None: gone)."""
 
     verb: str

@@ -161,8 +161,9 @@ def _commands(command: click.Command, context: click.Context) -> Iterator[str]:
     else:
         yield "\n\n".join(_about(command, context, common))
     if isinstance(command, click.Group):
-        for name, below in sorted(command.commands.items()):
-            if not below.hidden:
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            if below is not None and not below.hidden:
                 yield from _commands(below, click.Context(below, info_name=name, parent=context))
 
 

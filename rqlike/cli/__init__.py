@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from rqlike.cli.completion import completion
-from rqlike.cli.dev import dev
-from rqlike.cli.doctor import doctor
-from rqlike.cli.enqueue import enqueue
-from rqlike.cli.failed import failed
-from rqlike.cli.info import info
-from rqlike.cli.jobs import jobs
 from rqlike.cli.program import Program
-from rqlike.cli.queues import queues
-from rqlike.cli.server import server
-from rqlike.cli.worker import worker
-from rqlike.cli.workers import workers
+
+_COMMANDS: Final = (
+    *("completion", "dev", "doctor", "enqueue", "failed", "info"),
+    *("jobs", "queues", "server", "worker", "workers"),
+)
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, modules=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="rqlike", prog_name="rqlike", message="%(prog)s %(version)s")
 def main() -> None:
     """A job queue on Redis and Valkey.
@@ -27,8 +23,5 @@ def main() -> None:
     75 a worker left outcomes unwritten, 130 interrupted.
     """
 
-
-for _command in (worker, enqueue, info, jobs, failed, queues, workers, server, dev, doctor, completion):
-    main.add_command(_command)
 
 __all__ = ["main"]

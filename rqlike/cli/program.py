@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 import click
@@ -78,7 +79,25 @@ class Group(Command, click.Group):
 
 
 class Program(Group):
-    """The outermost group. Commands return an exit code, None being 0; errors become one line on stderr and a code."""
+    """The outermost group. Commands return an exit code, None being 0; errors become one line on stderr and a code.
+
+    `modules`: its commands, each in the module of `rqlike.cli` that has its name. One is imported when it is asked for,
+    so that a worker does not wait for all the others.
+    """
+
+    def __init__(self, *args: Any, modules: Sequence[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = frozenset(modules)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Their names in order."""
+        return sorted(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of a name; None where there is none."""
+        if cmd_name in self._modules and cmd_name not in self.commands:
+            self.add_command(getattr(import_module(f"rqlike.cli.{cmd_name}"), cmd_name))
+        return super().get_command(ctx, cmd_name)
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs and leaves with the exit code; with `standalone_mode=False` returns or raises, as click's own."""

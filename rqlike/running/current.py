@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 if TYPE_CHECKING:
     from rqlike.job import Job
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
+class WorkerInfo(NamedTuple):
     """The worker a job runs in."""
 
     name: str
@@ -47,6 +45,11 @@ def current_job(job: object | None) -> Iterator[None]:
         yield
     finally:
         _job.reset(token)
+
+
+def set_current_worker(worker: WorkerInfo | None) -> None:
+    """`get_current_worker()` gives `worker` from now on; for processes that work for one only."""
+    _worker.set(worker)
 
 
 @contextmanager

@@ -6,9 +6,8 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, NamedTuple
 
 from rqlike.callables import resolve
 from rqlike.clock import mono
@@ -30,8 +29,7 @@ Body = Callable[[], object]
 _NOTHING: Final = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Rig:
+class Rig(NamedTuple):
     """What an executing process brings to every call."""
 
     deadline: Deadline
@@ -41,8 +39,7 @@ class Rig:
     allow: Sequence[str] | None = None  #: globs of function paths; None allows all
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(NamedTuple):
     """An execution with the objects it came to, for callbacks in the same process."""
 
     outcome: Outcome

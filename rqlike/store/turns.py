@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from rqlike import codec
 from rqlike.durations import to_ms
@@ -17,8 +16,7 @@ from rqlike.store.requests import Argument, Request
 # -- a worker's turn ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """A verdict on an execution, with its entry for the history."""
 
     execution: Execution
@@ -54,8 +52,7 @@ class Settlement:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """What a worker says and asks in one call; `number` grows by one with each answered call."""
 
     worker: str
@@ -70,8 +67,7 @@ class Turn:
     lease_ms: int = LEASE_MS
 
 
-@dataclass(frozen=True, slots=True)
-class Turned:
+class Turned(NamedTuple):
     """The answer to a turn."""
 
     now_ms: int
@@ -134,8 +130,7 @@ def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[
 # -- a worker's life ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Renewed:
+class Renewed(NamedTuple):
     """The answer to a renewal."""
 
     now_ms: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from rqlike import logs
 from rqlike.entries import entry_bytes
@@ -20,8 +20,7 @@ from rqlike.worker.plan import Plan
 _AFTER_S: Final = 60.0  #: seconds for middleware's `after_result`
 
 
-@dataclass(frozen=True, slots=True)
-class Errand:
+class Errand(NamedTuple):
     """What follows from one recorded execution; `frame` tells a horse, which has `limit_s` seconds for it."""
 
     execution: Execution

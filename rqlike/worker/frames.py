@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from socket import socket
-from typing import Final, cast
+from typing import Final, NamedTuple, cast
 
 import msgpack
 
@@ -43,8 +42,7 @@ class FrameKind(IntEnum):
 _KINDS: Final = {int(kind): kind for kind in FrameKind}
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One frame as it came."""
 
     kind: FrameKind

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from rqlike.entries import entry_of
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
@@ -12,8 +13,7 @@ from rqlike.records import Execution
 from rqlike.store.turns import Settlement
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A settlement that the server has answered."""
 
     settlement: Settlement
@@ -22,8 +22,7 @@ class Written:
     entry_id: str  #: of its entry; '' where there is none
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
+class _Due(NamedTuple):
     settlement: Settlement
     outcome: Outcome | None
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
@@ -28,38 +29,33 @@ class Stage(Enum):
 # -- what is told of a horse -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeCame:
+class OutcomeCame(NamedTuple):
     """An execution ended, by its horse's word or by the horse's death."""
 
     execution: Execution
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class ErrandDone:
+class ErrandDone(NamedTuple):
     """The callbacks of an execution ran, failed (`error`), or died with their horse."""
 
     execution: Execution
     error: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class NeverBegan:
+class NeverBegan(NamedTuple):
     """The horse had died before it began this one."""
 
     execution: Execution
 
 
-@dataclass(frozen=True, slots=True)
-class TakenBack:
+class TakenBack(NamedTuple):
     """What a horse has not begun of a frame that takes too long."""
 
     executions: Sequence[Execution]
 
 
-@dataclass(frozen=True, slots=True)
-class SetupFailed:
+class SetupFailed(NamedTuple):
     """A horse could not be set up."""
 
     error: str

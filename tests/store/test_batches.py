@@ -82,8 +82,8 @@ def verdicts(scene: Scene, held: dict[str, Execution]) -> list[Settlement]:
             out.append(Settlement(execution, Verdict.give_back()))
         else:
             out.append(scene.judged(execution, outcomes.get(job_id, returned(job_id.encode()))))
-    foreign = replace(held["done"], job=replace(held["done"].job, token="nobody's"), execution_id="unheard")
-    out.insert(3, replace(out[0], execution=foreign))
+    foreign = replace(held["done"], job=held["done"].job._replace(token="nobody's"), execution_id="unheard")
+    out.insert(3, out[0]._replace(execution=foreign))
     out.append(out[[settlement.execution.job_id for settlement in out].index("again")])  # the same once more
     out.append(out[[settlement.execution.job_id for settlement in out].index("retried")])
     out.append(Settlement(held["done"], Verdict.give_back()))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from rqlike.settings import LEASE_MS, OUTAGE_MS, RECOVER_LIMIT
@@ -386,4 +384,4 @@ def test_a_moment_injected_is_the_moment_of_all_that_is_written(scene: Scene) ->
     scene.settle(execution, returned())
     job = scene.job("j")
     assert job is not None and job.ended_ms == scene.now_ms
-    assert replace(job, ended_ms=None).status is JobStatus.FINISHED
+    assert job._replace(ended_ms=None).status is JobStatus.FINISHED
