@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -98,6 +99,14 @@ class Program(Group):
         if cmd_name in self._modules and cmd_name not in self.commands:
             self.add_command(getattr(import_module(f"rqlike.cli.{cmd_name}"), cmd_name))
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command to call. From here on there may be garbage: see `__main__`."""
+        found = super().resolve_command(ctx, args)
+        gc.enable()
+        return found
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Runs and leaves with the exit code; with `standalone_mode=False` returns or raises, as click's own."""
