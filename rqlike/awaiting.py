@@ -46,7 +46,7 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         left = seen.status is None or seen.status.terminal or any(isinstance(one, NoticeRecord) for one in newer)
         return (found,) if found is not None or left else None
 
-    since = None if job.policy.ttl is not None else after or "0-0"
+    since = None if job.policy.ttl is not None or after is not None else "0-0"
     answer = wait_for(store, job_id, job.queue, seconds, judge, since)
     return None if answer is None else answer[0]
 

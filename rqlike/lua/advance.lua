@@ -17,8 +17,12 @@ local queues = {}
 for index = 1, tonumber(ARGV[8]) do queues[index] = ARGV[8 + index] end
 local at = 10 + #queues
 local words = {}
-for index = 1, tonumber(ARGV[at - 1]) do words[index], at = settle(at) end
+-- Where one fails (its stream is a stranger's key), those before it still come home.
+local settled, problem = pcall(function()
+  for index = 1, tonumber(ARGV[at - 1]) do words[index], at = settle(at) end
+end)
 rehome()
+if not settled then error(problem) end
 if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0}) end
 
 -- What this worker called last: number, moment to watch or -, the lease it gave, prefix. This very call once more, where
@@ -57,7 +61,9 @@ if string.find(mode, 's', 1, true) then
     keys[size + 1], keys[size + 2], keys[size + 3] = key_home('queued', queue), key_home('started', queue), key_ttl(queue)
     keys[size + 4], keys[size + 5] = key_home('scheduled', queue), key_markers(queue)
   end
-  idle = call('EXISTS', unpack(keys)) == 0
+  local alive = 0
+  for first = 1, #keys, 500 do alive = alive + call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) end
+  idle = alive == 0
   if not idle then
     --- @include sweep
     for _, queue in ipairs(queues) do

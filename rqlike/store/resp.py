@@ -50,6 +50,8 @@ def pack(*parts: bytes | str | int | float) -> bytes:
 
 
 def _bytes(part: bytes | str | int | float) -> bytes:
+    if isinstance(part, str):  # a member of an enum of strings: what it is, not how it is shown
+        return part.encode()
     return part if isinstance(part, bytes) else str(part).encode()
 
 

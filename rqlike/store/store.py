@@ -10,7 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 import redis
@@ -87,10 +87,13 @@ class Store:
         for request in rest:
             yield self.run(request)
             break
-        waiting: deque[Request[T]] = deque()
-        if not self._bare:
+        waiting: deque[Request[T]] = deque(islice(rest, 1))  # who sends one needs no second connection
+        if (
+            waiting and not self._bare and self.client.connection is None
+        ):  # a client that is one connection has no other
+            following, waiting = chain(waiting, rest), deque()
             with suppress(Disconnected, TimedOut, NoScriptError):
-                yield from self._overlapping(rest, waiting)
+                yield from self._overlapping(following, waiting)
         for request in chain(waiting, rest):
             yield self.run(request)
 
@@ -98,7 +101,8 @@ class Store:
         with _borrowed(self.client) as line:
             for request in requests:
                 waiting.append(request)
-                line.send_packed_command([self.packed(request)])
+                # No PING where replies are under way: its reader would take one of them for the PONG.
+                line.send_packed_command([self.packed(request)], check_health=len(waiting) == 1)
                 if len(waiting) == _AHEAD:
                     yield _answer(line, waiting)
             while waiting:

@@ -70,6 +70,7 @@ class Fresh(NamedTuple):
             created_ms=answer.now_ms,
             enqueued_ms=answer.now_ms,
             due_ms=_due_ms(new.due, answer.now_ms),
+            deadline_ms=None if new.ttl_ms is None or new.due else answer.now_ms + new.ttl_ms,
             cycle=answer.cycle,
             since=answer.since,
             meta=new.meta,

@@ -113,7 +113,7 @@ def _look_and_block(
                     return True, answer
             elif not one.can_read(_ARRIVAL_S):  # it has ended and left nothing to read
                 one.disconnect()
-                return True, judge(seen)
+                return False, None  # or it is slow to arrive: one look at both says which
             found = entries_of(one.read_response(disable_decoding=True))
         return True, judge(_with(job_id, seen, found)) if found else None
     except AuthenticationError:

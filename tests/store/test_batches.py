@@ -6,6 +6,9 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import pytest
+import redis
+
 from rqlike.outcomes import Verdict
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
@@ -157,3 +160,23 @@ def test_a_first_entry_goes_to_a_history_that_is_there_already(any_server: AnySe
     scene.client.xadd(scene.store.keys.results("j"), {"t": "4", "i": "older", "b": "1", "d": "1"})
     assert scene.settle(execution, returned()) == "ok"
     assert [record.execution_id for record in scene.history("j")] == [execution.execution_id, "older"]
+
+
+def test_what_was_settled_before_one_that_fails_is_at_home(scene: Scene) -> None:
+    scene.enqueue(new_job("a"), new_job("b"))
+    first, second = scene.claim(2)
+    strange = scene.store.keys.results("b")
+    scene.client.set(strange, "a key of somebody else")
+    with pytest.raises(redis.ResponseError):
+        scene.turn("w", scene.judged(first, returned()), scene.judged(second, returned()))
+    assert scene.order(JobStatus.FINISHED) == ["a"]
+    scene.client.delete(strange)
+    scene.again()
+    assert scene.order(JobStatus.FINISHED) == ["a", "b"]
+
+
+def test_a_worker_may_serve_thousands_of_queues(scene: Scene) -> None:
+    scene.enqueue(new_job("j"), queue="queue1999")
+    queues = [f"queue{number}" for number in range(2000)]
+    assert len(scene.turn(want=1, sweep=True, queues=queues).granted) == 1
+    assert scene.turn(want=1, sweep=True, queues=queues[:1000]).granted == ()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import warnings
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import fakeredis
@@ -11,9 +14,13 @@ import pytest
 import redis
 import redis.asyncio
 
-from rqlike import Job, Queue, Result, SimpleWorker
-from rqlike.exceptions import RqlikeError
-from tests.servers import Server
+from rqlike import Job, Queue, Result, SimpleWorker, clock
+from rqlike.exceptions import RqlikeError, WaitTimeout
+from rqlike.store import verbs
+from rqlike.store.requests import Request
+from rqlike.store.store import Store
+from rqlike.store.verbs import Enqueued, NewJob
+from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.waiters import at_once, waiting
 
@@ -117,3 +124,63 @@ def test_eight_threads_wait_with_one_handle(server: Server, namespace: str) -> N
         waiters = waiting(client, lambda: (job.wait(timeout=10), job.results()[0].return_value), 8)
         SimpleWorker(["q"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
         assert waiters.outcomes() == [(3, 3)] * 8
+
+
+class Mail(str, enum.Enum):  # noqa: UP042  # str() of a StrEnum's member is its value, of these it is not
+    QUEUE = "mail"
+    JOB = "nightly"
+
+
+def test_a_member_of_an_enum_of_strings_is_what_it_stands_for_on_every_way(client: redis.Redis, namespace: str) -> None:
+    queue = Queue(Mail.QUEUE, client, namespace=namespace)
+    queue.enqueue_many([Queue.prepare_data(tasks.nothing)] * 600)
+    assert [(one.name, one.count) for one in Queue.all(client, namespace=namespace)] == [("mail", 600)]
+    queue.empty()
+    with pytest.raises(WaitTimeout):
+        queue.enqueue(tasks.nothing).wait(timeout=0.01)
+    queue.empty()
+    job = queue.enqueue(tasks.echo, 5, job_id=Mail.JOB)
+    SimpleWorker(["mail"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
+    assert job.wait(timeout=2) == 5
+
+
+@pytest.mark.parametrize("items", [1, 501])
+def test_many_items_need_no_second_connection_where_there_is_none(server: Server, namespace: str, items: int) -> None:
+    pool = redis.BlockingConnectionPool.from_url(server.url, max_connections=1, timeout=1)
+    with redis.Redis(connection_pool=pool, single_connection_client=True) as client:
+        queue = Queue("q", client, namespace=namespace)
+        queue.enqueue_many([Queue.prepare_data(tasks.nothing)] * items)
+        assert queue.count == items
+
+
+def test_one_item_takes_one_connection(server: Server, namespace: str) -> None:
+    taken = []
+
+    class Counting(redis.ConnectionPool):
+        def get_connection(self, *args: Any, **kwargs: Any) -> Any:
+            taken.append(args)
+            return super().get_connection(*args, **kwargs)
+
+    with redis.Redis(connection_pool=Counting.from_url(server.url)) as client:
+        queue = Queue("q", client, namespace=namespace)
+        queue.enqueue(tasks.nothing)
+        taken.clear()
+        queue.enqueue_many([Queue.prepare_data(tasks.nothing)])
+        assert len(taken) == 1
+
+
+def _past(moment: float) -> bool:
+    return clock.mono() > moment
+
+
+def test_no_reply_of_a_chunk_is_taken_for_that_of_a_health_check(server: Server, namespace: str) -> None:
+    with server.client(health_check_interval=0.01) as client:
+        store = Store(client, namespace)
+
+        def chunks() -> Iterator[Request[list[Enqueued]]]:
+            for number in range(1, 6):
+                until = clock.mono() + 0.03
+                eventually(partial(_past, until))
+                yield verbs.enqueue(f"q{number}", [NewJob(f"j{number}-{one}", "n", b"c") for one in range(number)])
+
+        assert [len(answer) for answer in store.run_each(chunks())] == [1, 2, 3, 4, 5]
