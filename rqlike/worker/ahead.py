@@ -16,6 +16,7 @@ from rqlike.records import Execution
 
 MOST: Final = 16  #: executions ahead of one horse
 SPAN_S: Final = 0.005  #: seconds that what is ahead of one horse may be expected to take
+FRAME_BYTES: Final = 1 << 16  #: of what one frame brings, unless it is a single job
 STALE_S: Final = 0.010  #: seconds after which what no horse took is given back
 _HOP_S: Final = 0.0002  #: seconds between two jobs of a horse
 _WEIGHT: Final = 0.3  #: of the newest job in the mean of all
@@ -67,10 +68,17 @@ class Ahead:
 
     def frame(self, horses: int, now: float) -> list[Execution]:
         """What the next horse is given, oldest first: an even share where `horses` wait for one, and no more than is
-        expected to run within 5 ms."""
+        expected to run within 5 ms, or is read at once."""
         share = min(max(1, self.width), -(-len(self.waiting) // horses))
         self._moved_s = now
-        return [self.waiting.popleft() for _ in range(share)]
+        frame: list[Execution] = []
+        size = 0
+        while len(frame) < share:
+            size += sum(map(len, self.waiting[0].raw))
+            if frame and size > FRAME_BYTES:
+                break
+            frame.append(self.waiting.popleft())
+        return frame
 
     def back(self, executions: Iterable[Execution]) -> None:
         """A horse did not get to them; they are the next."""

@@ -83,17 +83,18 @@ class ParentEnd:
         """`count` jobs of the frame of this generation may begin."""
         os.write(self.grants, bytes((self.generation,)) * count)
 
-    def revoke(self) -> int:
-        """Takes back the permits that are left: how many jobs were not begun and will not be."""
+    def revoke(self, most: int = GENERATIONS) -> int:
+        """Takes back permits that are left, at most so many: how many jobs were not begun and will not be."""
         with suppress(BlockingIOError):
-            return len(os.read(self.permits, _CHUNK))
+            return len(os.read(self.permits, most))
         return 0
 
-    def overhear(self) -> bytes:
-        """What was whispered since the last time."""
-        with suppress(BlockingIOError):
-            return os.read(self.whispers, _CHUNK)
-        return b""
+    def overhear(self) -> bytes | None:
+        """What was whispered since the last time; None where nothing more can come: the horse has closed its end."""
+        try:
+            return os.read(self.whispers, _CHUNK) or None
+        except BlockingIOError:
+            return b""
 
     def stack(self) -> str:
         """What the horse has written of its stack before it was killed."""

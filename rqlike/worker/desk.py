@@ -91,7 +91,8 @@ class Desk:
         now = clock.mono()
         room = 0 if stopping else self._places(self._free())
         self.ahead.put(wanted[:room], now)
-        self.employ(now)
+        if not stopping:
+            self.employ(now)
         self.give_back([*wanted[room:], *(self.ahead.clear() if not self.ahead.width else ())])
         return len(wanted) <= room
 
@@ -126,10 +127,6 @@ class Desk:
             self.ahead.back(frame)
             return
         self.begun += len(frame)
-        for execution in frame:
-            job = execution.job
-            called = job.call.func_name if job.call else "(unreadable call)"
-            logs.job_started(job.id, called, job.queue, job.attempt)
 
     def recall(self, horse: Horse) -> list[Execution]:
         """What a horse has not begun of its frame, in order; it never will."""

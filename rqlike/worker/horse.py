@@ -16,7 +16,7 @@ import socket
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from rqlike.exceptions import DeserializationError
 from rqlike.outcomes import Outcome
 from rqlike.records import JobRecord, ResultRecord
 from rqlike.running.callbacks import Handler, call_back, handle_exception, read_result
-from rqlike.running.current import WorkerInfo, current_job, current_worker
+from rqlike.running.current import WorkerInfo, current_job, current_worker, set_current_worker
 from rqlike.running.deadline import Deadline, masked
 from rqlike.running.executor import Ran, Rig, run
 from rqlike.running.handlers import ALL, change_mask, handler_of
@@ -49,6 +49,7 @@ _HIGH: Final = 512  #: descriptors of a horse are moved up there, out of the way
 _HANDLERS_S: Final = 60.0  #: seconds for all exception handlers of an execution
 #: Executions that ended without a failure: exception handlers are not told.
 _NO_FAILURE: Final = frozenset({None, Reason.STOPPED, Reason.CANCELED, Reason.RETRY_RETURNED})
+_READY: Final = pack(FrameKind.READY, "", None)
 _PR_SET_PDEATHSIG: Final = 1
 _RECEIVE: Final = 1 << 18
 # Loaded before any fork: it takes milliseconds.
@@ -88,15 +89,58 @@ def run_horse(
     """
     code = BROKEN
     try:
-        end = enter_child(end, parent_pid=parent_pid, close_fds=close_fds)
-        horse = _Horse(end, settings, make_job, make_result)
+        cut_off(set(close_fds).difference(end.fds))
+        stand_alone(parent_pid)
+        horse = _Horse(raised(end), settings, make_job, make_result)
         with current_worker(settings.worker):
             code = horse.live()
     except BaseException:  # noqa: BLE001  # it must not get out: above this is the worker's own stack
-        with suppress(OSError, ValueError, AttributeError):
-            traceback.print_exc()
+        _tell()
     finally:
         leave(code)
+
+
+def prepare_horse(
+    end: HorseEnd,
+    *,
+    parent_pid: int,
+    settings: HorseSettings,
+    make_job: Callable[[JobRecord], object],
+    make_result: Callable[[ResultRecord], object] = lambda record: record,
+) -> Callable[[], NoReturn]:
+    """All of `run_horse` that can be done before the fork, for a process that does nothing but fork horses.
+
+    What is returned is called just after each fork, with all signals blocked; under the numbers in `end` it must find
+    the descriptors of its own channel. `cut_off` has been called in the process that forks, and the system kills the
+    new one when the worker ends. Without middleware such a horse sends no READY: it is.
+    """
+    horse = _Horse(end, settings, make_job, make_result)
+    horse.make_ready()
+
+    def start() -> NoReturn:
+        code = BROKEN
+        try:
+            os.setpgid(0, 0)
+            # Otherwise the worker died before its death could be noticed.
+            code = horse.live() if os.getppid() == parent_pid else 0
+        except BaseException:  # noqa: BLE001  # as in `run_horse`
+            _tell()
+        finally:
+            leave(code)
+
+    return start
+
+
+def try_horse(end: HorseEnd, make_job: Callable[[JobRecord], object]) -> int:
+    """One that runs a single job in this very process, which is to fork horses later; what would be its exit code."""
+    horse = _Horse(end, HorseSettings(jobs=1), make_job, lambda record: record)
+    horse.make_ready()
+    return horse.live()
+
+
+def _tell() -> None:
+    with suppress(OSError, ValueError, AttributeError):
+        traceback.print_exc()
 
 
 def leave(code: int) -> NoReturn:
@@ -108,25 +152,31 @@ def leave(code: int) -> NoReturn:
 # -- just after the fork -----------------------------------------------------------------------------------------------
 
 
-def enter_child(end: HorseEnd, *, parent_pid: int, close_fds: Sequence[int] = ()) -> HorseEnd:
-    """Cuts what a fork inherits and must not share; signals are unblocked at its end. The channel comes back under
-    high numbers. The order matters: nothing of the parent's may see a signal of the child's."""
+def cut_off(close_fds: Iterable[int]) -> None:
+    """Cuts what a fork inherits and must not share. The order matters: nothing of the parent's may see a signal of the
+    child's."""
     signal.set_wakeup_fd(-1)
     _default_handlers()
-    _die_with(parent_pid)
-    with suppress(PermissionError):
-        os.setpgid(0, 0)
     _no_stdin()
-    for fd in {*close_fds}.difference(end.fds):
+    for fd in close_fds:
         with suppress(OSError):
             os.close(fd)
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
     resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def raised(end: HorseEnd) -> HorseEnd:
+    """The channel under high numbers, which blocks where it is waited for; the low ones are closed."""
     sock = socket.socket(fileno=_high(end.sock.detach()))
     sock.setblocking(True)
-    end = HorseEnd(sock, _high(end.permits), _high(end.whispers), _high(end.stack_fd))
-    change_mask(signal.SIG_UNBLOCK, ALL)
-    return end
+    return HorseEnd(sock, _high(end.permits), _high(end.whispers), _high(end.stack_fd))
+
+
+def stand_alone(parent_pid: int) -> None:
+    """A process group of its own, and no life without its parent; what each process has to do for itself."""
+    _die_with(parent_pid)
+    with suppress(PermissionError):
+        os.setpgid(0, 0)
 
 
 def _default_handlers() -> None:
@@ -189,13 +239,13 @@ class _Horse:
     ) -> None:
         self._end = end
         self._sock = end.sock
-        self._identity = _identity(end.sock.fileno())
+        self._identity: tuple[int, int] | None = None
+        self._stack_identity: tuple[int, int] | None = None
+        self._pid = 0
         self._permit: int | None = None  # one that was taken, of a frame that is still to be read
         self._settings = settings
         self._make_job = make_job
         self._make_result = make_result
-        self._stack_identity = _identity(end.stack_fd)
-        self._pid = os.getpid()
         self._deadline = Deadline()
         self._deadline.install()
         self._rig = Rig(
@@ -203,20 +253,35 @@ class _Horse:
         )
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
+        self._spoke = False  # aloud, since the last frame came: what follows must not be heard before it
         self._left = settings.jobs  # jobs until its end
         self._ran: dict[str, Ran] = {}  # executions of the last frame that have callbacks, by token
         self._snapshot: Snapshot | None = None
+        self._is_known_ready = False
+        self._dumps = False  # to the stack file, and no code of the user has run since, which may turn it off
+
+    def make_ready(self) -> None:
+        """What a fork leaves as it is, done before it. Where there is no middleware to set up, nothing is left that
+        could go wrong, and the worker needs not be told of it."""
+        self._is_known_ready = not self._settings.middleware
+        set_current_worker(self._settings.worker)
+        faulthandler.enable(file=self._end.stack_fd)
+        self._dumps = True
 
     def live(self) -> int:
-        """Runs until QUIT or until the worker is gone; the exit code."""
-        self._dump_to_stack_file()
+        """Runs until QUIT or until the worker is gone; the exit code. Call it with all signals blocked."""
+        self._pid = os.getpid()
+        self._identity = _identity(self._sock.fileno())
+        self._stack_identity = _identity(self._end.stack_fd)
+        change_mask(signal.SIG_SETMASK, ())
         problem = self._set_up()
         if problem is not None:
             self._send(FrameKind.READY, "", problem)
             return 1
         if self._left != 1:  # nothing is put back for nobody; what the middleware has set up is to stay
             self._snapshot = Snapshot.take(self._settings.max_memory)
-        self._send(FrameKind.READY, "", None)
+        if not self._is_known_ready:
+            self._send_bytes(_READY)
         while self._left != 0:
             frame = self._receive()
             if frame is None or frame.kind is FrameKind.QUIT:
@@ -230,6 +295,7 @@ class _Horse:
         return 0
 
     def _set_up(self) -> str | None:
+        self._dumps = self._dumps and not self._settings.middleware
         try:
             for one in self._settings.middleware:
                 one.after_fork()
@@ -259,10 +325,13 @@ class _Horse:
             leave(0)
         if self._identity is None or _identity(self._sock.fileno()) != self._identity:
             leave(LOST_SOCKET)
-        data = pack(kind, execution_id, payload)
+        self._send_bytes(pack(kind, execution_id, payload), quietly=quietly)
+
+    def _send_bytes(self, data: bytes, *, quietly: bool = False) -> None:
         try:
             if quietly and len(data) <= WHISPER_LIMIT and self._end.whisper(data):
                 return
+            self._spoke = True
             with masked():
                 send_blocking(self._sock, data)
         except ConnectionError:  # the worker is gone, and with it everybody who would want to know
@@ -271,17 +340,21 @@ class _Horse:
             leave(LOST_SOCKET)
 
     def _dump_to_stack_file(self) -> None:
-        """A fatal signal writes the stacks of all threads there. Anew for each job, as jobs may turn it off."""
+        """A fatal signal writes the stacks of all threads there."""
+        if self._dumps:
+            return
         if _identity(self._end.stack_fd) == self._stack_identity:
             faulthandler.enable(file=self._end.stack_fd)
         else:
             faulthandler.disable()
+        self._dumps = True
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
     def _work_through(self, frame: Frame) -> None:
         """The jobs of a frame in their order, as long as they are permitted and this horse is fit for another one."""
         self._ran.clear()
+        self._spoke = False
         generation, sent_s, jobs = read_jobs(frame)
         for left, (token, job_id, flat) in zip(range(len(jobs) - 1, -1, -1), jobs, strict=True):
             if not self._may_begin(generation):
@@ -305,6 +378,7 @@ class _Horse:
         """Runs a job and says what it came to; whether this horse must not run another one."""
         self._dump_to_stack_file()
         record, job, problem = self._read(job_id, flat)
+        self._dumps = False
         ran = run(
             None if record is None else record.call,
             job,
@@ -317,7 +391,7 @@ class _Horse:
             leave(0)
         self._left = None if self._left is None else self._left - 1
         retire = self._tidy(ran.outcome) if self._left != 0 else None
-        quietly = retire is None and ran.outcome.ended_s < quiet_until
+        quietly = retire is None and not self._spoke and ran.outcome.ended_s < quiet_until
         self._send(FrameKind.OUTCOME, token, [ran.outcome.to_wire(), retire], quietly=quietly)
         _flush()
         if record is not None and record.policy.has_callbacks:
@@ -345,6 +419,7 @@ class _Horse:
         self._dump_to_stack_file()
         which, job_id, flat, entry = _after_of(frame)
         ran = self._ran.pop(frame.execution_id, None)
+        self._dumps = False
         error = copy_context().run(self._call_back, which, job_id, flat, entry, ran)
         if os.getpid() != self._pid:
             leave(0)

@@ -123,6 +123,7 @@ class Parent:
                 self._hear_link(source)
             else:
                 self._signals.clear()
+        self._hear_horses(self._horses.hear_given())
         now = clock.mono()
         for link in self._links:
             if link.wake_at is not None and now >= link.wake_at:
@@ -137,31 +138,22 @@ class Parent:
             if not horse.silent:
                 mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer.pending else 0)
                 watched.append((horse.end.sock.fileno(), mask, horse.pid, horse))
-            if horse.overdue:
+            if horse.overdue and horse.whispers_now and not horse.silent:
                 watched.append((horse.end.whispers, selectors.EVENT_READ, horse.pid, horse))
         return watched
 
     def _next_moment(self, now: float) -> float:
         """When the loop has something to do though nothing comes. What is past must be acted on by one round of it."""
-        times, plan = self._times, self._plan
-        moments = [now + TICK_S, self._horses.next_moment(), self._ahead.next_moment(), times.stop_by]
+        times, plan, may_call = self._times, self._plan, not self._calls.busy and not self._refused_for_good
+        moments = times.upcoming(plan, may_call=may_call, stopping=self._stopping is not None)
+        moments += [now + TICK_S, self._horses.next_moment(), self._ahead.next_moment(), self._ears.deaf_until]
         moments += [link.wake_at for link in self._links]
-        if not self._calls.busy and not self._refused_for_good:
-            moments += [times.renewal, times.watched]
-            if self._ledger.has_due:
-                moments.append(self._ledger.due_since + FLUSH_S)
-            if self._stopping is None:
-                moments.append(times.swept + TICK_S)
-        if self._stopping is None:
-            if plan.max_idle_s is not None:
-                moments.append(times.busy + plan.max_idle_s)
-            if plan.reload is not None:
-                moments.append(times.reload)
-        elif times.unreachable is not None:
+        if may_call and self._ledger.has_due:
+            moments.append(self._ledger.due_since + FLUSH_S)
+        if self._stopping is not None and times.unreachable is not None:
             moments.append(times.unreachable + self._patience())
         if plan.strict_lease and self._horses.running():
             moments.append(max(times.contact + plan.fence_s, now + 0.1))
-        moments.append(self._ears.deaf_until)
         return min([moment for moment in moments if moment is not None])
 
     # -- signals and limits --------------------------------------------------------------------------------------------
@@ -207,7 +199,8 @@ class Parent:
 
     def _check_plan(self, now: float) -> None:
         times, plan = self._times, self._plan
-        if (over := plan.is_over(now - times.busy, self._desk.begun)) is not None:
+        begun = 0 if self._horses.running() else self._desk.begun  # while one runs, what it has may come back
+        if (over := plan.is_over(now - times.busy, begun)) is not None:
             self.stop(over)
         if plan.reload is not None and now >= times.reload:
             times.reload = now + _RELOAD_S
@@ -249,6 +242,8 @@ class Parent:
                     self._desk.never_began(execution)
                 case TakenBack(executions):
                     self._desk.taken_back(executions)
+                    if self._stopping is not None:
+                        self._desk.recall_all()
                 case ErrandDone(execution, error):
                     if error is not None:
                         self._errands.failed(execution, error)

@@ -77,6 +77,7 @@ class Horse:
     handed: deque[Execution] = field(default_factory=deque)  #: what it was given, or runs callbacks of; in order
     began_s: float = 0.0  #: when the first of them began, as far as it is known
     frame_due: float | None = None  #: when the frame should have ended; what was not begun is taken back then
+    whispers_now: bool = False  #: it may have left outcomes of its frame without waking its worker
     overdue: bool = False  #: that moment has passed: whatever it says is heard at once
     dump_at: float | None = None  #: when its stack is dumped, on the way to its end
     kill_at: float | None = None

@@ -75,7 +75,7 @@ class SignalPipe:
 
 @contextmanager
 def blocked() -> Iterator[None]:
-    """No signal is delivered inside; for the lines around a fork. A child leaves it by `horse.enter_child`."""
+    """No signal is delivered inside; for the lines around a fork. A child unblocks them when it is ready for them."""
     before = change_mask(signal.SIG_BLOCK, ALL)
     try:
         yield

@@ -34,10 +34,11 @@ from rqlike.worker.frames import (
 from rqlike.worker.horse import BROKEN, LOST_SOCKET
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, Stage, TakenBack
 from rqlike.worker.signals import blocked
+from rqlike.worker.zygote import Zygote, ZygoteLost
 
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
 _CHUNK: Final = 1 << 16
-_AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised
+_AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised, or a horse died before its first job
 _MEANING: Final = {
     LOST_SOCKET: ", the job has closed or replaced the socket to its worker",
     BROKEN: ", an error of rqlike itself or of what it was sent",
@@ -46,7 +47,8 @@ _NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no roo
 
 
 class Supervisor:
-    """Keeps `concurrency` horses. `start_horse(end, close_fds)` is the body of a horse and never returns."""
+    """Keeps `concurrency` horses. `start_horse(end, close_fds)` is the body of a horse and never returns. Where there
+    is a `zygote` it forks them as long as it can, otherwise this process does."""
 
     def __init__(
         self,
@@ -57,6 +59,7 @@ class Supervisor:
         kill_grace: float,
         before_fork: Callable[[], None],
         inherited: Callable[[], Iterable[int]],
+        zygote: Zygote | None = None,
     ) -> None:
         self._start_horse = start_horse
         self._concurrency = concurrency
@@ -64,8 +67,10 @@ class Supervisor:
         self._kill_grace = kill_grace
         self._before_fork = before_fork
         self._inherited = inherited
+        self._zygote = zygote
         self.horses: list[Horse] = []
         self.setup_failures = 0  #: in a row
+        self._given: list[Horse] = []
         self._fork_at = 0.0  #: not before this moment: the last fork has failed
 
     # -- staff ---------------------------------------------------------------------------------------------------------
@@ -100,20 +105,39 @@ class Supervisor:
         return [horse for horse in self.horses if horse.handed]
 
     def _fork(self) -> Horse:
+        if self._zygote is not None:
+            try:
+                horse = self._connected(self._born)
+                horse.stage = Stage.IDLE if self._zygote.bears_ready else Stage.STARTING
+                return horse
+            except ZygoteLost as lost:
+                logs.zygote_lost(str(lost))
+                self._zygote.end()
+                self._zygote = None
+        return self._connected(self._forked)
+
+    def _connected(self, fork: Callable[[ParentEnd, HorseEnd], int]) -> Horse:
         ours, theirs = open_channel()
         try:
-            pid = self._forked(ours, theirs)
-        except OSError:
+            pid = fork(ours, theirs)
+        except (OSError, ZygoteLost):
             ours.close()
             raise
         finally:
             theirs.close()
         return Horse(pid, ours)
 
+    def _born(self, ours: ParentEnd, theirs: HorseEnd) -> int:
+        """The pid of a new horse that the zygote has forked."""
+        assert self._zygote is not None
+        if self._zygote.pid is None:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self._zygote.start([*self._private(), *ours.fds, *theirs.fds])
+        return self._zygote.fork(theirs)
+
     def _forked(self, ours: ParentEnd, theirs: HorseEnd) -> int:
-        close = [*ours.fds, *self._inherited()]
-        for horse in self.horses:
-            close += horse.end.fds
+        close = [*self._private(), *ours.fds]
         sys.stdout.flush()
         sys.stderr.flush()
         with blocked():
@@ -121,6 +145,10 @@ class Supervisor:
             if pid == 0:
                 self._start_horse(theirs, close)
         return pid
+
+    def _private(self) -> list[int]:
+        """Descriptors that no horse has any business with: those of the loop, and those of the horses there are."""
+        return [*self._inherited(), *(fd for horse in self.horses for fd in horse.end.fds)]
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
@@ -135,28 +163,46 @@ class Supervisor:
         now, end = clock.mono(), horse.end
         end.generation = (end.generation + 1) % GENERATIONS
         frame = pack_jobs(end.generation, now, executions)
+        horse.writer.put(frame)
         end.permit(len(executions))  # before the frame: a job without a permit is one that was taken back
-        self._send(horse, frame)
+        self.write(horse)
         if horse.writer.broken:
             end.revoke()
             self._doom(horse)
             return False
         horse.stage, horse.overdue = Stage.RUNNING, False
-        horse.frame_due = now + FRAME_S if len(executions) > 1 else None
+        horse.whispers_now = len(executions) > 1
+        horse.frame_due = now + FRAME_S if horse.whispers_now else None
         horse.handed.extend(executions)
         horse.jobs += len(executions)
         self._begins(horse, now)
+        self._given.append(horse)
         return True
 
+    def hear_given(self) -> list[Event]:
+        """What the horses have to say that were given something since the last call. A short job may have ended while
+        its worker was about something else, and then there is no need to wait for its horse."""
+        if not self._given:
+            return []
+        given, self._given = self._given, []
+        return [event for horse in given for event in self.hear(horse)]
+
     def _begins(self, horse: Horse, now: float) -> None:
-        """The first of what it was given begins now."""
-        timeout = horse.handed[0].job.policy.job_timeout
+        """The first of what it was given begins now, as far as it is known."""
+        job = horse.handed[0].job
+        called = job.call.func_name if job.call else "(unreadable call)"
+        logs.job_started(job.id, called, job.queue, job.attempt)
+        timeout = job.policy.job_timeout
         horse.began_s = now
         horse.dump_at = None if timeout < 0 else now + timeout + self._kill_grace
 
-    def take_back(self, horse: Horse) -> list[Execution]:
-        """What it has not begun, in order; it never will. What is left with it has ended but for the last one."""
-        count = min(horse.end.revoke(), len(horse.handed))
+    def take_back(self, horse: Horse, *, but_one: bool = False) -> list[Execution]:
+        """What it has not begun, in order; it never will. What is left with it has ended but for the last one.
+
+        `but_one`: where it has begun none of what it has, the first stays, so that it cannot be given another frame
+        before it has read this one."""
+        most = len(horse.handed) - but_one
+        count = min(horse.end.revoke(most), most) if most > 0 else 0
         taken = [horse.handed.pop() for _ in range(count)]
         horse.jobs -= count
         if count and not horse.handed and horse.stage is Stage.RUNNING:
@@ -189,10 +235,14 @@ class Supervisor:
             return events
         aloud = self._aloud(horse)
         try:
-            for reader, data in ((horse.whispers, horse.end.overhear()), (horse.reader, aloud)):
+            quietly = horse.end.overhear() if horse.whispers_now else b""
+            horse.whispers_now = horse.whispers_now and quietly is not None
+            for reader, data in ((horse.whispers, quietly or b""), (horse.reader, aloud)):
                 while frames := reader.feed(data):
-                    heard = [self._heard(horse, frame) for frame in frames]
-                    events += [event for event in heard if event is not None]
+                    for frame in frames:
+                        event = self._heard(horse, frame)
+                        if event is not None:
+                            events.append(event)
                     data = b""
         except ProtocolError as broken:
             self.kill(horse, Outcome(Reason.PROTOCOL, exc_string=f"The horse sent no frame: {broken}"))
@@ -317,7 +367,7 @@ class Supervisor:
             if horse.frame_due is not None and now >= horse.frame_due:
                 horse.frame_due, horse.overdue = None, True
                 events += self.hear(horse)
-                taken = self.take_back(horse)
+                taken = self.take_back(horse, but_one=True)
                 events += [TakenBack(taken)] if taken else []
             if horse.kill_at is not None and now >= horse.kill_at:
                 self._doom(horse)
@@ -351,6 +401,8 @@ class Supervisor:
                 os.waitpid(horse.pid, 0)
             horse.end.close()
         self.horses.clear()
+        if self._zygote is not None:
+            self._zygote.end()
 
     # -- death ---------------------------------------------------------------------------------------------------------
 
@@ -370,7 +422,8 @@ class Supervisor:
 
     def _bury(self, horse: Horse, status: int) -> list[Event]:
         now = clock.mono()
-        stack, how = horse.end.stack(), _how(status)
+        stack = horse.end.stack() if horse.handed else ""
+        how = _how(status)
         was, horse.stage = horse.stage, Stage.DOOMED
         events: list[Event] = [NeverBegan(execution) for execution in self.take_back(horse)]
         _signal(os.killpg, horse.pid, signal.SIGKILL)  # what the job left behind goes with it
@@ -381,6 +434,8 @@ class Supervisor:
         if not horse.handed or horse.forsaken:
             if was is not Stage.DOOMED:
                 logs.horse_died(horse.pid, how)
+                if not horse.jobs:  # whatever it is that kills them: not as fast as they can be forked
+                    self._fork_at = now + _AGAIN_S
             return events
         if horse.death is None:
             logs.horse_died(horse.pid, how)

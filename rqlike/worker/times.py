@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rqlike import clock
+from rqlike.settings import TICK_S
+from rqlike.worker.plan import Plan
 
 _LONG_AGO: float = -1e9
 
@@ -24,3 +26,13 @@ class Times:
     stop_by: float | None = None  #: when running jobs are killed
     unreachable: float | None = None  #: since when only the server keeps a stopping worker from its end
     reload: float = 0.0  #: the next look at the source files
+
+    def upcoming(self, plan: Plan, *, may_call: bool, stopping: bool) -> list[float | None]:
+        """When something is due by these alone. `may_call`: no call to the server is under way."""
+        moments = [self.stop_by]
+        if may_call:
+            moments += [self.renewal, self.watched, None if stopping else self.swept + TICK_S]
+        if not stopping:
+            moments.append(None if plan.max_idle_s is None else self.busy + plan.max_idle_s)
+            moments.append(None if plan.reload is None else self.reload)
+        return moments

@@ -36,13 +36,16 @@ from rqlike.store.store import Conn, Store
 from rqlike.worker.ahead import MOST
 from rqlike.worker.channel import HorseEnd
 from rqlike.worker.ears import Ears
-from rqlike.worker.horse import HorseSettings, run_horse
+from rqlike.worker.horse import HorseSettings, prepare_horse, run_horse
 from rqlike.worker.ledger import Ledger
 from rqlike.worker.parent import Parent
 from rqlike.worker.plan import Plan
+from rqlike.worker.rehearsal import rehearse
 from rqlike.worker.reloading import SourceWatch
+from rqlike.worker.siblings import sibling_fork
 from rqlike.worker.signals import SignalPipe
 from rqlike.worker.supervisor import Supervisor
+from rqlike.worker.zygote import Zygote
 
 STRATEGIES: Final = ("default", "round_robin", "random")
 VERSION: Final = version("rqlike")
@@ -245,6 +248,7 @@ class Worker:
             kill_grace=self.kill_grace,
             before_fork=self._before_fork,
             inherited=lambda: holder[0].watched_fds(),
+            zygote=self._zygote(),
         )
         parent = Parent(
             plan,
@@ -262,27 +266,46 @@ class Worker:
         for one in self.middleware:
             one.before_fork()
 
+    def _zygote(self) -> Zygote | None:
+        """Where each job has a horse of its own, unless something may happen between two forks that horses must see."""
+        if self.jobs_per_horse != 1 or self.reload is not None or overrides(self.middleware, "before_fork"):
+            return None
+        if sibling_fork(0) is None:
+            return None
+        return Zygote(self._prepare_horse, bears_ready=not self.middleware)
+
+    def _prepare_horse(self, end: HorseEnd) -> Callable[[], NoReturn]:
+        rehearse(self._make_job)
+        return prepare_horse(
+            end,
+            parent_pid=self._pid,
+            settings=self._horse_settings(),
+            make_job=self._make_job,
+            make_result=Result,
+        )
+
     def _start_horse(self, end: HorseEnd, close_fds: Sequence[int]) -> NoReturn:
         if self.reload is not None:
             # A compiled file is told from a newer source by the second: one changed twice in it would stay as it was.
             sys.dont_write_bytecode = True
             invalidate_caches()
-        info = WorkerInfo(self.name, self._pid, self._queue_names, socket.gethostname())
-        settings = HorseSettings(
-            worker=info,
+        run_horse(
+            end,
+            parent_pid=self._pid,
+            close_fds=close_fds,
+            settings=self._horse_settings(),
+            make_job=self._make_job,
+            make_result=Result,
+        )
+
+    def _horse_settings(self) -> HorseSettings:
+        return HorseSettings(
+            worker=WorkerInfo(self.name, self._pid, self._queue_names, socket.gethostname()),
             middleware=self.middleware,
             serializer=self.serializer,
             max_memory=self.max_memory,
             jobs=self.jobs_per_horse,
             exception_handlers=self.exception_handlers,
-        )
-        run_horse(
-            end,
-            parent_pid=info.pid,
-            close_fds=close_fds,
-            settings=settings,
-            make_job=self._make_job,
-            make_result=Result,
         )
 
     def _make_job(self, record: JobRecord) -> Job[Any]:

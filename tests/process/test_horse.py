@@ -427,7 +427,7 @@ def aloud_and_quietly(horse: Stable, total: int) -> tuple[list[str], list[str]]:
     whispers = FrameReader()
     while len(aloud) + len(quietly) < total:
         aloud.append(horse.receive().execution_id)
-        quietly += [frame.execution_id for frame in whispers.feed(horse.end.overhear())]
+        quietly += [frame.execution_id for frame in whispers.feed(horse.end.overhear() or b"")]
     return aloud, quietly
 
 
@@ -456,7 +456,7 @@ def test_what_was_whispered_outlives_the_horse(horse: Stable) -> None:
     dies = execution("dies", fields_of(leaves_at_once, (), Policy()))
     horse.send([*of_numbers(2), dies], age_s=-60.0)
     assert horse.ended() == 9
-    assert [frame.execution_id for frame in FrameReader().feed(horse.end.overhear())] == ["0", "1"]
+    assert [frame.execution_id for frame in FrameReader().feed(horse.end.overhear() or b"")] == ["0", "1"]
     assert horse.end.revoke() == 0, "the one that died was begun"
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import random
+import signal
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,9 +14,10 @@ import pytest
 from rqlike import Job, Queue
 from rqlike.command import send_stop_job_command
 from rqlike.queue import EnqueueData
+from rqlike.worker.channel import WHISPER_LIMIT
 from tests.process import jobs
 from tests.process.jobs import told
-from tests.process.workers import Stable, all_outcomes, lines, outcome, running
+from tests.process.workers import Stable, all_outcomes, lines, outcome, pass_time, running
 from tests.servers import eventually
 
 AHEAD = 16  #: jobs that may wait in a worker for one horse
@@ -167,6 +171,87 @@ def test_a_stop_of_a_job_in_the_middle_of_a_frame_ends_that_one_and_no_other(sta
     results = all_outcomes(batch)
     assert [str(result.reason) for result in results if result.reason] == ["stopped"]
     assert str(results[5].reason) == "stopped"
+
+
+def test_large_and_small_results_are_believed_in_the_order_in_which_they_came(stable: Stable) -> None:
+    stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    large, small = Queue.prepare_data(jobs.big, (2 * WHISPER_LIMIT,)), Queue.prepare_data(jobs.nothing)
+    results = all_outcomes(queue.enqueue_many([small, large, small, small] * 50))
+    assert {result.reason for result in results} == {None}
+
+
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_horse_that_does_not_read_is_not_given_frame_after_frame(stable: Stable, size: int) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    (horse,) = worker.horses()
+    os.kill(horse, signal.SIGSTOP)
+    batch = queue.enqueue_many([Queue.prepare_data(jobs.length, (b"x" * size,))] * 8)
+    before = worker.cpu_s()
+    pass_time(1.0)
+    assert worker.cpu_s() - before < 0.5
+    assert settled(batch, "queued") >= 7, "others may have them"
+    os.kill(horse, signal.SIGCONT)
+    assert {result.reason for result in all_outcomes(batch)} == {None}
+
+
+@pytest.mark.parametrize("limit", [1, 150])
+def test_a_worker_with_a_limit_runs_exactly_so_many(stable: Stable, limit: int) -> None:
+    queue = stable.queue()
+    many(queue, 400)
+    worker = stable.start(work={"max_jobs": limit}, wait=False)
+    assert worker.ends() == 0
+    assert queue.counts().finished == limit
+
+
+def test_a_job_that_closes_everything_in_the_middle_of_a_frame_keeps_no_worker_busy(stable: Stable) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    all_outcomes(many(queue, 100))
+    batch = between(queue, 5, Queue.prepare_data(jobs.close_all, (stable.file(), 1.5)), 5)
+    lines(lambda: told(stable.file()), 1)
+    before = worker.cpu_s()
+    pass_time(1.0)
+    assert worker.cpu_s() - before < 0.3
+    results = all_outcomes(batch)
+    assert [str(result.reason) for result in results if result.reason] == ["killed"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_whatever_is_mixed_each_job_runs_once_and_comes_to_what_it_is(stable: Stable, seed: int) -> None:
+    chance = random.Random(seed)
+    worker = stable.start(concurrency=2, jobs_per_horse=37)
+    queue = stable.queue()
+    kinds: list[str] = []
+    batch: list[Job[Any]] = []
+    for _ in range(20):
+        data = []
+        for _ in range(40):
+            kind = chance.choices(["quick", "big", "slow", "die", "thread", "fail"], [60, 6, 2, 0.5, 0.7, 5])[0]
+            key = str(len(kinds))
+            kinds.append(kind)
+            data.append(
+                {
+                    "quick": Queue.prepare_data(jobs.mark, (stable.file(), key)),
+                    "big": Queue.prepare_data(jobs.big, (chance.choice([4000, 5000, 300_000]),)),
+                    "slow": Queue.prepare_data(jobs.mark, (stable.file(), key, chance.choice([0.004, 0.02]))),
+                    "die": Queue.prepare_data(jobs.leave, (3,)),
+                    "thread": Queue.prepare_data(jobs.leave_thread),
+                    "fail": Queue.prepare_data(jobs.fail),
+                }[kind]
+            )
+        batch += queue.enqueue_many(data)
+    results = all_outcomes(batch, 60.0)
+    expected = {"die": "killed", "fail": "exception"}
+    assert [str(result.reason) for result in results] == [expected.get(kind, "None") for kind in kinds]
+    ran = [line.split()[0] for line in told(stable.file())]
+    assert len(ran) == len(set(ran)) == kinds.count("quick") + kinds.count("slow")
+    assert all(len(job.results()) == 1 for job in batch)
+    worker.terminate()
+    assert worker.ends() == 0
 
 
 def test_a_killed_worker_leaves_no_more_than_was_ahead_marked_as_abandoned(stable: Stable) -> None:

@@ -28,6 +28,7 @@ class WorkerProcess:
         self.process = process
         self.log_file = log_file
         self.name = name
+        self._zygote: int | None = None
 
     @property
     def pid(self) -> int:
@@ -64,12 +65,23 @@ class WorkerProcess:
             raise AssertionError(f"{self.name} did not end within {timeout} s:\n{self.log}") from None
 
     def horses(self) -> list[int]:
-        """The pids of its living children."""
+        """The pids of its living horses."""
+        zygote = self.zygote()
+        return [pid for pid in self._children() if pid != zygote and not is_gone(pid)]
+
+    def zygote(self) -> int | None:
+        """The pid of the process that forks its horses; None where it does that itself."""
+        oldest = next(iter(self._children()), None)
+        if self._zygote is None and oldest is not None and not is_gone(oldest) and not _has_channel(oldest):
+            self._zygote = oldest
+        return self._zygote if self._zygote is not None and not is_gone(self._zygote) else None
+
+    def _children(self) -> list[int]:
         found = []
         for path in Path(f"/proc/{self.pid}/task").glob("*/children"):
             with suppress(OSError):
                 found += [int(pid) for pid in path.read_text().split()]
-        return [pid for pid in found if not is_gone(pid)]
+        return found
 
     def zombies(self) -> list[int]:
         """The pids of its children that it has not waited for."""
@@ -90,6 +102,14 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+
+def _has_channel(pid: int) -> bool:
+    """Whether it holds the file for its stack, as a horse does unless its job has closed it. A process that forks them
+    does for a millisecond at a time."""
+    with suppress(OSError):
+        return any("rqlike-stack" in str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return True
 
 
 @dataclass

@@ -73,6 +73,14 @@ def test_idle_horses_share_what_waits() -> None:
     assert [tokens(ahead.frame(horses, 1.0)) for horses in (3, 2, 1)] == ["ab", "cd", "e"]
 
 
+def test_a_frame_of_large_jobs_is_small_but_never_empty() -> None:
+    ahead = quick()
+    large = [Execution(execution(token).job, token, token, raw=[b"x" * 40_000]) for token in "abc"]
+    huge = [Execution(execution(token).job, token, token, raw=[b"x" * 900_000]) for token in "de"]
+    ahead.put([*large, *huge], now=1.0)
+    assert [tokens(ahead.frame(1, 1.0)) for _ in range(5)] == list("abcde")
+
+
 def test_while_it_is_not_known_that_jobs_are_short_a_frame_is_one_job() -> None:
     assert tokens(filled(Ahead(1), "ab").frame(1, 1.0)) == "a"
 
