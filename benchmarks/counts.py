@@ -46,7 +46,7 @@ class Limit:
 
 LIMITS = {
     "round trips per enqueue": Limit(1, 1, "one script does it all"),
-    "bytes sent per enqueue": Limit(236, 240, "a job's own data, and the hash of a script"),
+    "bytes sent per enqueue": Limit(196, 200, "a job's own data, and the hash of a script"),
     "script calls per 1,000 jobs of enqueue_many": Limit(2, 2, "500 jobs in each call"),
     "round trips per enqueue and wait": Limit(2, 2.5, "one to enqueue, one that looks and blocks, seldom a third"),
     "calls of rqlike's functions per enqueue": Limit(23.02, 24, "each takes its time before anything is sent"),

@@ -103,8 +103,10 @@ class Program(Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command to call. From here on there may be garbage: see `__main__`."""
+        """The command to call. From here on there may be garbage, see `__main__`, but not among what is there already:
+        that is not looked through any more, nor written to in each horse that looks through it."""
         found = super().resolve_command(ctx, args)
+        gc.freeze()
         gc.enable()
         return found
 

@@ -2,25 +2,35 @@
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
 -- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band, due ('' at once | '+ms' from now |
---       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta
+--       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta. Of a single job with none of these options
+--       only id and call: most calls are such, and each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
 --          duplicate
 -- Refuses: nothing; a live job under the same id is the answer 'duplicate', and the other jobs go on.
 --- @include now
+local queue, given = ARGV[2], ARGV
+if #ARGV == 4 then
+  local job_id, data = ARGV[3], ARGV[4]
+  local key = key_job(job_id)
+  if call('EXISTS', key, key_results(job_id)) == 0 and #data <= C.CHUNKED_LIMIT then
+    --- @include plain
+    return plain(key, job_id, data)
+  end
+  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, ''}
+end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
 local PER_JOB = 8
-local queue = ARGV[2]
-local count = (#ARGV - 2) / PER_JOB
+local count = (#given - 2) / PER_JOB
 local sequence = next_sequence(count)
 
 -- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
 local function all_are_new()
   local keys, seen = {}, {}
-  for at = 3, #ARGV, PER_JOB do
-    local job_id = ARGV[at]
+  for at = 3, #given, PER_JOB do
+    local job_id = given[at]
     if seen[job_id] then return false end
     seen[job_id] = true
     keys[#keys + 1] = key_job(job_id)
@@ -56,13 +66,13 @@ local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
 local answers = {now}
 for index = 1, count do
   local at = 3 + (index - 1) * PER_JOB
-  local job_id, nonce, due = ARGV[at], ARGV[at + 1], due_of(ARGV[at + 3])
+  local job_id, nonce, due = given[at], given[at + 1], due_of(given[at + 3])
   local word, old, cycle, since = 'new', nil, 1, '0-0'
   if not all_new then word, old, cycle, since = standing(job_id, nonce) end
   if word == 'replayed' or word == 'duplicate' then
     answers[index + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
   else
-    local band, ttl_ms, failure_ttl_ms, data = tonumber(ARGV[at + 2]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6]
+    local band, ttl_ms, failure_ttl_ms, data = tonumber(given[at + 2]), given[at + 4], given[at + 5], given[at + 6]
     -- where it is due later, the place keeps the band only; the place in it is given on promotion
     local score = place(band, due and 0 or sequence + index - 1)
     fields = {F.status, due and 'scheduled' or 'queued', F.queue, queue, F.created, stamp, F.place, score}
@@ -94,7 +104,7 @@ for index = 1, count do
     else
       put_blob(fields, F.call, job_id, data)
     end
-    if ARGV[at + 7] ~= '' then put_blob(fields, F.meta, job_id, ARGV[at + 7]) end
+    if given[at + 7] ~= '' then put_blob(fields, F.meta, job_id, given[at + 7]) end
     call('HSET', key_job(job_id), unpack(fields))
     local status = due and 'scheduled' or 'queued'
     answers[index + 1] = word == 'new' and status or {word, status, cycle, since}

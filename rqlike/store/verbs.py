@@ -37,6 +37,9 @@ class NewJob(NamedTuple):
     failure_ttl_ms: int | None = None
 
 
+_NO_OPTIONS: Final = [b"", NORMAL_BAND, "", None, None]
+
+
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
@@ -85,6 +88,10 @@ def _due_ms(due: str, now_ms: int) -> int | None:
 
 def enqueue(queue: str, jobs: Sequence[NewJob], now_ms: int | None = None) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call."""
+    if len(jobs) == 1:
+        job_id, nonce, call, *options = jobs[0]
+        if not nonce and options == _NO_OPTIONS:
+            return Request("enqueue", (queue, job_id, call), _read_enqueued, now_ms=now_ms)
     arguments: list[Argument] = [queue]
     for job_id, nonce, call, meta, band, due, ttl_ms, failure_ttl_ms in jobs:
         arguments += (

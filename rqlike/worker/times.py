@@ -9,6 +9,7 @@ from rqlike.settings import TICK_S
 from rqlike.worker.plan import Plan
 
 _LONG_AGO: float = -1e9
+_FIRST_S: float = 0.1
 
 
 @dataclass(slots=True)
@@ -17,7 +18,8 @@ class Times:
 
     swept: float = _LONG_AGO
     prune: float = _LONG_AGO  #: when ids of expired jobs are to be looked for
-    renewal: float = _LONG_AGO  #: when leases are to be renewed; so that a worker tells of itself as soon as it works
+    #: When leases are to be renewed; the first time soon, to tell that it works, but after its first claim.
+    renewal: float = field(default_factory=lambda: clock.mono() + _FIRST_S)
     busy: float = field(default_factory=clock.mono)  #: the last one at which there was something to do
     watched: float | None = None  #: the next due moment this worker is to wake for
     offset_ms: int = 0  #: the server's clock minus ours

@@ -15,6 +15,7 @@ from rqlike.settings import LEASE_MS
 from rqlike.states import JobStatus, Reason
 from rqlike.store import turns, verbs
 from rqlike.store.turns import Turn
+from rqlike.store.verbs import NewJob
 from tests.store.builders import QUEUE, Scene, new_job, raised, repeats, retries, returned
 
 
@@ -324,3 +325,19 @@ def test_where_a_rescuer_is_lost_too_the_first_execution_is_judged(scene: Scene)
         rescued += scene.turn(rescuer, sweep=True).lapsed
     assert [execution.execution_id for execution in rescued] == [first.token] * 2
     assert len({execution.token for execution in rescued}) == 2
+
+
+@pytest.mark.parametrize("size", [1, 64, 65, 512, 513, 5000])
+def test_a_job_without_options_is_enqueued_as_any_other_and_once(scene: Scene, size: int) -> None:
+    scene.enqueue(NewJob("first", "n", b"c"))
+    call = b"x" * size
+    (answer,) = scene.enqueue(NewJob("j", "", call))
+    (again,) = scene.again()
+    scene.enqueue(NewJob("last", "n", b"c"))
+    assert (answer.word, answer.status, again.word) == ("new", JobStatus.QUEUED, "replayed")
+    assert scene.order() == ["first", "j", "last"]
+    fields: dict[bytes, bytes] = scene.client.hgetall(scene.store.keys.job("j"))  # type: ignore[assignment]
+    other = scene.client.hgetall(scene.store.keys.job("first"))
+    assert {name[:1] for name in fields} == {name[:1] for name in other} - {b"n"}
+    large = scene.client.get(scene.store.keys.blob("c", "j"))
+    assert (large or b"".join(fields.get(b"c%d" % chunk, b"") for chunk in range(8))) == call

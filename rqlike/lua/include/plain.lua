@@ -1,0 +1,24 @@
+--- @include now
+--- @include packed
+-- plain(key, job_id, data): one new job at the end of the queue, with nothing but its call. What `enqueue` does for any
+-- job, without what this one does not need.
+local function plain(key, job_id, data)
+  local sequence = call('INCRBY', key_sequence(), 1) - 1
+  local score = string.format('%.0f', C.NORMAL_BAND * C.BAND_WIDTH + sequence)
+  if #data <= C.CHUNK then
+    call('HSET', key, F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data)
+  else
+    local fields = {F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score}
+    local chunk = 0
+    for first = 1, #data, C.CHUNK do
+      fields[9 + 2 * chunk] = F.call .. chunk
+      fields[10 + 2 * chunk] = string.sub(data, first, first + C.CHUNK - 1)
+      chunk = chunk + 1
+    end
+    call('HSET', key, unpack(fields))
+  end
+  call('ZADD', key_home('queued', queue), score, job_id)
+  call('SADD', key_queues(), queue)
+  call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  return packed({now, 'queued'})
+end
