@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Final
 
 from rqlike.settings import DEFAULT_NAMESPACE
@@ -94,6 +95,7 @@ class Keys:
         return f"{self.prefix}control:{worker}"
 
 
+@cache
 def _methods() -> dict[str, Callable[..., str]]:
     return {name: method for name, method in vars(Keys).items() if callable(method) and not name.startswith("_")}
 

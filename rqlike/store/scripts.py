@@ -62,10 +62,12 @@ def names() -> list[str]:
     return sorted(path.name[:-4] for path in files("rqlike").joinpath("lua").iterdir() if path.name.endswith(".lua"))
 
 
+@cache
 def _read(name: str) -> str:
     return files("rqlike").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
 
 
+@cache
 def _expanded(filename: str) -> str:
     """The file's text with the text of each include in the place of its directive, where it comes first.
 
