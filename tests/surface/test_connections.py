@@ -184,3 +184,22 @@ def test_no_reply_of_a_chunk_is_taken_for_that_of_a_health_check(server: Server,
                 yield verbs.enqueue(f"q{number}", [NewJob(f"j{number}-{one}", "n", b"c") for one in range(number)])
 
         assert [len(answer) for answer in store.run_each(chunks())] == [1, 2, 3, 4, 5]
+
+
+class Slow(redis.UnixDomainSocketConnection):
+    """Nothing more is there yet, whenever somebody looks."""
+
+    def can_read(self, *args: Any, **kwargs: Any) -> bool:
+        return False
+
+
+def test_a_reply_that_is_slow_to_arrive_is_waited_for(server: Server, namespace: str) -> None:
+    pool = redis.ConnectionPool(connection_class=Slow, path=str(server.socket))
+    with redis.Redis(connection_pool=pool) as client:
+        queue = Queue("q", client, namespace=namespace)
+        with pytest.raises(WaitTimeout):
+            queue.enqueue(tasks.nothing).wait(timeout=0.01)
+        queue.empty()
+        job = queue.enqueue(tasks.echo, 5, result_ttl=0)
+        SimpleWorker(["q"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
+        assert job.wait(timeout=5) == 5

@@ -10,10 +10,13 @@ from rqlike.outcomes import Rules
 from rqlike.records import CallRecord, Execution, JobRecord
 from rqlike.states import JobStatus
 from rqlike.worker.ahead import Ahead
+from rqlike.worker.channel import open_channel
 from rqlike.worker.desk import Desk
 from rqlike.worker.errands import Errands
+from rqlike.worker.frames import FrameWriter, ProtocolError
 from rqlike.worker.ledger import Ledger
 from rqlike.worker.plan import Plan
+from rqlike.worker.reins import Horse
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 
@@ -70,3 +73,16 @@ def test_what_no_horse_can_begin_goes_back_to_its_place(desk: Desk) -> None:
     assert not desk.hand_out([granted], stopping=True)
     assert [settlement.verdict.verb for settlement in desk.ledger.to_send()] == ["give_back"]
     assert desk.begun == 0
+
+
+def test_a_frame_that_a_horse_has_no_room_for_leaves_no_permits_behind(desk: Desk) -> None:
+    ours, theirs = open_channel()
+    horse = Horse(0, ours, writer=FrameWriter(limit=10))
+    try:
+        with pytest.raises(ProtocolError, match="unread"):
+            desk.horses.give(horse, [execution("t1"), execution("t2")])
+        assert theirs.take_permit() is None, "one would be kept for a frame that never comes, and every other refused"
+        assert not horse.handed
+    finally:
+        theirs.close()
+        ours.close()
