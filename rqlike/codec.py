@@ -212,12 +212,13 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
     """A job from its flat list of fields; None where there are none. Where a field comes twice, the later one holds."""
     if not flat:
         return None
-    got = dict(zip(flat[::2], flat[1::2], strict=False))
+    got = dict(zip(flat[::2], flat[1::2]))  # noqa: B905  # a field without a value is left out; strict= costs a third
     get = got.get
     call, problem = _read_call(got)
     created = _int(get(b"t")) or 0
-    token, worker, asked = get(b"k"), get(b"w"), get(b"v")
-    # In the order of the fields: by name it takes half as long again, and a worker does it for every job.
+    token, worker, asked, since = get(b"k"), get(b"w"), get(b"v"), get(b"g")
+    # In the order of the fields: by name it takes half as long again, and a worker does it for every job. Most fields
+    # are not there, and a call to learn that would be most of the time.
     return JobRecord(
         job_id,
         _text(get(b"q", b"")),
@@ -225,20 +226,20 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         call,
         created,
         problem,
-        _int(get(b"e")) or created or None,
-        _int(get(b"b")),
-        _int(get(b"d")),
-        _int(get(b"u")),
-        _int(get(b"x")),
-        _int(get(b"y")) or 1,
-        _int(get(b"a")) or 0,
-        _int(get(b"h")) or 0,
-        _int(get(b"p")) or 0,
-        _text(get(b"g", b"0-0")),
+        (b"e" in got and _int(got[b"e"])) or created or None,
+        _int(got[b"b"]) if b"b" in got else None,
+        _int(got[b"d"]) if b"d" in got else None,
+        _int(got[b"u"]) if b"u" in got else None,
+        _int(got[b"x"]) if b"x" in got else None,
+        (b"y" in got and _int(got[b"y"])) or 1,
+        (b"a" in got and _int(got[b"a"])) or 0,
+        (b"h" in got and _int(got[b"h"])) or 0,
+        (b"p" in got and _int(got[b"p"])) or 0,
+        "0-0" if since is None else _text(since),
         None if token is None else _text(token),
         None if worker is None else _text(worker),
         None if asked is None else _text(asked),
-        _blob(got, b"m"),
+        _blob(got, b"m") if b"m0" in got else b"",
         callback_errors(got) if b"!" in b"".join(got) else {},
     )
 

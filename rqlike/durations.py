@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from rqlike.exceptions import TimeoutFormatError
@@ -44,6 +45,7 @@ def parse_seconds(value: Seconds, name: str, *, forever: bool = False, zero: boo
     return seconds
 
 
+@lru_cache(maxsize=256)  # a worker asks for each job it settles, and most ask for the same
 def to_ms(seconds: float) -> int:
     """Whole milliseconds, rounded up, so that a duration above 0 never becomes 0; -1 (for ever) stays -1."""
     if seconds == FOREVER:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rqlike import codec
 from rqlike.durations import to_ms
@@ -11,6 +11,11 @@ from rqlike.records import Execution, ResultRecord
 from rqlike.states import ResultType
 
 Field = bytes | str | int
+
+_NAMES = ("execution", "worker", "started", "ended", "type", "attempt", "cycle", "value", "serializer")
+_EXECUTION, _WORKER, _STARTED, _ENDED, _TYPE, _ATTEMPT, _CYCLE, _VALUE, _SERIALIZER = (codec.ENTRY[n] for n in _NAMES)
+_NAMES_OF_FAILURE = ("reason", "exc_type", "exc_string", "next_attempt")
+_REASON, _EXC_TYPE, _EXC_STRING, _NEXT_ATTEMPT = (codec.ENTRY[name] for name in _NAMES_OF_FAILURE)
 
 
 def entry_of(
@@ -21,22 +26,33 @@ def entry_of(
     `offset_ms`: the server's clock minus this host's monotonic one."""
     job = execution.job
     ended_ms = offset_ms + round(outcome.ended_s * 1000)
-    fields: dict[str, Field | None] = {
-        "type": verdict.type if verdict.type is None else int(verdict.type),
-        "execution": execution.execution_id,
-        "worker": job.worker_name or worker,
-        "started": (job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000),
-        "ended": ended_ms,
-        "attempt": None if job.attempt <= 1 else job.attempt,
-        "cycle": None if job.cycle <= 1 else job.cycle,
-        "value": outcome.value if verdict.type is ResultType.SUCCESSFUL else None,
-        "serializer": None if job.policy.serializer == "msgpack" else job.policy.serializer,
-        "reason": outcome.reason,
-        "exc_type": outcome.exc_type,
-        "exc_string": outcome.exc_string,
-        "next_attempt": ended_ms + to_ms(verdict.delay_s) if verdict.type is ResultType.RETRIED else None,
-    }
-    return tuple(part for name, value in fields.items() if value is not None for part in (codec.ENTRY[name], value))
+    started_ms = (job.started_ms or 0) if execution.lapsed else offset_ms + round(outcome.began_s * 1000)
+    entry: list[Field] = [_EXECUTION, execution.execution_id, _WORKER, job.worker_name or worker]
+    entry += (_STARTED, started_ms, _ENDED, ended_ms)
+    if verdict.type is not None:
+        entry += (_TYPE, int(verdict.type))
+    if job.attempt > 1:
+        entry += (_ATTEMPT, job.attempt)
+    if job.cycle > 1:
+        entry += (_CYCLE, job.cycle)
+    if verdict.type is ResultType.SUCCESSFUL and outcome.value is not None:
+        entry += (_VALUE, outcome.value)
+    if job.policy.serializer != "msgpack":
+        entry += (_SERIALIZER, job.policy.serializer)
+    if outcome.reason is not None:
+        entry += (_REASON, outcome.reason)
+        entry += _of_failure(verdict, outcome, ended_ms)
+    return tuple(entry)
+
+
+def _of_failure(verdict: Verdict, outcome: Outcome, ended_ms: int) -> Iterator[Field]:
+    """What only an execution that did not return a value has to tell."""
+    if outcome.exc_type is not None:
+        yield from (_EXC_TYPE, outcome.exc_type)
+    if outcome.exc_string is not None:
+        yield from (_EXC_STRING, outcome.exc_string)
+    if verdict.type is ResultType.RETRIED:
+        yield from (_NEXT_ATTEMPT, ended_ms + to_ms(verdict.delay_s))
 
 
 def entry_bytes(entry: Sequence[Field]) -> list[bytes]:

@@ -22,6 +22,8 @@ from rqlike.settings import FRAME_LIMIT
 MAGIC: Final = b"\xf5q"
 _HEADER: Final = struct.Struct(">2sBI")
 _SEND_SIZE: Final = 1 << 18  #: bytes per send; more than a socketpair takes at once
+# Tuples: `str | None` is made anew each time it is met.
+_TEXT, _BYTES, _MOMENT = (str, type(None)), (bytes, type(None)), (int, float)
 
 
 class ProtocolError(Exception):
@@ -99,14 +101,14 @@ def read_outcome(frame: Frame) -> tuple[Outcome, str | None]:
 
 def _is_sound(outcome: Outcome) -> bool:
     """Whether the values are of the types they are declared with: `from_wire` takes what it is given."""
-    wire: list[object] = outcome.to_wire()
-    _, value, exc_string, exc_type, _, began_s, ended_s = wire
+    fields: tuple[object, ...] = outcome
+    _, value, exc_string, exc_type, _, began_s, ended_s = fields
     return (
-        isinstance(value, bytes | None)
-        and isinstance(exc_string, str | None)
-        and isinstance(exc_type, str | None)
-        and isinstance(began_s, int | float)
-        and isinstance(ended_s, int | float)
+        isinstance(value, _BYTES)
+        and isinstance(exc_string, _TEXT)
+        and isinstance(exc_type, _TEXT)
+        and isinstance(began_s, _MOMENT)
+        and isinstance(ended_s, _MOMENT)
     )
 
 
@@ -120,7 +122,7 @@ def read_afterwards(frame: Frame) -> tuple[str | None, str | None]:
 
 def _pair(frame: Frame) -> tuple[object, str | None]:
     payload = frame.payload
-    if not isinstance(payload, list) or len(payload) != 2 or not isinstance(payload[1], str | None):
+    if not isinstance(payload, list) or len(payload) != 2 or not isinstance(payload[1], _TEXT):
         raise ProtocolError(f"An {frame.kind.name} frame has another shape than it should.")
     return payload[0], payload[1]
 
@@ -150,8 +152,7 @@ class FrameReader:
                 end = start + _HEADER.size + length
                 if len(buffer) < end:
                     break
-                with memoryview(buffer) as view, view[start + _HEADER.size : end] as body:
-                    frames.append(_read(_KINDS[kind], body))
+                frames.append(_read(_KINDS[kind], buffer[start + _HEADER.size : end]))
                 start = end
         except ProtocolError:
             if not frames:
@@ -166,7 +167,7 @@ class FrameReader:
         return len(self._buffer)
 
 
-def _read(kind: FrameKind, body: memoryview) -> Frame:
+def _read(kind: FrameKind, body: bytearray) -> Frame:
     try:
         got = msgpack.unpackb(body, strict_map_key=False)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as broken:
