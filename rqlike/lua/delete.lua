@@ -4,7 +4,6 @@
 -- Answers: {word per job}: ok | NOJOB. The same nonce again is answered 'ok' for 5 s.
 --- @include now
 --- @include allowed
---- @include blob
 --- @include entry
 --- @include ask
 --- @include erase
@@ -21,4 +20,5 @@ for index = 3, #ARGV do
     words[#words + 1] = trace and nonce ~= '' and entry_answers(trace, nonce) and 'ok' or 'NOJOB'
   end
 end
+erased()
 return words

@@ -4,12 +4,12 @@
 -- Answers: {deleted, left}
 --- @include now
 --- @include allowed
---- @include blob
 --- @include entry
 --- @include erase
 local queue, limit = ARGV[2], math.min(tonumber(ARGV[3]), C.TOUCH_LIMIT)
 local home = key_home('queued', queue)
 local deleted = 0
+emptied[queue] = true -- also where nothing is left but ids without a job
 for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do
   local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if got[1] then
@@ -19,6 +19,5 @@ for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do
     call('ZREM', home, job_id)
   end
 end
-local left = call('ZCARD', home)
-if left == 0 then call('DEL', key_markers(queue)) end
-return {deleted, left}
+erased()
+return {deleted, call('ZCARD', home)}

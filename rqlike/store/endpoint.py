@@ -24,9 +24,10 @@ _OURS: Final = frozenset(
     | {"socket_connect_timeout", "socket_keepalive", "socket_keepalive_options", "encoding", "redis_connect_func"}
 )
 _NOT_OURS: Final = frozenset(
-    {"retry", "retry_on_error", "retry_on_timeout", "decode_responses", "health_check_interval"}
+    {"retry", "retry_on_error", "retry_on_timeout", "decode_responses", "health_check_interval", "max_connections"}
     | {"maint_notifications_config", "maint_notifications_pool_handler", "oss_cluster_maint_notifications_handler"}
 )
+_UNBOUNDED: Final = 2**31
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,9 @@ def patient_client(client: redis.Redis, socket_timeout: float) -> redis.Redis:
         if (name in _OURS or name.startswith("ssl_") if known else name not in _NOT_OURS)
     }
     given.update(socket_timeout=socket_timeout, protocol=2, retry=Retry(NoBackoff(), 0))
-    own = redis.ConnectionPool(connection_class=pool.connection_class, **given)
+    # redis-py 8 has a hundred connections for all commands together. Each waiter holds one for as long as it waits, and
+    # the hundred and first would look again and again until another one has gone.
+    own = redis.ConnectionPool(connection_class=pool.connection_class, max_connections=_UNBOUNDED, **given)
     patient = redis.Redis(connection_pool=own)
     patient.set_response_callback("XREAD", lambda reply, **_: reply)
     return patient

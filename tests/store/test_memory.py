@@ -52,6 +52,27 @@ def encoding(scene: Scene, job_id: str) -> str:
     return found.decode()
 
 
+def test_what_an_emptied_queue_leaves_for_waiters_is_as_small_as_its_jobs_were(alone: Scene) -> None:
+    alone.run(verbs.empty(QUEUE, 500))  # the script itself takes its place once
+    for _ in range(4):
+        batch = [new_job(str(uuid.uuid4()), "", call=call_of(NO_ARGUMENTS)) for _ in range(500)]
+        alone.run(verbs.enqueue(QUEUE, batch))
+    queued = used(alone.client)
+    while alone.run(verbs.empty(QUEUE, 500))[1]:
+        pass
+    assert (used(alone.client) - queued) / 2000 < 300, "more than a job took, of what is there for 5 s"
+
+
+def test_a_canceled_job_without_a_history_takes_no_more_than_a_finished_one(alone: Scene) -> None:
+    first, *names = (str(uuid.uuid4()) for _ in range(500))
+    alone.run(verbs.enqueue(QUEUE, [new_job(name, "", call=call_of(NO_ARGUMENTS)) for name in (first, *names)]))
+    alone.run(verbs.cancel(first, "the script takes its place"))
+    before = used(alone.client)
+    for name in names:
+        alone.run(verbs.cancel(name, uuid.uuid4().hex))
+    assert (used(alone.client) - before) / len(names) < 700
+
+
 @pytest.mark.parametrize("size", [0, 120, 200])
 def test_the_hash_of_a_job_stays_compact_in_every_status(alone: Scene, size: int) -> None:
     job_id = str(uuid.uuid4())

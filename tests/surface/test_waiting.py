@@ -546,3 +546,10 @@ def test_a_server_that_is_away_for_a_while_is_waited_for_in_a_later_wait_too(
         own_server.start()
         blocked(client)
         queue.store.client.delete(job.key)
+
+
+def test_more_threads_may_wait_than_a_pool_of_redis_py_has_connections(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing)
+    waiter = waiting(client, lambda: job.wait(timeout=20), 120)
+    job.cancel()
+    assert all(isinstance(one, JobCanceled) for one in waiter.outcomes(5.0))

@@ -1,7 +1,16 @@
 -- notify(job_id, kind, cycle, nonce): a notice wakes the waiters of a job that left without an execution.
 -- It is not part of the history, so it does not count in the 10, and a new cycle takes it out again.
+-- Most such jobs have no history yet: a stream of one entry is made under another key and copied, as in `append`, or each
+-- would take 4 kB for as long as its failure_ttl.
 local function notify(job_id, kind, cycle, nonce)
-  return call('XADD', key_results(job_id), '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
+  local stream, scratch = key_results(job_id), key_scratch()
+  if call('EXISTS', stream) == 0 then
+    call('XADD', scratch, '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
+    call('COPY', scratch, stream)
+    call('DEL', scratch)
+    return
+  end
+  call('XADD', stream, '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
 end
 
 local function entry_field(entry, field)
