@@ -1,0 +1,72 @@
+"""`python -m tests.load [idle|waiters|million|soak …] [--short] [--json]`: the scenarios in full size, each on its own
+server. Exit code 1 where a limit is not kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.load.figures import Figure, broken, shown
+from tests.load.idle import idle
+from tests.load.million import million
+from tests.load.soak import soak
+from tests.load.waiters import waiters
+from tests.process.workers import Stable
+from tests.servers import Kind, Server
+
+
+def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure]]]:
+    """By name, in full size or as the tests run them."""
+    server, namespace = stable.server, stable.namespace
+    if short:
+        return {
+            "idle": lambda: idle(server, namespace, workers=30, seconds=3, rounds=90),
+            "waiters": lambda: waiters(stable, count=300),
+            "million": lambda: million(stable, count=20_000, slice_=2_000),
+            "soak": lambda: soak(stable, seconds=12),
+        }
+    return {
+        "idle": lambda: idle(server, namespace),
+        "waiters": lambda: waiters(stable),
+        "million": lambda: million(stable),
+        "soak": lambda: soak(stable),
+    }
+
+
+def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure]:
+    """One scenario on a server of its own."""
+    with Server(kind) as server, tempfile.TemporaryDirectory() as folder:
+        stable = Stable(server, "load", Path(folder))
+        try:
+            return scenarios(stable, short)[name]()
+        finally:
+            stable.close()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what is asked for and prints it."""
+    names = ("idle", "waiters", "million", "soak")
+    options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
+    options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
+    options.add_argument("--short", action="store_true", help="as the tests run them")
+    options.add_argument("--server", choices=("valkey", "redis7"), default="valkey")
+    options.add_argument("--json", action="store_true")
+    asked = options.parse_args(arguments)
+    found = {name: run(name, short=asked.short, kind=asked.server) for name in asked.names}
+    if asked.json:
+        print(json.dumps({name: {one.what: one.value for one in figures} for name, figures in found.items()}))
+    else:
+        for name, figures in found.items():
+            print(f"{name}\n\n{shown(figures)}\n")
+    over = [line for figures in found.values() for line in broken(figures)]
+    for line in over:
+        print(line, file=sys.stderr)
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,46 @@
+"""The scenarios of `python -m tests.load` in a size for every day."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.load.__main__ import run
+from tests.load.figures import broken, shown
+from tests.servers import ServerMissing, binary_of
+
+
+@pytest.fixture(autouse=True)
+def _server_is_there() -> None:
+    try:
+        binary_of("valkey")
+    except ServerMissing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI is set, so nothing may be skipped: {missing}")
+        pytest.skip(str(missing))
+
+
+def _keeps_its_limits(name: str) -> None:
+    figures = run(name, short=True)
+    assert not broken(figures), shown(figures)
+
+
+@pytest.mark.slow
+def test_one_job_wakes_one_of_many_idle_workers_and_not_the_herd() -> None:
+    _keeps_its_limits("idle")
+
+
+@pytest.mark.slow
+def test_hundreds_of_waiters_each_learn_what_became_of_their_job() -> None:
+    _keeps_its_limits("waiters")
+
+
+@pytest.mark.slow
+def test_a_long_queue_slows_nobody_and_is_emptied_in_short_scripts() -> None:
+    _keeps_its_limits("million")
+
+
+@pytest.mark.slow
+def test_neither_workers_nor_the_server_grow_while_jobs_of_all_kinds_come_and_go() -> None:
+    _keeps_its_limits("soak")
