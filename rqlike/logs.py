@@ -177,6 +177,12 @@ def zygote_lost(why: str) -> None:
     _say(logging.WARNING, "zygote_lost", text)
 
 
+def unguarded(why: str) -> None:
+    """There is no guardian, and none could be started."""
+    text = f"no guardian could be started ({why}): what jobs have started outlives a worker that is killed"
+    _say(logging.WARNING, "unguarded", text)
+
+
 def setup_failed(error: str, times: int) -> None:
     """A horse could not be set up."""
     _say(logging.ERROR, "setup_failed", f"a horse could not be set up ({times} in a row): {error}")

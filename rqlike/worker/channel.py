@@ -129,7 +129,7 @@ class _Opened:
 def open_channel() -> tuple[ParentEnd, HorseEnd]:
     """Both ends, before the fork. Raises OSError where the system has no descriptors left."""
     with _Opened() as opened:
-        (stack_fd,) = opened.keep([_anonymous_file()])
+        (stack_fd,) = opened.keep([anonymous_file("rqlike-stack")])
         permits, grants = opened.keep(os.pipe())
         heard, whispers = opened.keep(os.pipe())
         for fd in (permits, grants, heard, whispers):
@@ -139,9 +139,9 @@ def open_channel() -> tuple[ParentEnd, HorseEnd]:
     return ParentEnd(ours, permits, grants, heard, stack_fd), HorseEnd(theirs, permits, whispers, stack_fd)
 
 
-def _anonymous_file() -> int:
-    """A file without a name, for the stack of a horse that can no longer speak."""
+def anonymous_file(name: str) -> int:
+    """A file that stands in no directory; `name` is what /proc shows. Programs do not inherit its descriptor."""
     if hasattr(os, "memfd_create"):
-        return os.memfd_create("rqlike-stack", os.MFD_CLOEXEC)
+        return os.memfd_create(name, os.MFD_CLOEXEC)
     with tempfile.TemporaryFile() as unnamed:
         return os.dup(unnamed.fileno())

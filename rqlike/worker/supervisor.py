@@ -31,6 +31,7 @@ from rqlike.worker.frames import (
     read_afterwards,
     read_outcome,
 )
+from rqlike.worker.guardian import Guardian
 from rqlike.worker.horse import BROKEN, LOST_SOCKET
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, Stage, TakenBack
 from rqlike.worker.signals import blocked
@@ -48,7 +49,7 @@ _NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no roo
 
 class Supervisor:
     """Keeps `concurrency` horses. `start_horse(end, close_fds)` is the body of a horse and never returns. Where there
-    is a `zygote` it forks them as long as it can, otherwise this process does."""
+    is a `zygote` it forks them as long as it can, otherwise this process does. A `guardian` knows all of them."""
 
     def __init__(
         self,
@@ -60,6 +61,7 @@ class Supervisor:
         before_fork: Callable[[], None],
         inherited: Callable[[], Iterable[int]],
         zygote: Zygote | None = None,
+        guardian: Guardian | None = None,
     ) -> None:
         self._start_horse = start_horse
         self._concurrency = concurrency
@@ -68,6 +70,7 @@ class Supervisor:
         self._before_fork = before_fork
         self._inherited = inherited
         self._zygote = zygote
+        self._guardian = guardian
         self.horses: list[Horse] = []
         self.setup_failures = 0  #: in a row
         self._given: list[Horse] = []
@@ -104,7 +107,17 @@ class Supervisor:
         """The horses with executions or their callbacks, until they are buried."""
         return [horse for horse in self.horses if horse.handed]
 
+    def _guard(self) -> None:
+        """Has a guardian for as long as there are horses, where one can be had."""
+        if self._guardian is not None and not self._guardian.lives():
+            try:
+                self._guardian.start()
+            except OSError as problem:  # no shell, or no room for a process: said once
+                logs.unguarded(str(problem))
+                self._guardian = None
+
     def _fork(self) -> Horse:
+        self._guard()
         if self._zygote is not None:
             try:
                 horse = self._connected(self._born)
@@ -125,6 +138,8 @@ class Supervisor:
             raise
         finally:
             theirs.close()
+        if self._guardian is not None:
+            self._guardian.note(pid)
         return Horse(pid, ours)
 
     def _born(self, ours: ParentEnd, theirs: HorseEnd) -> int:
@@ -148,7 +163,8 @@ class Supervisor:
 
     def _private(self) -> list[int]:
         """Descriptors that no horse has any business with: those of the loop, and those of the horses there are."""
-        return [*self._inherited(), *(fd for horse in self.horses for fd in horse.end.fds)]
+        guardian = self._guardian.fds if self._guardian is not None else ()
+        return [*self._inherited(), *guardian, *(fd for horse in self.horses for fd in horse.end.fds)]
 
     # -- work ----------------------------------------------------------------------------------------------------------
 
@@ -403,6 +419,8 @@ class Supervisor:
         self.horses.clear()
         if self._zygote is not None:
             self._zygote.end()
+        if self._guardian is not None:
+            self._guardian.end()
 
     # -- death ---------------------------------------------------------------------------------------------------------
 
@@ -418,6 +436,7 @@ class Supervisor:
                 events += self.hear(horse)
                 self.horses.remove(horse)
                 events += self._bury(horse, status)
+        self._guard()
         return events
 
     def _bury(self, horse: Horse, status: int) -> list[Event]:
@@ -427,6 +446,8 @@ class Supervisor:
         was, horse.stage = horse.stage, Stage.DOOMED
         events: list[Event] = [NeverBegan(execution) for execution in self.take_back(horse)]
         _signal(os.killpg, horse.pid, signal.SIGKILL)  # what the job left behind goes with it
+        if self._guardian is not None:
+            self._guardian.forget(horse.pid)
         horse.end.close()
         if was is Stage.STARTING:
             self.setup_failures += 1

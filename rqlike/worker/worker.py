@@ -36,6 +36,7 @@ from rqlike.store.store import Conn, Store
 from rqlike.worker.ahead import MOST
 from rqlike.worker.channel import HorseEnd
 from rqlike.worker.ears import Ears
+from rqlike.worker.guardian import Guardian
 from rqlike.worker.horse import HorseSettings, prepare_horse, run_horse
 from rqlike.worker.ledger import Ledger
 from rqlike.worker.parent import Parent
@@ -52,6 +53,7 @@ VERSION: Final = version("rqlike")
 
 _USES: Final = ("calls", "wake", "control")
 _REGISTER_S: Final = 5.0
+_DYING: Final = 64  #: horses that may be on their way out while others take their places
 
 #: RQ's arguments that have nothing to do here.
 _NEEDLESS: Final = (
@@ -249,6 +251,7 @@ class Worker:
             before_fork=self._before_fork,
             inherited=lambda: holder[0].watched_fds(),
             zygote=self._zygote(),
+            guardian=Guardian(room=2 * self.concurrency + _DYING),
         )
         parent = Parent(
             plan,

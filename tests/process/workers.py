@@ -18,6 +18,7 @@ import redis
 
 from rqlike import Job, Queue
 from rqlike.results import Result
+from rqlike.worker.guardian import NAME
 from tests.servers import ROOT, Server, eventually, is_gone
 
 
@@ -67,14 +68,22 @@ class WorkerProcess:
     def horses(self) -> list[int]:
         """The pids of its living horses."""
         zygote = self.zygote()
-        return [pid for pid in self._children() if pid != zygote and not is_gone(pid)]
+        return [pid for pid in self._family() if pid != zygote and not is_gone(pid)]
+
+    def guardian(self) -> int | None:
+        """The pid of the process that outlives it by a moment."""
+        return next((pid for pid in self._children() if _is_guardian(pid)), None)
 
     def zygote(self) -> int | None:
         """The pid of the process that forks its horses; None where it does that itself."""
-        oldest = next(iter(self._children()), None)
+        oldest = next(iter(self._family()), None)
         if self._zygote is None and oldest is not None and not is_gone(oldest) and not _has_channel(oldest):
             self._zygote = oldest
         return self._zygote if self._zygote is not None and not is_gone(self._zygote) else None
+
+    def _family(self) -> list[int]:
+        """Its horses, and what forks them."""
+        return [pid for pid in self._children() if not _is_guardian(pid)]
 
     def _children(self) -> list[int]:
         found = []
@@ -102,6 +111,12 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+
+def _is_guardian(pid: int) -> bool:
+    with suppress(OSError):
+        return NAME.encode() in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _has_channel(pid: int) -> bool:
