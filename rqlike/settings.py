@@ -30,7 +30,8 @@ MARKERS: Final = 64  #: most wake-up markers a queue holds
 WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten
 
 REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it takes a new connection
-CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together
+CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together, and for asking a sentinel before
+ASK_S: Final = 1.0  #: seconds a client waits for one sentinel, before it asks the next
 RECONNECT_CAP_S: Final = 2.0  #: longest pause between two attempts to reach the server
 FLUSH_S: Final = 0.005  #: seconds an outcome may wait for company while horses have work
 WHISPER_S: Final = 0.005  #: seconds after a frame was sent within which its outcomes need not wake the worker
