@@ -52,6 +52,7 @@ ID_LIMIT: Final = 256  #: bytes of a job id
 FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse
 BATCH: Final = 500  #: jobs per enqueue call
 TOUCH_LIMIT: Final = 500  #: jobs one script call may touch
+DURABLE_S: Final = 3.0  #: seconds that a durable enqueue waits for disk and replica; everysec takes one of them
 BLOCK_S: Final = 4.0  #: longest slice of a blocking read
 CHUNK: Final = 64  #: bytes per hash field: one more and Redis leaves the compact form of the whole hash
 CHUNKED_LIMIT: Final = 512  #: bytes up to which a blob is kept in fields of its job's hash
