@@ -19,15 +19,27 @@ SERVER_OPTIONS: Mapping[str, str] = {"repl-diskless-sync-delay": "0", "repl-ping
 
 
 class SentinelProcess(Server):
-    """One sentinel. It writes what it learns into its configuration file, as sentinels do."""
+    """One sentinel. It writes what it learns into its configuration file, as sentinels do. `first` are settings that
+    must stand before those of the primary."""
 
-    def __init__(self, kind: Kind, primary_port: int, *, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        primary_port: int,
+        *,
+        host: str = "127.0.0.1",
+        first: Mapping[str, str] | None = None,
+        options: Mapping[str, str] | None = None,
+        password: str | None = None,
+    ) -> None:
         super().__init__(kind, tcp=True, start=False)
+        self.password = password
         settings = {
             "port": str(self.port),
             "unixsocket": str(self.socket),
             "dir": str(self.dir),
-            f"sentinel monitor {SERVICE}": f"127.0.0.1 {primary_port} 2",
+            **(first or {}),
+            f"sentinel monitor {SERVICE}": f"{host} {primary_port} 2",
             f"sentinel down-after-milliseconds {SERVICE}": "1000",
             f"sentinel failover-timeout {SERVICE}": "4000",
             f"sentinel parallel-syncs {SERVICE}": "1",
@@ -35,6 +47,9 @@ class SentinelProcess(Server):
         }
         (self.dir / "sentinel.conf").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
         self.start()
+
+    def client(self, **options: object) -> redis.Redis:
+        return super().client(**{"password": self.password, **options})
 
     def _words(self) -> list[str]:
         return [str(self.dir / "sentinel.conf"), "--sentinel"]

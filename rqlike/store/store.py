@@ -164,15 +164,23 @@ class Store:
         """A connection of those that block, for the time of a block: RESP2, no retries, a reply may take 9 s. An
         exception closes it, so that no reply is left to whoever gets it next. None before the first block, since who
         need not block shall not connect; and with fakeredis, which has none."""
-        return None if self._patient is None or self._bare else borrowed(self._patient)
+        return None if self._patient is None or self._bare else borrowed(self._own_client())
 
     def _blocking(self, *command: str | int | float) -> Any:
         return self._own_client().execute_command(*command)  # type: ignore[no-untyped-call]
 
     def _own_client(self) -> redis.Redis:
-        if self._patient is None:
-            self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
-        return self._patient
+        client, own = self.client, self._patient
+        if own is None or _has_moved(client, own):
+            own = self._patient = patient_client(client, BLOCK_S + _MARGIN_S)
+        return own
+
+
+def _has_moved(client: redis.Redis, own: redis.Redis) -> bool:
+    """Whether one of two clients that ask sentinels has found another primary than the other: what is enqueued by the
+    one could not be seen by the other, for as long as an old primary is left to live."""
+    there, here = (getattr(one.connection_pool, "master_address", None) for one in (client, own))
+    return there is not None and here is not None and there != here
 
 
 @contextmanager
