@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
+from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
 from rqlike.job import Job, encode_meta, load_many, nonce
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
@@ -178,7 +178,23 @@ class Queue:
         datas = list(job_datas)
         prepared = [self._prepare(*data) for data in datas]
         durable = any(self._is_durable(data.options) for data in datas)
-        news, sent, kept = iter(prepared), 0, PLAINLY
+        jobs: list[Job[Any] | None] = []
+        errors: dict[int, RqlikeError] = {}
+        kept = PLAINLY
+        if durable and prepared:
+            kept = self._send_many_durably(prepared, jobs, errors)
+        else:
+            self._send_many(prepared, jobs, errors)
+        if kept.missing:
+            raise _not_durable(jobs, kept, errors)
+        if errors:
+            raise EnqueueManyError(jobs=jobs, errors=errors)
+        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
+
+    def _send_many(
+        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
+    ) -> None:
+        news, sent = iter(prepared), 0
 
         def chunks() -> Iterator[Request[list[Enqueued]]]:
             nonlocal sent
@@ -186,28 +202,42 @@ class Queue:
                 sent = min(at + BATCH, len(prepared))
                 yield verbs.enqueue(self.name, prepared[at:sent])
 
-        jobs: list[Job[Any] | None] = []
-        errors: dict[int, RqlikeError] = {}
         try:
-            found = self.store.run_each(chunks())
-            if durable and prepared:
-                every, kept = run_durably(self.store, list(chunks()))
-                found = iter(every)
-            for answers in found:
-                for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-                    if answer.word == "duplicate":
-                        errors[len(jobs)] = verbs.duplicate(new.id, answer)
-                        jobs.append(None)
-                    else:
-                        jobs.append(Job(Fresh(new, self.name, answer), self.store))
+            for answers in self.store.run_each(chunks()):
+                self._take(answers, news, jobs, errors)
         except Exception as error:
             error.add_note(_how_far(len(jobs), len(errors), sent, len(prepared)))
             raise
-        if kept.missing:
-            raise _not_durable(jobs, kept, errors)
-        if errors:
-            raise EnqueueManyError(jobs=jobs, errors=errors)
-        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
+
+    def _send_many_durably(
+        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
+    ) -> Confirmation:
+        chunks = [verbs.enqueue(self.name, prepared[at : at + BATCH]) for at in range(0, len(prepared), BATCH)]
+        try:
+            found, kept = run_durably(self.store, chunks)
+        except DurabilityUnavailable:
+            raise
+        except Exception as error:
+            error.add_note(_how_far(0, 0, len(prepared), len(prepared)))
+            raise
+        news = iter(prepared)
+        for answers in found:
+            self._take(answers, news, jobs, errors)
+        return kept
+
+    def _take(
+        self,
+        answers: Iterable[Enqueued],
+        news: Iterator[NewJob],
+        jobs: list[Job[Any] | None],
+        errors: dict[int, RqlikeError],
+    ) -> None:
+        for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
+            if answer.word == "duplicate":
+                errors[len(jobs)] = verbs.duplicate(new.id, answer)
+                jobs.append(None)
+            else:
+                jobs.append(Job(Fresh(new, self.name, answer), self.store))
 
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""

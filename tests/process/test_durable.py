@@ -85,8 +85,9 @@ def test_a_server_that_has_nothing_but_memory_is_refused_before_anything_is_writ
     queue = queue_on(server, namespace)
     with pytest.raises(DurabilityUnavailable, match=rf"Nothing was enqueued.*{why}"):
         queue.enqueue(tasks.nothing, durable=True)
-    with pytest.raises(DurabilityUnavailable):
+    with pytest.raises(DurabilityUnavailable) as caught:
         queue.enqueue_many([Queue.prepare_data(tasks.nothing, durable=True)])
+    assert not hasattr(caught.value, "__notes__"), "such as one that says what may be enqueued"
     with server.client() as client:
         assert client.dbsize() == 0
 

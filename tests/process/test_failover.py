@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from rqlike import Job, Queue, Retry, clock
+from rqlike.exceptions import DurabilityUnavailable, NotDurableError
 from rqlike.states import JobStatus
 from rqlike.store.store import Store
 from tests.groups import Group
@@ -33,7 +34,7 @@ PLAN: Final = {"lease_ms": 3000, "renew_s": 0.5}
 def group() -> Iterator[Group]:
     """A primary, a replica and three sentinels of this test alone, with AOF."""
     try:
-        made = Group(options={"appendonly": "yes"})
+        made = Group(options={"appendonly": "yes", "appendfsync": "always"})
     except ServerMissing as missing:
         pytest.skip(str(missing))
     yield made
@@ -53,6 +54,7 @@ class Producer:
 
     queue: Queue
     file: str
+    durable: bool = False
     acknowledged: list[tuple[float, Job[Any]]] = field(default_factory=list)  #: with the moment each call began
     refused: Counter[str] = field(default_factory=Counter)
     stopped: bool = False
@@ -63,8 +65,9 @@ class Producer:
             number += 1
             began = time.monotonic()
             try:
-                job = self.queue.enqueue(jobs.mark, self.file, str(number), 0.002, retry=Retry(5))
-            except (redis.ConnectionError, redis.TimeoutError) as error:
+                options = {"retry": Retry(5), "durable": self.durable}
+                job = self.queue.enqueue(jobs.mark, self.file, str(number), 0.002, **options)
+            except (redis.ConnectionError, redis.TimeoutError, DurabilityUnavailable, NotDurableError) as error:
                 self.refused[type(error).__name__] += 1
             else:
                 self.acknowledged.append((began, job))
@@ -79,8 +82,12 @@ def test_what_the_new_primary_knows_is_done_and_all_that_is_enqueued_at_it(group
     producer = Producer(queue, stable.file())
     awaited = queue.enqueue(jobs.mark, stable.file("long"), "long", 4.0, retry=Retry(5))
     waiters = waiting(stable.client(), lambda: awaited.wait(timeout=40), 3)
-    thread = threading.Thread(target=producer.run)
-    thread.start()
+    careful = Producer(
+        Queue("default", group.client(), namespace=stable.namespace), stable.file("careful"), durable=True
+    )
+    threads = [threading.Thread(target=one.run) for one in (producer, careful)]
+    for thread in threads:
+        thread.start()
     try:
         eventually(lambda: len(producer.acknowledged) > 100, 20)
         lost.kill()
@@ -91,13 +98,18 @@ def test_what_the_new_primary_knows_is_done_and_all_that_is_enqueued_at_it(group
         lost.start()  # with its old data, and as a primary until the sentinels tell it otherwise
         group.demoted(lost)
     finally:
-        producer.stopped = True
-        thread.join(30)
+        producer.stopped = careful.stopped = True
+        for thread in threads:
+            thread.join(30)
     assert waiters.outcomes(30) == ["long"] * 3
     with primary.client() as client:
         there = Queue("default", client, namespace=stable.namespace)
         eventually(lambda: quiet(there), 30, 0.05, "all jobs have ended")
         check_history(producer, lost_at, client, stable)
+        assert len(careful.acknowledged) > 100
+        ids = [job.id for _, job in careful.acknowledged]
+        found = Job.fetch_many(ids, client, stable.namespace)
+        assert {job and job.get_status(refresh=False) for job in found} == {JobStatus.FINISHED}, "none of these is lost"
     for worker in workers:
         assert worker.log.count("is away") == worker.log.count("is back after") >= 1, worker.log
         worker.terminate()
