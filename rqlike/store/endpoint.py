@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from rqlike.exceptions import RqlikeError
-from rqlike.store.sentinels import is_led, pool_like
+from rqlike.store.sentinels import is_led, owner_of, pool_like
 
 #: What of a client's parameters a connection of our own takes over. The rest is the pool's housekeeping, retries and
 #: decoding, which are not ours, and differs between versions of redis-py.
@@ -139,13 +139,6 @@ def patient_client(client: redis.Redis, socket_timeout: float) -> redis.Redis:
         own: redis.ConnectionPool = pool_like(pool, given)
     else:
         own = redis.ConnectionPool(connection_class=pool.connection_class, **given)
-    patient = redis.Redis(connection_pool=own)
+    patient = owner_of(own)
     patient.set_response_callback("XREAD", lambda reply, **_: reply)
     return patient
-
-
-def close(client: redis.Redis) -> None:
-    """Closes a client's connections, those to sentinels too."""
-    client.close()
-    for one in getattr(getattr(client.connection_pool, "sentinel_manager", None), "sentinels", ()):
-        one.close()

@@ -108,7 +108,14 @@ def client_of(url: str, client_options: Mapping[str, Any]) -> redis.Redis:
     given: dict[str, Any] = {"retry": Retry(EqualJitterBackoff(cap=1.0, base=0.02), _TRIES), **said.server}
     given.update(client_options)
     secure = given.pop("ssl", False)
-    return redis.Redis(connection_pool=_pool(said.service, _manager(said.hosts, said.sentinel), secure, given))
+    return owner_of(_pool(said.service, _manager(said.hosts, said.sentinel), secure, given))
+
+
+def owner_of(pool: redis.ConnectionPool) -> redis.Redis:
+    """A client that closes the pool with itself; by default it leaves that to whoever made the pool."""
+    client = redis.Redis(connection_pool=pool)
+    client.auto_close_connection_pool = True
+    return client
 
 
 def is_led(pool: Any) -> bool:
@@ -146,9 +153,16 @@ def _manager(hosts: tuple[tuple[str, int], ...], entry: Mapping[str, Any], like:
 
 def _pool(service: str, manager: Sentinel, secure: bool, given: dict[str, Any]) -> SentinelConnectionPool:
     kind = _LedSSLConnection if secure else _LedConnection
-    return SentinelConnectionPool(  # type: ignore[no-untyped-call]
-        service, manager, connection_class=kind, **given
-    )
+    return _LedPool(service, manager, connection_class=kind, **given)  # type: ignore[no-untyped-call]
+
+
+class _LedPool(SentinelConnectionPool):
+    """A pool whose sentinel clients are its own."""
+
+    def disconnect(self, inuse_connections: bool = True) -> None:
+        super().disconnect(inuse_connections)
+        for one in self.sentinel_manager.sentinels:
+            one.close()
 
 
 class _Asking(SentinelManagedConnection):

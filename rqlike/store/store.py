@@ -26,7 +26,7 @@ from rqlike.store.endpoint import patient_client
 from rqlike.store.requests import Argument, Request
 from rqlike.store.resp import pack
 from rqlike.store.scripts import script
-from rqlike.store.sentinels import is_led, pool_like
+from rqlike.store.sentinels import is_led, owner_of, pool_like
 
 T = TypeVar("T")
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
@@ -257,7 +257,7 @@ def _as_redis(client: Any) -> redis.Redis:
     plain = {name: given[name] for name in names if name in given}
     if is_led(client.connection_pool):
         plain.update({name: value for name, value in given.items() if name.startswith("ssl_")})
-        return redis.Redis(connection_pool=pool_like(client.connection_pool, plain))
+        return owner_of(pool_like(client.connection_pool, plain))
     if "path" in plain:
         plain["unix_socket_path"] = plain.pop("path")
     secure = "SSL" in client.connection_pool.connection_class.__name__

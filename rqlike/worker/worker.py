@@ -30,7 +30,7 @@ from rqlike.running.middleware import Middleware, load, overrides
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
 from rqlike.store import turns, verbs
-from rqlike.store.endpoint import Endpoint, close, patient_client
+from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link
 from rqlike.store.route import resolve
 from rqlike.store.store import Conn, Store
@@ -208,7 +208,7 @@ class Worker:
         try:
             Store(client, self.store.namespace).run(turns.register(plan.name, plan.instance, plan.facts))
         finally:
-            close(client)
+            client.close()
 
     def _facts(self) -> dict[str, object]:
         return {
