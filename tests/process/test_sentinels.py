@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -185,6 +186,51 @@ def test_servers_and_sentinels_have_passwords_of_their_own(namespace: str, tmp_p
         finally:
             stable.close()
             watcher.close()
+
+
+# -- TLS ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """(certificate, key) of 127.0.0.1, which vouches for itself."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl on PATH")
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = str(folder / "cert.pem"), str(folder / "key.pem")
+    words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj", "/CN=x"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *words, *names, "-keyout", key, "-out", made]
+    subprocess.run(command, check=True, capture_output=True, timeout=30)
+    return made, key
+
+
+def test_servers_and_sentinels_are_spoken_to_by_tls(
+    certificate: tuple[str, str], namespace: str, tmp_path: Path
+) -> None:
+    made, key = certificate
+    tls = {"tls-cert-file": made, "tls-key-file": key, "tls-ca-cert-file": made, "tls-auth-clients": "no"}
+    tls["tls-replication"] = "yes"  # by which a sentinel speaks to a server, too
+    port, sentinel_port = free_port(), free_port()
+    try:
+        alone = Server("redis7", options={**tls, "tls-port": str(port)})
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    stable = Stable(alone, namespace, tmp_path)
+    watcher = SentinelProcess("redis7", port, first={**tls, "tls-port": str(sentinel_port)})
+    place = f"127.0.0.1:{sentinel_port}/{SERVICE}"
+    url = f"rediss+sentinel://{place}?ssl_ca_certs={made}"
+    try:
+        worker = stable.start(url=url)
+        with connect(url) as client:
+            assert Queue("default", client, namespace=namespace).enqueue(jobs.echo, 1).wait(timeout=10) == 1
+        worker.terminate()
+        assert worker.ends() == 0, worker.log
+        assert "CERTIFICATE_VERIFY_FAILED" in trouble_of(f"rediss+sentinel://{place}")
+    finally:
+        stable.close()
+        watcher.close()
+        alone.close()
 
 
 # -- the command line --------------------------------------------------------------------------------------------------
