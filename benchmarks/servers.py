@@ -41,10 +41,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(pin: str) -> Iterator[redis.Redis]:
-    """An empty server on loopback, without persistence, for the time of the block; a client of it."""
+def server(pin: str, *settings: str) -> Iterator[redis.Redis]:
+    """An empty server on loopback, without persistence, for the time of the block; a client of it. `settings` are
+    words of its command line that come last."""
     port = free_port()
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *settings]
     command = pinned(PINS[pin][0], [binary(), *options])
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True)
     client = redis.Redis(port=port)

@@ -98,6 +98,30 @@ class EnqueueManyError(RqlikeError):
     errors: Mapping[int, RqlikeError] = {}
 
 
+class DurabilityUnavailable(RqlikeError):
+    """Nothing was enqueued: the server keeps what is written in its memory alone ({why}), so durable=True cannot be
+    kept. Set `appendonly yes` with appendfsync always or everysec, attach a replica, or leave durable out."""
+
+    why: str = ""
+
+
+class NotDurableError(RqlikeError):
+    """Job {job_id} is enqueued and will run, but it is not confirmed that it outlives a loss of the server: {missing}.
+    Go on with `.jobs`; to enqueue it again may run it twice."""
+
+    job_id: str = ""
+    """Of the first job."""
+    jobs: Sequence[Any] = ()
+    """The jobs that are enqueued, in the order of the input; None where one was refused."""
+    errors: Mapping[int, RqlikeError] = {}
+    """Why jobs were refused, by position."""
+    missing: str = ""
+    on_disk: bool | None = None
+    """Whether the server's disk has it; None where this was not asked."""
+    replicas: int | None = None
+    """How many replicas have received it, of the one that was asked for; None where none was attached."""
+
+
 # -- a job and its state -----------------------------------------------------------------------------------------
 
 

@@ -39,6 +39,7 @@ class JobOptions(TypedDict, total=False):
     on_success: Callback | AnyCallable[..., Any] | str  #: called in a horse once the outcome is recorded
     on_failure: Callback | AnyCallable[..., Any] | str  #: called after every failed attempt
     on_stopped: Callback | AnyCallable[..., Any] | str  #: called after it was stopped
+    durable: bool  #: return only when the server's disk and a replica have it, as far as it has them; default False
     headers: Mapping[str, str]  #: for middleware: trace context and the like
 
 
@@ -53,6 +54,8 @@ _MEANT: Final = {
     "results_ttl": "result_ttl",
     "id": "job_id",
     "task_id": "job_id",
+    "fsync": "durable",
+    "sync": "durable",
 }
 
 
@@ -89,6 +92,7 @@ class Checked(NamedTuple):
     meta: dict[str, object] | None = None
     at_front: bool = False
     headers: Mapping[str, str] = MappingProxyType({})
+    durable: bool = False
 
 
 def split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -129,6 +133,7 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
         meta=_meta(given.get("meta")),
         at_front=_flag("at_front", given.get("at_front", False)),
         headers=_headers(given.get("headers") or {}),
+        durable=_flag("durable", given.get("durable", False)),
     )
 
 

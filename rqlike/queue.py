@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
+from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
 from rqlike.job import Job, encode_meta, load_many, nonce
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
@@ -29,6 +29,7 @@ from rqlike.serializers import Serializer, dumps_call, resolve_serializer
 from rqlike.settings import BATCH, DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.durable import PLAINLY, Confirmation, run_durably
 from rqlike.store.requests import Request, random_id
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Enqueued, Fresh, NewJob
@@ -106,7 +107,11 @@ class Queue:
         `kwargs=` give arguments whose names are those of options. A call that does not fit the function's signature
         raises here, as do unknown or bad options, before anything is written.
 
-        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job.
+        `durable=True` is one round trip more, and up to 3 s: it returns when the server's disk and a replica have the
+        job, as far as the server has these.
+
+        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job;
+        with `durable` DurabilityUnavailable, nothing being written, and NotDurableError, the job being enqueued.
         """
         options, own = split(kwargs)
         args, own = _explicit(args, own)
@@ -166,10 +171,29 @@ class Queue:
         Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
         EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the others are enqueued.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
+        Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """
         if atomic:
             raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
-        prepared = [self._prepare(*data) for data in job_datas]
+        datas = list(job_datas)
+        prepared = [self._prepare(*data) for data in datas]
+        durable = any(self._is_durable(data.options) for data in datas)
+        jobs: list[Job[Any] | None] = []
+        errors: dict[int, RqlikeError] = {}
+        kept = PLAINLY
+        if durable and prepared:
+            kept = self._send_many_durably(prepared, jobs, errors)
+        else:
+            self._send_many(prepared, jobs, errors)
+        if kept.missing:
+            raise _not_durable(jobs, kept, errors)
+        if errors:
+            raise EnqueueManyError(jobs=jobs, errors=errors)
+        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
+
+    def _send_many(
+        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
+    ) -> None:
         news, sent = iter(prepared), 0
 
         def chunks() -> Iterator[Request[list[Enqueued]]]:
@@ -178,31 +202,57 @@ class Queue:
                 sent = min(at + BATCH, len(prepared))
                 yield verbs.enqueue(self.name, prepared[at:sent])
 
-        jobs: list[Job[Any] | None] = []
-        errors: dict[int, RqlikeError] = {}
         try:
             for answers in self.store.run_each(chunks()):
-                for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-                    if answer.word == "duplicate":
-                        errors[len(jobs)] = verbs.duplicate(new.id, answer)
-                        jobs.append(None)
-                    else:
-                        jobs.append(Job(Fresh(new, self.name, answer), self.store))
+                self._take(answers, news, jobs, errors)
         except Exception as error:
             error.add_note(_how_far(len(jobs), len(errors), sent, len(prepared)))
             raise
-        if errors:
-            raise EnqueueManyError(jobs=jobs, errors=errors)
-        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
+
+    def _send_many_durably(
+        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
+    ) -> Confirmation:
+        chunks = [verbs.enqueue(self.name, prepared[at : at + BATCH]) for at in range(0, len(prepared), BATCH)]
+        try:
+            found, kept = run_durably(self.store, chunks)
+        except DurabilityUnavailable:
+            raise
+        except Exception as error:
+            error.add_note(_how_far(0, 0, len(prepared), len(prepared)))
+            raise
+        news = iter(prepared)
+        for answers in found:
+            self._take(answers, news, jobs, errors)
+        return kept
+
+    def _take(
+        self,
+        answers: Iterable[Enqueued],
+        news: Iterator[NewJob],
+        jobs: list[Job[Any] | None],
+        errors: dict[int, RqlikeError],
+    ) -> None:
+        for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
+            if answer.word == "duplicate":
+                errors[len(jobs)] = verbs.duplicate(new.id, answer)
+                jobs.append(None)
+            else:
+                jobs.append(Job(Fresh(new, self.name, answer), self.store))
 
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = self._prepare(func, args, kwargs, options, due)
-        (answer,) = self.store.run(verbs.enqueue(self.name, (new,)))
+        request, kept = verbs.enqueue(self.name, (new,)), PLAINLY
+        if self._is_durable(options):
+            ((answer,),), kept = run_durably(self.store, [request])
+        else:
+            (answer,) = self.store.run(request)
         if answer.word == "duplicate":
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
+        if kept.missing:
+            raise _not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
     def _prepare(
@@ -222,6 +272,10 @@ class Queue:
         if checked is PLAIN and not headers:
             return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
         return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
+
+    def _is_durable(self, options: Mapping[str, Any]) -> bool:
+        """Of options that are checked."""
+        return bool(options.get("durable", self._usual.durable)) if options else self._usual.durable
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -379,6 +433,27 @@ def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any,
         extra = f"{next(iter(own))}=" if own else "positional ones"
         raise TypeError(f"arguments were given both by args=/kwargs= and by {extra}; use one form")
     return tuple(given), dict(named)
+
+
+def _not_durable(
+    jobs: Sequence[Job[Any] | None], kept: Confirmation, errors: Mapping[int, RqlikeError] | None = None
+) -> NotDurableError:
+    facts = {
+        "job_id": next((job.id for job in jobs if job is not None), ""),
+        "jobs": jobs,
+        "errors": errors or {},
+        "missing": kept.missing,
+        "on_disk": kept.on_disk,
+        "replicas": kept.replicas,
+    }
+    if len(jobs) == 1:
+        return NotDurableError(**facts)
+    there = len(jobs) - len(errors or {})
+    return NotDurableError(
+        f"{there} of {len(jobs)} jobs are enqueued and will run, but it is not confirmed that they outlive a loss of "
+        f"the server: {kept.missing}. Go on with `.jobs`; to enqueue them again may run them twice.",
+        **facts,
+    )
 
 
 def _how_far(answered: int, refused: int, sent: int, total: int) -> str:

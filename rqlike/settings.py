@@ -30,7 +30,8 @@ MARKERS: Final = 64  #: most wake-up markers a queue holds
 WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten
 
 REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it takes a new connection
-CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together
+CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together, and for asking a sentinel before
+ASK_S: Final = 1.0  #: seconds a client waits for one sentinel, before it asks the next
 RECONNECT_CAP_S: Final = 2.0  #: longest pause between two attempts to reach the server
 FLUSH_S: Final = 0.005  #: seconds an outcome may wait for company while horses have work
 WHISPER_S: Final = 0.005  #: seconds after a frame was sent within which its outcomes need not wake the worker
@@ -51,6 +52,7 @@ ID_LIMIT: Final = 256  #: bytes of a job id
 FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse
 BATCH: Final = 500  #: jobs per enqueue call
 TOUCH_LIMIT: Final = 500  #: jobs one script call may touch
+DURABLE_S: Final = 3.0  #: seconds that a durable enqueue waits for disk and replica; everysec takes one of them
 BLOCK_S: Final = 4.0  #: longest slice of a blocking read
 CHUNK: Final = 64  #: bytes per hash field: one more and Redis leaves the compact form of the whole hash
 CHUNKED_LIMIT: Final = 512  #: bytes up to which a blob is kept in fields of its job's hash

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, Self, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -147,12 +147,10 @@ class Server:
         """Start the server and wait until it answers; nothing if it runs."""
         if self._keeper is not None:
             return
-        settings = {"port": str(self.port), "unixsocket": str(self.socket), "dir": str(self.dir), **self.options}
-        words = [word for name, value in settings.items() for word in (f"--{name}", value)]
         command = [sys.executable, "-I", "-S", str(KEEPER), "bound", "--remove", str(self.dir)]
         with (self.dir / "server.log").open("a") as log:
             self._keeper = subprocess.Popen(
-                [*command, "--", str(self.binary), *words],
+                [*command, "--", str(self.binary), *self._words()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -162,6 +160,10 @@ class Server:
         assert self._keeper.stdout is not None
         self.pid = int(self._keeper.stdout.readline())
         eventually(self._answers, 20.0, 0.005, f"the {self.kind} server in {self.dir} answers PING")
+
+    def _words(self) -> list[str]:
+        settings = {"port": str(self.port), "unixsocket": str(self.socket), "dir": str(self.dir), **self.options}
+        return [word for name, value in settings.items() for word in (f"--{name}", value)]
 
     def _answers(self) -> bool:
         assert self._keeper is not None
@@ -218,7 +220,7 @@ class Server:
             self._reap(self._keeper)
         shutil.rmtree(self.dir, ignore_errors=True)
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

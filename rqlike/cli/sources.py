@@ -28,7 +28,10 @@ def doubt_about(reference: str, folders: Sequence[str]) -> Doubt | None:
     spec: ModuleSpec | None = None
     places: Sequence[str] | None = [*folders, *sys.path]
     for at, name in enumerate(names):
-        inner = None if places is None else PathFinder.find_spec(".".join(names[: at + 1]), list(places))
+        try:
+            inner = None if places is None else PathFinder.find_spec(".".join(names[: at + 1]), list(places))
+        except KeyError:  # a directory without __init__.py inside a package that is not imported
+            return None
         if inner is None:
             return _nowhere(name, folders) if spec is None else _doubt_in(spec, name)
         spec, places = inner, inner.submodule_search_locations

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 import redis
 
 from rqlike.exceptions import ServerNotConfigured
+from rqlike.store import sentinels
 from rqlike.store.embedded import attach_or_start, data_dir, find_binary, url_of
 
 DEFAULT_URL = "redis://localhost:6379/0"
@@ -77,8 +78,10 @@ def connect(url: str | None = None, *, embedded: bool | None = None, **client_op
     """A client of the server that ``resolve_server(url, embedded=embedded)`` finds.
 
     ``client_options`` go to ``redis.Redis`` (``decode_responses``, ``socket_timeout``, …) and are checked here, so a
-    misspelt one raises TypeError now and not at the first command. Nothing is sent, except that the embedded server
-    is attached to or started. Raises what ``resolve_server`` and ``attach_or_start`` raise.
+    misspelt one raises TypeError now and not at the first command. A URL of sentinels (``redis+sentinel://host:26379,
+    host2:26379/service/0``) gives a client of the primary that they know at each new connection. Nothing is sent,
+    except that the embedded server is attached to or started. Raises what ``resolve_server`` and ``attach_or_start``
+    raise.
     """
     return client_of(resolve_server(url, embedded=embedded), **client_options)
 
@@ -88,7 +91,10 @@ def client_of(address: Address, **client_options: Any) -> redis.Redis:
     url = address.url
     if address.embedded:
         url = attach_or_start(data_dir(), allow_path=address.allow_path)
-    client: redis.Redis = redis.Redis.from_url(url, **client_options)
+    if sentinels.is_sentinel_url(url):
+        client = sentinels.client_of(url, client_options)
+    else:
+        client = redis.Redis.from_url(url, **client_options)
     pool = client.connection_pool
     try:
         pool.connection_class(**pool.connection_kwargs)  # Made and dropped unconnected: it refuses unknown options.
@@ -99,6 +105,12 @@ def client_of(address: Address, **client_options: Any) -> redis.Redis:
 
 def checked(url: str, source: str) -> str:
     """``url`` in a form the client library takes; ValueError naming ``source`` where it is not the URL of a server."""
+    if sentinels.is_sentinel_url(url):
+        try:
+            sentinels.parse(url)
+        except ValueError as error:
+            raise ValueError(f"{source} is {masked(url)!r}: {error}") from None
+        return url
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018 - reading it is what checks it
@@ -108,7 +120,7 @@ def checked(url: str, source: str) -> str:
     if parts.scheme not in SCHEMES or "://" not in url:
         raise ValueError(
             f"{source} is {masked(url)!r}; a server is named like redis://host:6379/0, rediss://host, "
-            "unix:///path/to.sock, valkey://host or valkeys://host"
+            "unix:///path/to.sock, valkey://host, valkeys://host or redis+sentinel://host:26379,host2:26379/service"
         )
     problem = _problem_of_unix(parts) if parts.scheme == "unix" else _problem_of_tcp(parts)
     if problem:
@@ -126,7 +138,8 @@ def masked(url: str) -> str:
         credentials = credentials.partition(":")[0] + ":***"
     elif not at and head != "unix":
         # redis://:secret, the host forgotten: what stands in the place of a port and is none may be the password.
-        place = re.sub(r"^([^/:\[]*):(?!\d+(?:[/?]|$))[^/]+", r"\1:***", place)
+        several = r"(?:,[^/:,\[]*(?::\d+)?)*" if head in sentinels.SCHEMES else ""
+        place = re.sub(rf"^([^/:\[]*):(?!\d+{several}(?:[/?]|$))[^/]+", r"\1:***", place)
     place = re.sub(r"(?i)((?:\?|&)[^=&]*password=)[^&]*", r"\1***", place)
     return f"{head}{separator}{credentials}{at}{place}"
 

@@ -2,8 +2,9 @@
 
 A `Link` has one call outstanding at a time and keeps it until it is answered: whatever happens to the connection,
 the same call with the same arguments goes out again on a new one. Every script answers the second time as the first,
-so this is safe. Connect, TLS and AUTH are turns of the same loop. The loop asks a link what it waits for
-(`fileno`, `mask`, `wake_at`) and calls `step` when that has come.
+so this is safe. Connect, TLS and AUTH are turns of the same loop, and so is asking a sentinel where the primary is, at
+the beginning of each connection. The loop asks a link what it waits for (`fileno`, `mask`, `wake_at`) and calls `step`
+when that has come.
 """
 
 from __future__ import annotations
@@ -22,14 +23,9 @@ from rqlike.keys import Keys
 from rqlike.settings import CONNECT_S, RECONNECT_CAP_S, REPLY_S
 from rqlike.store.endpoint import Endpoint
 from rqlike.store.requests import Request
-from rqlike.store.resp import INCOMPLETE, MalformedReply, Replies, Reply, ServerError, pack, replies
+from rqlike.store.resp import INCOMPLETE, TRANSIENT, MalformedReply, Replies, Reply, ServerError, pack, replies
+from rqlike.store.route import ASK, ROLE, Route, Stop
 from rqlike.store.scripts import script
-
-#: Errors of a server that is starting, failing over or full on disk: the same call is to be sent again later.
-TRANSIENT: Final = frozenset(
-    {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED"}
-)
-Address = tuple[int, Any]  #: family, and what `socket.connect` takes
 
 _FIRST_PAUSE_S: Final = 0.02
 _CHUNK: Final = 1 << 16
@@ -46,22 +42,21 @@ class _State(Enum):
 class Link:
     """One connection to `endpoint` and at most one outstanding call on it.
 
-    `name` is what CLIENT LIST shows. `addresses` are the resolved ones of the endpoint (see `resolve`), tried in turn.
+    `name` is what CLIENT LIST shows. `stops` are where a connection may begin, tried in turn; resolved here where they
+    are not given (see `route.resolve`).
     """
 
-    def __init__(self, endpoint: Endpoint, keys: Keys, name: str, addresses: Sequence[Address] = ()) -> None:
-        self._endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, keys: Keys, name: str, stops: Sequence[Stop] = ()) -> None:
         self._keys = keys
         self._name = name
-        self._addresses = addresses
-        self._turn = 0  #: which of the addresses
-        self._context = endpoint.tls_context()
+        self._route = Route(endpoint, stops)
+        self._stop = self._route.first()  #: where the connection leads, or the last one led
         self._state = _State.CLOSED
         self._socket: socket.socket | None = None
         self._replies: Replies = replies()
         self._out = bytearray()
         self._expected = 0
-        self._greeting: list[Reply] = []
+        self._greeting: list[str | int] = []  #: what was said and is not answered yet
         self._call: bytes | None = None
         self._sent = False
         self.may_have_arrived = False  #: whether the server may know of the outstanding call
@@ -177,16 +172,18 @@ class Link:
         return INCOMPLETE
 
     def _connect(self, now: float) -> None:
+        self._deadline = now + CONNECT_S
+        self._go_to(self._route.first())
+
+    def _go_to(self, stop: Stop) -> None:
         self.connections += 1
-        path = self._endpoint.path
-        family, target = (socket.AF_UNIX, path) if path else self._addresses[self._turn % len(self._addresses)]
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._stop = stop
+        self._socket = socket.socket(stop.family, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._replies, self._expected, self._greeting, self._sent = replies(), 0, [], False
         self._out.clear()
-        self._deadline = now + CONNECT_S
         self._state = _State.CONNECTING
-        code = self._socket.connect_ex(target)
+        code = self._socket.connect_ex(stop.target)
         # EAGAIN of a unix socket: the server's backlog is full, and nothing is in progress.
         if code not in (0, errno.EINPROGRESS):
             raise OSError(code, os.strerror(code))
@@ -202,11 +199,12 @@ class Link:
             return  # not yet
         if self._socket.family != socket.AF_UNIX:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is None:
+        context = self._route.context(self._stop)
+        if context is None:
             self._greet()
             return
-        self._socket = self._context.wrap_socket(
-            self._socket, server_hostname=self._endpoint.host, do_handshake_on_connect=False
+        self._socket = context.wrap_socket(
+            self._socket, server_hostname=self._stop.endpoint.host, do_handshake_on_connect=False
         )
         self._state = _State.HANDSHAKE
 
@@ -223,17 +221,10 @@ class Link:
         self._greet()
 
     def _greet(self) -> None:
-        """AUTH, SELECT and a name in one go; each has one reply."""
-        endpoint = self._endpoint
-        commands: list[tuple[str | int, ...]] = []
-        if endpoint.password is not None:
-            commands.append(("AUTH", *((endpoint.username,) if endpoint.username else ()), endpoint.password))
-        if endpoint.db:
-            commands.append(("SELECT", endpoint.db))
-        commands.append(("CLIENT", "SETNAME", self._name))
+        commands = self._stop.greeting(self._name)
         for command in commands:
             self._out += pack(*command)
-        self._expected = len(commands)
+        self._greeting = [command[0] for command in commands]
         self._state = _State.GREETING
 
     def _send_call(self, now: float) -> None:
@@ -260,7 +251,7 @@ class Link:
             reply = self._replies.take()
             if reply is not INCOMPLETE:
                 answer = self._take(reply, now)
-                if answer is not INCOMPLETE:
+                if answer is not INCOMPLETE or self._state is _State.CONNECTING:
                     return answer
                 continue
             try:
@@ -296,13 +287,20 @@ class Link:
         return reply
 
     def _greeted(self, reply: Reply, now: float) -> None:
-        self._greeting.append(reply)
-        refused = isinstance(reply, ServerError)
-        # a server without the right to name connections is good enough
-        if refused and (len(self._greeting) < self._expected or reply.word in ("NOAUTH", "LOADING", "WRONGPASS")):
-            raise reply
-        if len(self._greeting) == self._expected:
-            self._state, self._expected, self._deadline = _State.READY, 0, None
+        said = self._greeting.pop(0)
+        if isinstance(reply, ServerError):
+            # a server without the right to name connections, or to ask for its role, is good enough
+            if said not in (ROLE, "CLIENT") or reply.word in ("NOAUTH", "LOADING", "WRONGPASS"):
+                raise reply
+        elif said == ASK:
+            assert self._socket is not None
+            self._socket.close()
+            self._go_to(self._route.onward(reply))
+            return
+        elif said == ROLE and reply[0] != b"master":
+            raise OSError("it is a replica; the sentinels have not agreed on another primary yet")
+        if not self._greeting:
+            self._state, self._deadline = _State.READY, None
             if self._call is not None:
                 self._send_call(now)
                 self._flush()
@@ -317,9 +315,10 @@ class Link:
     # -- trouble -------------------------------------------------------------------------------------------------------
 
     def _fail(self, why: str) -> None:
-        self.trouble = why
-        if self._state is _State.CONNECTING:
-            self._turn += 1
+        where = str(self._stop)
+        self.trouble = f"{where}: {why}" if where else why
+        if self._state is _State.CONNECTING or self._route.asks:
+            self._route.missed()  # another sentinel may know better
         self._drop()
         self._retry_at = clock.mono() + self._pause
         self._pause = min(self._pause * 2, RECONNECT_CAP_S)
@@ -332,13 +331,3 @@ class Link:
         self._expected = 0
         self._wants_write = False
         self._out.clear()
-
-
-def resolve(endpoint: Endpoint) -> tuple[Address, ...]:
-    """The addresses of an endpoint's host name: blocks as long as the resolver does, so it is done outside the loop.
-
-    Empty for a unix socket. Raises OSError."""
-    if endpoint.path:
-        return ()
-    found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
-    return tuple((family, target) for family, *_, target in found)

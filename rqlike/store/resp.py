@@ -20,6 +20,12 @@ else:
 Reply = Any  #: bytes | int | None | list of replies | ServerError
 INCOMPLETE: Final = object()
 
+#: First words of errors of a server that is starting, failing over, busy or full on disk: it may take the same call a
+#: moment later.
+TRANSIENT: Final = frozenset(
+    {"LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS", "UNBLOCKED"}
+)
+
 _BULK, _ARRAY, _NUMBER, _TEXT, _ERROR = b"$*:+-"
 _KINDS: Final = frozenset((b"", b"$", b"*", b":", b"+", b"-"))  #: b"": nothing has come yet
 _HEADS: Final = [b"$%d\r\n" % size for size in range(256)]

@@ -26,6 +26,7 @@ from rqlike.store.endpoint import patient_client
 from rqlike.store.requests import Argument, Request
 from rqlike.store.resp import pack
 from rqlike.store.scripts import script
+from rqlike.store.sentinels import is_led, owner_of, pool_like
 
 T = TypeVar("T")
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
@@ -98,15 +99,15 @@ class Store:
             yield self.run(request)
 
     def _overlapping(self, requests: Iterator[Request[T]], waiting: deque[Request[T]]) -> Iterator[T]:
-        with _borrowed(self.client) as line:
+        with borrowed(self.client) as line:
             for request in requests:
                 waiting.append(request)
                 # No PING where replies are under way: its reader would take one of them for the PONG.
                 line.send_packed_command([self.packed(request)], check_health=len(waiting) == 1)
                 if len(waiting) == _AHEAD:
-                    yield _answer(line, waiting)
+                    yield _first_answer(line, waiting)
             while waiting:
-                yield _answer(line, waiting)
+                yield _first_answer(line, waiting)
 
     def look(self, request: Request[T]) -> T:
         """`run` on the connections that block: no retries of the caller's client stretch it beyond a deadline."""
@@ -163,32 +164,44 @@ class Store:
         """A connection of those that block, for the time of a block: RESP2, no retries, a reply may take 9 s. An
         exception closes it, so that no reply is left to whoever gets it next. None before the first block, since who
         need not block shall not connect; and with fakeredis, which has none."""
-        return None if self._patient is None or self._bare else _borrowed(self._patient)
+        return None if self._patient is None or self._bare else borrowed(self._own_client())
 
     def _blocking(self, *command: str | int | float) -> Any:
         return self._own_client().execute_command(*command)  # type: ignore[no-untyped-call]
 
     def _own_client(self) -> redis.Redis:
-        if self._patient is None:
-            self._patient = patient_client(self.client, BLOCK_S + _MARGIN_S)
-        return self._patient
+        client, own = self.client, self._patient
+        if own is None or _has_moved(client, own):
+            own = self._patient = patient_client(client, BLOCK_S + _MARGIN_S)
+        return own
+
+
+def _has_moved(client: redis.Redis, own: redis.Redis) -> bool:
+    """Whether one of two clients that ask sentinels has found another primary than the other: what is enqueued by the
+    one could not be seen by the other, for as long as an old primary is left to live."""
+    there, here = (getattr(one.connection_pool, "master_address", None) for one in (client, own))
+    return there is not None and here is not None and there != here
 
 
 @contextmanager
-def _borrowed(client: redis.Redis) -> Iterator[Any]:
-    """A connection of a client's pool. After an exception it is closed: replies may still be under way on it."""
+def borrowed(client: redis.Redis) -> Iterator[Any]:
+    """A connection of a client's pool, or the only one of a client that is one connection. After an exception it is
+    closed: replies may still be under way on it."""
     pool = client.connection_pool
-    try:
-        line: Any = pool.get_connection()
-    except TypeError:  # redis-py before 5.3 wants to know what for
-        line = pool.get_connection("EVALSHA")
+    line: Any = client.connection
+    if line is None:
+        try:
+            line = pool.get_connection()
+        except TypeError:  # redis-py before 5.3 wants to know what for
+            line = pool.get_connection("EVALSHA")
     try:
         yield line
     except BaseException:
         line.disconnect()
         raise
     finally:
-        pool.release(line)
+        if line is not client.connection:
+            pool.release(line)
 
 
 def entries_of(reply: Any) -> Entries:
@@ -196,11 +209,17 @@ def entries_of(reply: Any) -> Entries:
     return [(entry[0], entry[1]) for entry in reply[0][1]] if reply else []
 
 
-def _answer(line: Any, waiting: deque[Request[T]]) -> T:
+def _first_answer(line: Any, waiting: deque[Request[T]]) -> T:
     """The answer to the first of those that wait for one."""
-    request = waiting[0]
+    answer = answer_on(line, waiting[0])
+    waiting.popleft()
+    return answer
+
+
+def answer_on(line: Any, request: Request[T]) -> T:
+    """The answer to a request that was sent on a connection, and whose reply comes next on it."""
     try:
-        answer = request.read(line.read_response(disable_decoding=True))
+        return request.read(line.read_response(disable_decoding=True))
     except NoScriptError:
         raise
     except ResponseError as refusal:
@@ -208,8 +227,6 @@ def _answer(line: Any, waiting: deque[Request[T]]) -> T:
         if meant is None:
             raise
         raise meant from None
-    waiting.popleft()
-    return answer
 
 
 def _meant(request: Request[Any], refusal: ResponseError) -> RqlikeError | None:
@@ -238,6 +255,9 @@ def _as_redis(client: Any) -> redis.Redis:
     given = client.connection_pool.connection_kwargs
     names = ("host", "port", "path", "db", "username", "password", "decode_responses")
     plain = {name: given[name] for name in names if name in given}
+    if is_led(client.connection_pool):
+        plain.update({name: value for name, value in given.items() if name.startswith("ssl_")})
+        return owner_of(pool_like(client.connection_pool, plain))
     if "path" in plain:
         plain["unix_socket_path"] = plain.pop("path")
     secure = "SSL" in client.connection_pool.connection_class.__name__

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
-from redis.exceptions import AuthenticationError, ResponseError
+from redis.exceptions import AuthenticationError, ClusterDownError, ReadOnlyError, ResponseError, TryAgainError
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
@@ -22,7 +22,7 @@ from rqlike import clock, codec
 from rqlike.exceptions import NoSuchJobError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
-from rqlike.store.resp import pack
+from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
 from rqlike.store.verbs import Peeked
 
@@ -78,13 +78,21 @@ def wait_for(
             pause = _PAUSE_S
         except AuthenticationError:  # a ConnectionError that no patience mends
             raise
-        except (Disconnected, TimedOut):
+        except (Disconnected, TimedOut, ResponseError) as problem:
             left = pause if end is None else end - clock.mono()
-            if left <= 0:
+            if left <= 0 or not _passes(problem):
                 raise
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
+
+
+def _passes(problem: Exception) -> bool:
+    """Whether a server that answers so may answer otherwise a moment later. redis-py has classes for some of these
+    errors, whose text is without the word, and for the others the text alone."""
+    if isinstance(problem, ReadOnlyError | ClusterDownError | TryAgainError) or not isinstance(problem, ResponseError):
+        return True
+    return str(problem).partition(" ")[0] in TRANSIENT
 
 
 def _look_and_block(

@@ -31,7 +31,8 @@ from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
 from rqlike.store import turns, verbs
 from rqlike.store.endpoint import Endpoint, patient_client
-from rqlike.store.link import Link, resolve
+from rqlike.store.link import Link
+from rqlike.store.route import resolve
 from rqlike.store.store import Conn, Store
 from rqlike.worker.ahead import MOST
 from rqlike.worker.channel import HorseEnd
@@ -240,8 +241,8 @@ class Worker:
 
     def _parent(self, plan: Plan, signals: SignalPipe) -> Parent:
         endpoint, keys = Endpoint.of(self.store.client), self.store.keys
-        addresses = resolve(endpoint)
-        calls, wake, control = (Link(endpoint, keys, f"rqlike:{self.name}:{use}", addresses) for use in _USES)
+        stops = resolve(endpoint)
+        calls, wake, control = (Link(endpoint, keys, f"rqlike:{self.name}:{use}", stops) for use in _USES)
         holder: list[Parent] = []
         supervisor = Supervisor(
             self._start_horse,

@@ -464,3 +464,17 @@ def test_completion_prints_a_script(shell: str) -> None:
 def test_values_that_json_lacks_become_the_nearest_it_has() -> None:
     given = {(1, 2): b"\xff", "nan": float("nan"), "set": {1}, "at": datetime(2030, 1, 1, tzinfo=UTC)}
     assert jsonable(given) == {"(1, 2)": "\\xff", "nan": "nan", "set": [1], "at": "2030-01-01T00:00:00+00:00"}
+
+
+def test_a_function_in_a_directory_without_init_inside_a_package_is_no_defect(
+    run: Run, queue: Queue, tmp_path: Path
+) -> None:
+    inner = tmp_path / "outer_package" / "plain_directory"
+    inner.mkdir(parents=True)
+    (inner.parent / "__init__.py").touch()
+    (inner / "tasks.py").write_text("def f(): pass\n")
+    done = run("--path", str(tmp_path), "enqueue", "-q", queue.name, "outer_package.plain_directory.tasks.f")
+    assert done.exit_code == 0, done.output
+    assert queue.count == 1
+    durable = run("--path", str(tmp_path), "enqueue", "-q", queue.name, "--durable", "operator.neg", ":1")
+    assert (durable.exit_code, "Nothing was enqueued" in durable.output) == (1, True)

@@ -22,6 +22,7 @@ class LossyProxy:
         self._word = word
         self._calls = -sparing
         self.lost = 0
+        self._most: int | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
@@ -29,6 +30,10 @@ class LossyProxy:
         self._dooms: set[socket.socket] = set()  # server sides whose next reply is lost
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="lossy proxy")
+
+    def only(self, times: int) -> None:
+        """Loses no more replies than so many."""
+        self._most = times
 
     @property
     def url(self) -> str:
@@ -79,7 +84,8 @@ class LossyProxy:
             return
         if self._word in data and source.family == socket.AF_INET:
             self._calls += 1
-            if self._calls > 0 and self._calls % self._every == 0:
+            spent = self._most is not None and self._calls > self._most * self._every
+            if self._calls > 0 and self._calls % self._every == 0 and not spent:
                 self._dooms.add(other)
         try:
             other.sendall(data)

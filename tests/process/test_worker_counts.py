@@ -9,8 +9,9 @@ import redis
 from rqlike.keys import Keys
 from rqlike.store import verbs
 from rqlike.store.endpoint import Endpoint
-from rqlike.store.link import Link, resolve
+from rqlike.store.link import Link
 from rqlike.store.resp import INCOMPLETE
+from rqlike.store.route import resolve
 from tests.process import jobs
 from tests.process.workers import Stable, all_outcomes, outcome, pass_time
 from tests.servers import Server, eventually
@@ -77,9 +78,8 @@ def test_a_worker_finds_a_server_that_listens_on_one_of_two_addresses() -> None:
     """`localhost` is ::1 first on many systems, where a server often listens on 127.0.0.1 alone."""
     with Server(tcp=True) as server, server.tcp_client() as client:
         endpoint = Endpoint.of(client)
-        (family, (host, _)), *_ = resolve(endpoint)
-        addresses = ((family, (host, 1)), (family, (host, server.port)))
-        link = Link(endpoint, Keys("two"), "test", addresses)
+        stop, *_ = resolve(endpoint)
+        link = Link(endpoint, Keys("two"), "test", (stop._replace(target=(stop.target[0], 1)), stop))
         link.call(verbs.queues())
         assert eventually(lambda: link.step() is not INCOMPLETE, 5)
         link.close()

@@ -127,6 +127,8 @@ def test_a_wrong_server_program_is_not_passed_over(monkeypatch: pytest.MonkeyPat
         ("unix:///run/s.sock?db=1", "unix:///run/s.sock?db=1"),
         ("valkey://user:word@host:1/0", "redis://user:word@host:1/0"),
         ("valkeys://[::1]:6380", "rediss://[::1]:6380"),
+        ("redis+sentinel://h1:1,h2/mymaster", "redis+sentinel://h1:1,h2/mymaster"),
+        ("valkeys+sentinel://u:w@[::1]:1,[::2]/svc/3?a=b", "valkeys+sentinel://u:w@[::1]:1,[::2]/svc/3?a=b"),
     ],
 )
 def test_these_urls_are_taken(given: str, taken: str) -> None:
@@ -147,6 +149,16 @@ def test_these_urls_are_taken(given: str, taken: str) -> None:
         "redis://host?db=one",
         "unix://relative.sock",
         "unix:///",
+        "redis+sentinel://",
+        "redis+sentinel://host:1",
+        "redis+sentinel:///service",
+        "redis+sentinel://host:port/service",
+        "redis+sentinel://host,/service",
+        "redis+sentinel://[::1/service",
+        "redis+sentinel://host/service/one",
+        "redis+sentinel://host/service?db=1",
+        "redis+sentinel://host/service?socket_timeout=soon",
+        "sentinel://host/service",
     ],
 )
 def test_a_bad_url_is_refused_in_one_line_that_names_its_source(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
@@ -175,13 +187,29 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("unix:///run/s.sock?db=1&password=s3cret", "unix:///run/s.sock?db=1&password=***"),
         ("rediss://host?ssl_password=s3cret&x=1", "rediss://host?ssl_password=***&x=1"),
         ("user:s3cret@host", "user:***@host"),
+        ("redis+sentinel://h1:1,h2:2/mymaster/0", "redis+sentinel://h1:1,h2:2/mymaster/0"),
+        ("redis+sentinel://u:s3cret@h1:1,h2:2/mymaster", "redis+sentinel://u:***@h1:1,h2:2/mymaster"),
+        ("redis+sentinel://h/svc?sentinel_password=s3cret&db=1", "redis+sentinel://h/svc?sentinel_password=***&db=1"),
+        ("redis+sentinel://:s3cret,h2:2/svc", "redis+sentinel://:***/svc"),
     ],
 )
 def test_a_password_is_never_shown(url: str, shown: str) -> None:
     assert masked(url) == shown
 
 
-@pytest.mark.parametrize("wrong", ["redis://:s3cret@host/one", "http://u:s3cret@host", "redis://:s3cret", "u:s3cret@h"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "redis://:s3cret@host/one",
+        "http://u:s3cret@host",
+        "redis://:s3cret",
+        "u:s3cret@h",
+        "redis+sentinel://:s3cret@host",
+        "redis+sentinel://u:a/b/s3cret@host/service",
+        "redis+sentinel://u:s3cret@host/service/one",
+        "redis+sentinel://u:[s3cret@host/service",
+    ],
+)
 def test_an_error_does_not_show_the_password_either(wrong: str) -> None:
     with pytest.raises(ValueError, match=r"\*\*\*") as caught:
         connect(wrong)
@@ -206,8 +234,26 @@ def test_connect_passes_client_options_on() -> None:
     assert (options["db"], options["decode_responses"], options["socket_timeout"]) == (2, True, 7)
 
 
+def test_a_url_of_sentinels_makes_a_client_that_asks_them() -> None:
+    client = connect(
+        "rediss+sentinel://u:w%40rd@[::1]:1,h2/my%20master/4?sentinel_username=s&sentinel_password=p%26q&ssl_ca_certs=/ca",
+        socket_timeout=7,
+    )
+    pool: Any = client.connection_pool
+    assert (pool.service_name, pool.is_master) == ("my master", True)
+    options = pool.connection_kwargs
+    names = ("username", "password", "db", "socket_timeout", "ssl_ca_certs")
+    assert [options[name] for name in names] == ["u", "w@rd", 4, 7, "/ca"]
+    assert issubclass(pool.connection_class, redis.SSLConnection)
+    there = [one.connection_pool.connection_kwargs for one in pool.sentinel_manager.sentinels]
+    assert [(one["host"], one["port"]) for one in there] == [("::1", 1), ("h2", 26379)]
+    entry = ("username", "password", "socket_timeout", "ssl_ca_certs")
+    assert [there[0][name] for name in entry] == ["s", "p&q", 1.0, "/ca"]
+
+
+@pytest.mark.parametrize("start", ["redis://:s3cret@host", "redis+sentinel://:s3cret@host/service"])
 @pytest.mark.parametrize(("query", "options"), [("", {"sockettimeout": 3}), ("?sockettimeout=3", {})])
-def test_a_misspelt_client_option_is_refused_at_once(query: str, options: dict[str, Any]) -> None:
+def test_a_misspelt_client_option_is_refused_at_once(start: str, query: str, options: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="sockettimeout") as caught:
-        connect(f"redis://:s3cret@host{query}", **options)
+        connect(f"{start}{query}", **options)
     assert "s3cret" not in str(caught.value)

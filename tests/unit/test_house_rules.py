@@ -27,7 +27,8 @@ LAYERS = (
     "options records refusals serializers codec outcomes entries firetimes",
     (
         "store.scripts store.resp store.requests store.verbs store.turns store.embedded_keeper store.embedded "
-        "store.connecting store.endpoint store.link store.store store.waiting store"
+        "store.sentinels store.connecting store.endpoint store.route store.link store.store store.durable "
+        "store.waiting store"
     ),
     "running.*",
     "results awaiting dependencies job inline registry queue group schedules decorators command suspension cron",

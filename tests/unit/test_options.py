@@ -32,6 +32,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         "on_success": "tasks.done",
         "on_failure": Callback("tasks.failed", 5),
         "on_stopped": "tasks.stopped",
+        "durable": True,
         "headers": {"trace": "1"},
     }
     assert set(given) == set(NAMES)
@@ -48,11 +49,12 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         Callback("tasks.failed", 5),
         Callback("tasks.stopped"),
     )
-    assert (checked.job_id, checked.meta, checked.at_front, checked.headers) == (
+    assert (checked.job_id, checked.meta, checked.at_front, checked.headers, checked.durable) == (
         "a/b c",
         {"a": 1},
         True,
         {"trace": "1"},
+        True,
     )
     assert checked.policy.has_callbacks and not Policy().has_callbacks
 
