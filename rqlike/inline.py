@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from rqlike import clock
+from rqlike import clock, logs
 from rqlike.entries import entry_of, entry_record
 from rqlike.job import Job, load
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
@@ -67,7 +67,10 @@ class InlineRunner:
             prune=sweep,
             settlements=() if settlement is None else (settlement,),
         )
-        return self.store.run(turns.advance(turn))
+        turned = self.store.run(turns.advance(turn))
+        for problem in turned.problems:
+            logs.store_broken(*problem)
+        return turned
 
     def begin(self, job: JobRecord) -> tuple[Execution, int] | None:
         """Claims one queued job for as long as it may take; None where it is not queued any more. With it the server's
@@ -118,7 +121,9 @@ class InlineRunner:
             offset_ms=offset_ms,
         )
         (word,) = self.turn(settlement=Settlement(execution, verdict, entry)).words
-        _, _, entry_id = word.partition(" ")
+        said, _, entry_id = word.partition(" ")
+        if said == "broken":
+            logs.outcome_refused(job.id, said)
         return verdict, entry_record(job.id, entry_id, entry) if entry_id else None
 
     def _afterwards(

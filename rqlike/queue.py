@@ -10,7 +10,7 @@ from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
-from rqlike.job import Job, encode_meta, load_many, nonce
+from rqlike.job import Job, load_many, nonce
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
 from rqlike.records import CallRecord
 from rqlike.registry import (
@@ -398,7 +398,7 @@ def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
         id=checked.job_id or random_id(),
         nonce=nonce() if checked.job_id else "",
         call=call,
-        meta=encode_meta(checked.meta) if checked.meta else b"",
+        meta=codec.encode_meta(checked.meta) if checked.meta else b"",
         band=FRONT_BAND if checked.at_front else NORMAL_BAND,
         due=due,
         ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),

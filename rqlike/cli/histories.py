@@ -19,7 +19,7 @@ def show_jobs(found: list[Job[Any]]) -> None:
         (
             tables.printable(job.id, 40),
             job.origin,
-            job.get_status(refresh=False),
+            job.to_dict()["status"],
             when(job.created_at),
             job.attempt,
             tables.printable(job.description, CALL_WIDTH),
@@ -66,11 +66,13 @@ def job_facts(job: Job[Any], results: Results[Any]) -> dict[str, Any]:
 
 def show_job(job: Job[Any], results: Results[Any]) -> None:
     """A job, its executions as the table of `job.results()`, and the newest traceback."""
+    known = job.to_dict()
     facts: dict[str, object] = {
         "job": job.id,
         "call": job.description,
         "queue": job.origin,
-        "status": job.get_status(refresh=False),
+        "status": known["status"],
+        "problem": known["problem"],
         "cycle": job.cycle,
         "attempt": job.attempt,
         "retries left": job.retries_left,
@@ -80,7 +82,7 @@ def show_job(job: Job[Any], results: Results[Any]) -> None:
         "started": _utc(when(job.started_at)),
         "ended": _utc(when(job.ended_at)),
         "worker": job.worker_name,
-        "meta": job.meta or None,
+        "meta": known["meta"] or None,
     }
     for name, value in facts.items():
         if value not in (None, ""):

@@ -11,13 +11,15 @@ local queue, limit = ARGV[2], math.min(tonumber(ARGV[3]), C.TOUCH_LIMIT)
 local home = key_home('queued', queue)
 local deleted = 0
 for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do
-  local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
-  if got[1] then
+  local got = redis.pcall('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
+  if is_whole(got) then
     erase(job_id, got, '')
     deleted = deleted + 1
-  else
-    call('ZREM', home, job_id)
+  elseif call('EXISTS', key_job(job_id)) == 1 then
+    uproot(job_id, '')
+    deleted = deleted + 1
   end
+  call('ZREM', home, job_id) -- where the job says that it is elsewhere, or is not
 end
 local left = call('ZCARD', home)
 if left == 0 then call('DEL', key_markers(queue)) end

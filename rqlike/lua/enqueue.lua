@@ -68,7 +68,11 @@ for index = 1, count do
   local at = 3 + (index - 1) * PER_JOB
   local job_id, nonce, due = given[at], given[at + 1], due_of(given[at + 3])
   local word, old, cycle, since = 'new', nil, 1, '0-0'
-  if not all_new then word, old, cycle, since = standing(job_id, nonce) end
+  if not all_new then
+    local fine
+    fine, word, old, cycle, since = pcall(standing, job_id, nonce)
+    if not fine then word, old = 'duplicate', {''} end -- somebody else's key; the other jobs go on
+  end
   if word == 'replayed' or word == 'duplicate' then
     answers[index + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
   else

@@ -144,7 +144,8 @@ def stored_error(result: ResultRecord | None) -> BaseException:
         text = f"no exception; the execution ended for this reason: {result.reason}"
     module_name, _, name = path.rpartition(".")
     # Only what is imported already: a stored name must not make a process import anything.
-    kind: object = getattr(sys.modules.get(module_name), name, None)
+    # And only what stands there: a module may have a __getattr__ of its own.
+    kind: object = getattr(sys.modules.get(module_name), "__dict__", {}).get(name)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         kind = RemoteError
     elif issubclass(kind, BaseExceptionGroup):

@@ -21,6 +21,7 @@ from rqlike.settings import FRAME_LIMIT
 
 MAGIC: Final = b"\xf5q"
 _HEADER: Final = struct.Struct(">2sBI")
+_LATEST_S: Final = 1e11  #: seconds that no monotonic clock will ever show
 _SEND_SIZE: Final = 1 << 18  #: bytes per send; more than a socketpair takes at once
 
 
@@ -105,9 +106,14 @@ def _is_sound(outcome: Outcome) -> bool:
         isinstance(value, bytes | None)
         and isinstance(exc_string, str | None)
         and isinstance(exc_type, str | None)
-        and isinstance(began_s, int | float)
-        and isinstance(ended_s, int | float)
+        and _is_moment(began_s)
+        and _is_moment(ended_s)
     )
+
+
+def _is_moment(value: object) -> bool:
+    """Whether it can be calculated with: neither NaN nor infinite nor of some thousand years."""
+    return isinstance(value, int | float) and abs(value) < _LATEST_S
 
 
 def read_afterwards(frame: Frame) -> tuple[str | None, str | None]:

@@ -279,13 +279,17 @@ class Supervisor:
         raise ProtocolError(f"a horse does not send {frame.kind.name}")
 
     def _heard_ready(self, horse: Horse, error: object) -> Event | None:
+        if horse.stage is not Stage.STARTING:
+            raise ProtocolError("a horse that has started says READY")
+        if error is not None and not isinstance(error, str):
+            raise ProtocolError("a READY frame with an error that is no text")
         if error is None:
             self.setup_failures = 0
             horse.stage = Stage.IDLE
             return None
         self.setup_failures += 1
         self._doom(horse)
-        return SetupFailed(str(error))
+        return SetupFailed(error)
 
     def _heard_outcome(self, horse: Horse, frame: Frame) -> Event | None:
         execution = horse.execution

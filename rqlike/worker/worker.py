@@ -27,6 +27,7 @@ from rqlike.records import JobRecord, WorkerRecord
 from rqlike.results import Result
 from rqlike.running.current import WorkerInfo
 from rqlike.running.middleware import Middleware, load, overrides
+from rqlike.safetext import printable
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
 from rqlike.store import turns, verbs
@@ -424,7 +425,7 @@ class WorkerHandle:
         return list(self._record.queues)
 
     def __repr__(self) -> str:
-        return f"<Worker {self.name} {self.state} on {', '.join(self._record.queues)}>"
+        return printable(f"<Worker {self.name} {self.state} on {', '.join(self._record.queues)}>", 500)
 
 
 def _warn_needless(given: dict[str, Any]) -> None:

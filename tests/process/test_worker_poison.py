@@ -1,0 +1,90 @@
+"""A real worker among jobs whose keys something else has written into: it lives, and the good ones finish."""
+
+from __future__ import annotations
+
+import pytest
+
+from rqlike import Job, Retry
+from rqlike.states import JobStatus
+from tests.process import jobs
+from tests.process.workers import Stable, WorkerProcess, all_outcomes, outcome, running
+from tests.servers import eventually
+from tests.store.builders import Scene
+from tests.store.test_poison import WRONG, poisons, replaced
+
+
+def poisoned(stable: Stable, **options: object) -> tuple[list[str], list[Job[object]]]:
+    """Ids of jobs that something has been written into, and good ones between them."""
+    queue = stable.queue()
+    kept, good = [], []
+    for number, (name, poison) in enumerate(poisons(Scene(queue.store))):
+        kept.append(queue.enqueue(jobs.echo, number, job_id=name, retry=Retry(1), **options).id)
+        poison(stable.client(), name)
+        if number % 9 == 0:
+            good.append(queue.enqueue(jobs.echo, number))
+    return kept, good
+
+
+def is_well(stable: Stable, worker: WorkerProcess) -> None:
+    """The same process still works."""
+    assert worker.process.poll() is None, worker.log
+    assert stable.queue().enqueue(jobs.echo, "after").wait(10) == "after"
+    assert "Traceback (most recent call last)" not in worker.log
+
+
+@pytest.mark.parametrize("simple", [False, True], ids=["horses", "simple"])
+def test_a_worker_outlives_every_poisoned_job_and_the_good_ones_finish(stable: Stable, simple: bool) -> None:
+    kept, good = poisoned(stable)
+    worker = stable.start(simple=simple)
+    assert [result.type.name for result in all_outcomes(good)] == ["SUCCESSFUL"] * len(good)
+    queue = stable.queue()
+    eventually(lambda: queue.counts().queued == queue.counts().started == 0, 20, message="nothing is in the way")
+    is_well(stable, worker)
+    found = Job.fetch_many(kept, stable.client(), stable.namespace)
+    for job in found:
+        if job is not None and stable.client().type(job.key) == b"hash":
+            assert job.get_status(refresh=False).terminal, (job, worker.log)
+
+
+def test_what_is_written_into_running_jobs_costs_no_other_job_its_lease_or_its_worker(stable: Stable) -> None:
+    worker = stable.start(concurrency=4, plan={"lease_ms": 1500, "renew_s": 0.2}, prefetch=1)
+    queue = stable.queue()
+    slow = [queue.enqueue(jobs.mark, stable.file(), str(number), 2.5) for number in range(4)]
+    for job in slow:
+        running(job)
+    client, keys = stable.client(), queue.store.keys
+    client.hdel(keys.job(slow[0].id), "q")
+    replaced(client, keys.job(slow[1].id), WRONG["string"])
+    client.hset(keys.job(slow[2].id), "v", "shutdown")
+    assert outcome(slow[2]).type.name == outcome(slow[3]).type.name == "SUCCESSFUL"
+    is_well(stable, worker)
+
+
+@pytest.mark.parametrize("name", ["started", "finished", "watch", "contact", "worker", "lastcall", "queued"])
+def test_a_worker_outlives_a_shared_key_that_is_of_another_type(stable: Stable, name: str) -> None:
+    keys = stable.queue().store.keys
+    stable.queue("other").enqueue(jobs.echo, 0)
+    worker = stable.start("default", "other", prefetch=1)
+    named = {"watch": keys.watch(), "contact": keys.contact(), "worker": keys.worker("w1"), "lastcall": keys.call("w1")}
+    key = named.get(name) or keys.home(name, "default")
+    stable.queue().enqueue(jobs.echo, 1) if name == "started" else None
+    replaced(stable.client(), key, WRONG["list"])
+    assert stable.queue("other").enqueue(jobs.echo, 2).wait(10) == 2
+    if key not in named.values():
+        stable.client().delete(key)
+    is_well(stable, worker)
+    assert worker.pid == worker.process.pid
+
+
+def test_an_id_that_is_no_text_is_failed_and_does_not_come_back(stable: Stable) -> None:
+    queue = stable.queue()
+    template = queue.enqueue(jobs.echo, 1)
+    client, keys = stable.client(), queue.store.keys
+    strange = b"\xff\xfe"
+    client.restore(keys.job("").encode() + strange, 0, client.dump(keys.job(template.id)) or b"")
+    client.zadd(keys.home("queued", "default"), {strange: 1})
+    worker = stable.start()
+    assert template.wait(10) == 1
+    eventually(lambda: client.zscore(keys.home(JobStatus.FAILED, "default"), strange) is not None, message=worker.log)
+    is_well(stable, worker)
+    assert queue.counts().started == 0
