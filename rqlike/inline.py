@@ -50,6 +50,7 @@ class InlineRunner:
     queues: tuple[str, ...]
     rules: Rules = field(default_factory=Rules)
     middleware: Sequence[Middleware] = ()
+    allow: Sequence[str] | None = None
     instance: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     deadline: Deadline = field(default_factory=Deadline)
     number: int = 0
@@ -90,7 +91,7 @@ class InlineRunner:
         record = execution.job
         job: Job[Any] = Job(record, self.store)
         info = WorkerInfo(self.worker, os.getpid(), self.queues, socket.gethostname())
-        rig = Rig(self.deadline, self.middleware)
+        rig = Rig(self.deadline, self.middleware, allow=self.allow)
         with current_worker(info), current_job(job):
             ran = run(
                 record.call,
@@ -141,6 +142,7 @@ class InlineRunner:
             result=result,
             ran=None,
             deadline=self.deadline,
+            allow=self.allow,
         )
         errors = [] if error is None else [error]
         for one in self.middleware:

@@ -13,10 +13,10 @@ from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError
-from rqlike.options import check_job_id
+from rqlike.options import check_description, check_job_id
 from rqlike.records import CallRecord, JobRecord
 from rqlike.results import Result, Results
-from rqlike.serializers import loads_call, resolve_serializer
+from rqlike.serializers import loads_call, stored_serializer
 from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
@@ -154,7 +154,7 @@ class Job(Generic[T]):
     @cached_property
     def _call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         call = self._readable
-        args, kwargs = loads_call(resolve_serializer(call.policy.serializer), call.payload)
+        args, kwargs = loads_call(stored_serializer(call.policy.serializer), call.payload)
         return tuple(args), kwargs
 
     @property
@@ -171,7 +171,7 @@ class Job(Generic[T]):
 
     @description.setter
     def description(self, value: str) -> None:
-        self._edit(description=value)
+        self._edit(description=check_description(value))
 
     def get_call_string(self) -> str:
         """The call as one would write it, arguments cut short; never raises."""

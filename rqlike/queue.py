@@ -11,7 +11,7 @@ from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
 from rqlike.job import Job, load_many, nonce
-from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
+from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
 from rqlike.records import CallRecord
 from rqlike.registry import (
     REGISTRIES,
@@ -216,6 +216,8 @@ class Queue:
         headers = dict(checked.headers) if checked.headers else {}
         for middleware in producers():
             middleware.on_enqueue(Call(reference, self.name, headers))
+        if headers:
+            headers = check_headers(headers)  # again: middleware has added its own
         payload = dumps_call(self.serializer, args, kwargs)
         if len(payload) > PAYLOAD_LIMIT:
             raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)

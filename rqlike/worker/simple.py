@@ -31,7 +31,9 @@ class SimpleWorker(Worker):
     """A Worker without horses. A job without a time-out (`job_timeout=-1`) is given back, and it stops."""
 
     def _run(self, plan: Plan) -> bool:
-        runner = InlineRunner(self.store, self.name, self._queue_names, self.rules, self.middleware, self.instance)
+        runner = InlineRunner(
+            self.store, self.name, self._queue_names, self.rules, self.middleware, self.allow, self.instance
+        )
         self._register(plan)
         logs.worker_started(plan.name, plan.queues, f"{plan.server} (in this process, no hard kill)", 1)
         self._import_preload()

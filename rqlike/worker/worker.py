@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 from rqlike import clock, logs
+from rqlike.callables import check_allow
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.exceptions import RqlikeError
 from rqlike.job import Job
@@ -70,7 +71,8 @@ class Worker:
     `name`: `host.pid.xxxx` by default; a living worker's name is refused. `connection`: a client, a URL or None for
     `rqlike.connect()`; only its parameters are used, the worker's connections are its own. `max_memory`: bytes of
     resident memory after which a horse is retired. `shutdown_timeout`: seconds that running jobs get after the first
-    SIGTERM; None is as long as they take. `jobs_per_horse=1` forks a horse for each job. Making one does no I/O.
+    SIGTERM; None is as long as they take. `allow`: globs of the function paths that are run, `["app.tasks.*"]`, and of
+    callbacks; None is all that can be imported. `jobs_per_horse=1` forks a horse for each job. Making one does no I/O.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Worker:
         middleware: Sequence[Middleware | str] = (),
         preload: Sequence[str] = (),
         serializer: str | Serializer = "msgpack",
+        allow: Sequence[str] | None = None,
         strict_lease: bool = False,
         max_crashes: int = MAX_CRASHES,
         reload: Sequence[str] | None = None,
@@ -122,6 +125,7 @@ class Worker:
         self.middleware = load(middleware)
         self.preload = tuple(preload)
         self.serializer = resolve_serializer(serializer)
+        self.allow = check_allow(allow)
         self.strict_lease = strict_lease
         self.reload = reload
         self._pid = os.getpid()
@@ -304,6 +308,7 @@ class Worker:
             worker=WorkerInfo(self.name, self._pid, self._queue_names, socket.gethostname()),
             middleware=self.middleware,
             serializer=self.serializer,
+            allow=self.allow,
             max_memory=self.max_memory,
             jobs=self.jobs_per_horse,
             exception_handlers=self.exception_handlers,
