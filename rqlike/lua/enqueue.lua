@@ -114,14 +114,31 @@ for index = 1, count do
     answers[index + 1] = word == 'new' and status or {word, status, cycle, since}
   end
 end
-call('SADD', key_queues(), queue)
-chunked('ZADD', key_home('queued', queue), queued)
-chunked('ZADD', key_home('scheduled', queue), scheduled)
-if #queued > 0 then
-  ring(queue, sequence, #queued / 2)
-elseif earliest then
-  -- somebody idle must learn of a moment earlier than the one it sleeps for
-  local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
-  if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
+-- All of them into their homes; or none of them, where one of these keys is somebody else's.
+local function settle_in()
+  call('SADD', key_queues(), queue)
+  chunked('ZADD', key_home('queued', queue), queued)
+  chunked('ZADD', key_home('scheduled', queue), scheduled)
+  if #queued > 0 then
+    ring(queue, sequence, #queued / 2)
+  elseif earliest then
+    -- somebody idle must learn of a moment earlier than the one it sleeps for
+    local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
+    if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
+  end
+end
+local fine, problem = pcall(settle_in)
+if not fine then
+  for index = 1, count do
+    local job_id, answer = given[3 + (index - 1) * PER_JOB], answers[index + 1]
+    if type(answer) ~= 'table' or answer[1] == 'cycle' then
+      redis.pcall('ZREM', key_home('queued', queue), job_id)
+      redis.pcall('ZREM', key_home('scheduled', queue), job_id)
+      redis.pcall('ZREM', key_ttl(queue), job_id)
+      call('DEL', key_job(job_id))
+      drop_blobs(job_id)
+    end
+  end
+  return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
 end
 return packed(answers)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgpack
 import pytest
 
 from rqlike import Job, Retry
-from rqlike.states import JobStatus
+from rqlike.outcomes import Outcome
+from rqlike.states import JobStatus, Reason
+from rqlike.worker.frames import MAGIC, FrameKind, pack
 from tests.process import jobs
 from tests.process.workers import Stable, WorkerProcess, all_outcomes, outcome, running
 from tests.servers import eventually
@@ -88,3 +91,29 @@ def test_an_id_that_is_no_text_is_failed_and_does_not_come_back(stable: Stable) 
     eventually(lambda: client.zscore(keys.home(JobStatus.FAILED, "default"), strange) is not None, message=worker.log)
     is_well(stable, worker)
     assert queue.counts().started == 0
+
+
+DEEP = msgpack.unpackb(b"\x91" * 900 + b"\x01")
+FORGED = {
+    "a second READY": pack(FrameKind.READY),
+    "a READY that failed": pack(FrameKind.READY, "", "never mind"),
+    "a READY with a deep nest": pack(FrameKind.READY, "", DEEP),
+    "a frame for horses": pack(FrameKind.JOBS, "", [1, 1.0, []]),
+    "a callback that is none": pack(FrameKind.AFTERWARDS, "e", None),
+    "an outcome of no execution": pack(FrameKind.OUTCOME, "e", [Outcome().to_wire(), None]),
+    "an outcome with a deep nest": pack(FrameKind.OUTCOME, "e", [[DEEP, None, None, None, None, 0.0, 0.0], None]),
+    "a length of four thousand million": MAGIC + b"\x03\xff\xff\xff\xff",
+    "a body that is cut": MAGIC + b"\x03\x00\x00\x00\x05" + b"\xdd\xff\xff\xff\xff",
+}
+
+
+def test_a_job_that_forges_frames_loses_its_horse_and_no_other_job(stable: Stable) -> None:
+    worker = stable.start()
+    queue = stable.queue()
+    forging = [queue.enqueue(jobs.forged, frame, name) for name, frame in FORGED.items()]
+    good = [queue.enqueue(jobs.echo, number) for number in range(5)]
+    assert [job.wait(15) for job in good] == list(range(5))
+    for job in forging:
+        result = outcome(job)
+        assert (result.type.name, result.reason) == ("FAILED", Reason.PROTOCOL), (job.args, result)
+    is_well(stable, worker)

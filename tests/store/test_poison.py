@@ -417,3 +417,28 @@ def test_an_entry_with_garbage_in_any_field_is_a_result_or_none(scene: Scene) ->
                 assert result.duration >= 0
             latest = job.latest_result()
             assert latest is None or repr(latest).isprintable()
+
+
+@pytest.mark.parametrize("name", ["queues", "queued", "scheduled", "wake", "ttl"])
+def test_an_enqueue_that_meets_a_key_of_somebody_else_is_refused_and_leaves_no_job_behind(
+    scene: Scene, name: str
+) -> None:
+    keys = scene.store.keys
+    key = keys.queues() if name == "queues" else shared_keys(scene)[name]
+    for job in (new_job("a"), new_job("b", "n", ttl_ms=5000), new_job("c", due="+5"), new_job("d", call=b"x" * 900)):
+        replaced(scene.client, key, WRONG["string"])
+        with suppress(DeserializationError):
+            scene.enqueue(job)
+        scene.client.delete(key)
+        known = scene.job(job.id)
+        home = None if known is None else scene.client.zscore(keys.home(known.status, QUEUE), job.id)
+        assert (known is None) == (home is None), job.id
+
+
+@pytest.mark.parametrize("garbage", [b"garbage", b"", b"9" * 400, b"9223372036854775807"])
+def test_a_counter_that_is_none_any_more_goes_on_and_keeps_the_order(scene: Scene, garbage: bytes) -> None:
+    scene.enqueue(new_job("a"), new_job("b"))
+    scene.client.set(scene.store.keys.sequence(), garbage)
+    scene.enqueue(new_job("c"))
+    scene.enqueue(new_job("d", "n"), new_job("e", "n"))
+    assert scene.order() == ["a", "b", "c", "d", "e"]
