@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import msgpack
 import pytest
 
 from rqlike import Job, Retry
+from rqlike.exceptions import JobFailed
 from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason
 from rqlike.worker.frames import MAGIC, FrameKind, pack
@@ -28,11 +31,16 @@ def poisoned(stable: Stable, **options: object) -> tuple[list[str], list[Job[obj
     return kept, good
 
 
+def is_alive(worker: WorkerProcess) -> None:
+    assert worker.process.poll() is None, worker.log
+    assert "Traceback (most recent call last)" not in worker.log
+
+
 def is_well(stable: Stable, worker: WorkerProcess) -> None:
     """The same process still works."""
-    assert worker.process.poll() is None, worker.log
+    is_alive(worker)
     assert stable.queue().enqueue(jobs.echo, "after").wait(10) == "after"
-    assert "Traceback (most recent call last)" not in worker.log
+    is_alive(worker)
 
 
 @pytest.mark.parametrize("simple", [False, True], ids=["horses", "simple"])
@@ -79,6 +87,31 @@ def test_a_worker_outlives_a_shared_key_that_is_of_another_type(stable: Stable, 
     assert worker.pid == worker.process.pid
 
 
+@pytest.mark.parametrize("name", ["queued", "started", "scheduled", "wake", "ttl"])
+def test_a_queue_that_cannot_be_served_costs_no_processor_and_few_words(stable: Stable, name: str) -> None:
+    queue = stable.queue()
+    keys = queue.store.keys
+    jobs_left = [queue.enqueue(jobs.echo, number) for number in range(20)]
+    key = {"wake": keys.markers("default"), "ttl": keys.ttl("default")}.get(name) or keys.home(name, "default")
+    replaced(stable.client(), key, WRONG["string"])
+    worker = stable.start()
+    used, began = worker.cpu_s(), time.monotonic()
+    eventually(lambda: time.monotonic() - began > 1.5, 3.0, 0.1)
+    assert worker.cpu_s() - used < 0.3, worker.log
+    assert worker.log.count("\n") < 20 + 2 * len(jobs_left)
+    is_alive(worker)
+
+
+def test_a_waiter_on_a_buried_job_learns_why(stable: Stable) -> None:
+    job = stable.queue().enqueue(jobs.echo, 1)
+    stable.client().hset(job.key, "a", "garbage")
+    stable.start()
+    with pytest.raises(JobFailed) as caught:
+        job.wait(10)
+    assert caught.value.reason == Reason.SERIALIZATION
+    assert "cannot be worked with" in (outcome(job).exc_string or "")
+
+
 def test_an_id_that_is_no_text_is_failed_and_does_not_come_back(stable: Stable) -> None:
     queue = stable.queue()
     template = queue.enqueue(jobs.echo, 1)
@@ -108,7 +141,7 @@ FORGED = {
 
 
 def test_a_job_that_forges_frames_loses_its_horse_and_no_other_job(stable: Stable) -> None:
-    worker = stable.start()
+    worker = stable.start(prefetch=1)  # a horse that has several jobs may be at the next one by then
     queue = stable.queue()
     forging = [queue.enqueue(jobs.forged, frame, name) for name, frame in FORGED.items()]
     good = [queue.enqueue(jobs.echo, number) for number in range(5)]
