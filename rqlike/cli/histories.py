@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rqlike import tables
-from rqlike.cli.output import emit, emit_table, lines, when
+from rqlike.cli.output import emit, emit_table, lines, shown, when
 from rqlike.exceptions import RqlikeError
 from rqlike.job import Job
 from rqlike.results import Result, Results
@@ -86,7 +86,8 @@ def show_job(job: Job[Any], results: Results[Any]) -> None:
     }
     for name, value in facts.items():
         if value not in (None, ""):
-            emit(f"{name:<13} {tables.printable(str(value))}")
+            text = str(value) if isinstance(value, str) else shown(value)
+            emit(f"{name:<13} {tables.printable(text)}")
     emit(f"\n{results!r}")
     told = next((result for result in results if result.exc_string), None)
     if told is not None:

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
 from rqlike import safetext, tables
+
+_LONG_BITS: Final = 10_000  #: from some more on Python makes no decimal text of an integer
 
 
 def emit(text: str, *, lead: str = "") -> None:
@@ -71,6 +73,14 @@ def lines(text: str) -> str:
     return "\n".join(line.expandtabs(4) for line in safetext.lines(text).split("\n")).rstrip()
 
 
+def shown(value: object) -> str:
+    """A value as Python would show it; of one whose text takes too long to make, or fails, what it is."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  # a value's own repr, or an integer that is too long to print
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
+
+
 def when(moment: datetime | None) -> str:
     """A moment for a table, in UTC; '' for None."""
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
@@ -78,8 +88,10 @@ def when(moment: datetime | None) -> str:
 
 def jsonable(value: Any) -> Any:
     """`value` as JSON can hold it: times as ISO 8601, sets and tuples as arrays, what has no form there as text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() < _LONG_BITS else hex(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):

@@ -20,6 +20,7 @@ from rqlike.worker.reins import Horse, Stage
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 
+_ORDERS: Final = frozenset({"stopped", "canceled", "deleted", "lost"})
 _TELL_AGAIN_S: Final = 60.0  #: seconds after which what is still wrong with a queue is told again
 
 
@@ -215,7 +216,10 @@ class Desk:
     # -- orders --------------------------------------------------------------------------------------------------------
 
     def order(self, token: str, what: str, *, more_to_come: bool) -> None:
-        """stopped, canceled, deleted or lost. `more_to_come`: a grant may be on its way that the order is for."""
+        """stopped, canceled, deleted or lost; anything else is no order. `more_to_come`: a grant may be on its way that
+        the order is for."""
+        if what not in _ORDERS:
+            return
         if token not in self.ledger.held:
             if more_to_come:
                 self._early[token] = what

@@ -148,6 +148,15 @@ def test_a_shared_key_of_another_type_is_one_line_that_says_so(run: Run, queue: 
     assert "something that rqlike has not written there" in result.stderr
 
 
+def test_a_number_too_long_to_print_is_shown_as_what_it_is(run: Run, queue: Queue, client: redis.Redis) -> None:
+    inline = Queue("mail", client, namespace=queue.store.namespace, is_async=False)
+    job = inline.enqueue("tests.surface.tasks.echo", 10**6000, meta={"count": 10**6000})
+    assert "cannot be shown" in run("jobs", "wait", job.id).stdout
+    assert "cannot be shown" in run("jobs", "show", job.id).stdout
+    assert int(json.loads(run("--json", "jobs", "wait", job.id).stdout), 16) == 10**6000
+    assert run("--json", "jobs", "show", job.id).exit_code == run("--json", "jobs", "ls").exit_code == 0
+
+
 # -- passwords ---------------------------------------------------------------------------------------------------------
 
 SECRET = "s3cret-p4ss"

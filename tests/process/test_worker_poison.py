@@ -7,7 +7,7 @@ import time
 import msgpack
 import pytest
 
-from rqlike import Job, Retry
+from rqlike import Job, Retry, codec
 from rqlike.exceptions import JobFailed
 from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason
@@ -112,6 +112,19 @@ def test_a_waiter_on_a_buried_job_learns_why(stable: Stable) -> None:
     assert "cannot be worked with" in (outcome(job).exc_string or "")
 
 
+def test_words_on_the_control_key_that_are_no_orders_change_nothing(stable: Stable) -> None:
+    worker = stable.start()
+    job = stable.queue().enqueue(jobs.mark, stable.file(), "ran", 1.0)
+    running(job)
+    client, keys = stable.client(), stable.queue().store.keys
+    token = codec.text(client.hget(keys.job(job.id), "k"))
+    for said in (f"garbage {token}", f" {token}", "stopped", "stopped nobody", "9" * 9999, "", "a\nb"):
+        client.zadd(keys.control("w1"), {said: 0})
+    client.zadd(keys.control("w1"), {b"\xff\xfe": 0})
+    assert job.wait(10) == "ran"
+    is_well(stable, worker)
+
+
 def test_an_id_that_is_no_text_is_failed_and_does_not_come_back(stable: Stable) -> None:
     queue = stable.queue()
     template = queue.enqueue(jobs.echo, 1)
@@ -147,6 +160,6 @@ def test_a_job_that_forges_frames_loses_its_horse_and_no_other_job(stable: Stabl
     good = [queue.enqueue(jobs.echo, number) for number in range(5)]
     assert [job.wait(15) for job in good] == list(range(5))
     for job in forging:
-        result = outcome(job)
-        assert (result.type.name, result.reason) == ("FAILED", Reason.PROTOCOL), (job.args, result)
+        result = outcome(job)  # a value that was returned before the kill wins
+        assert result.type.name == "SUCCESSFUL" or result.reason is Reason.PROTOCOL, (job.args, result)
     is_well(stable, worker)

@@ -31,7 +31,7 @@ from rqlike.store import turns, verbs
 from rqlike.store.turns import Settlement
 from rqlike.worker.worker import Worker
 from tests.conftest import AnyServer
-from tests.store.builders import QUEUE, Scene, call_of, new_job, returned, scene_on
+from tests.store.builders import QUEUE, Scene, call_of, new_job, raised, returned, scene_on
 
 GARBAGE: Final = (
     b"",
@@ -235,7 +235,18 @@ def shared_keys(scene: Scene) -> dict[str, str]:
     return {**homes, **own, **notes, "ttl": keys.ttl(QUEUE), "wake": keys.markers(QUEUE)}
 
 
-NAMES: Final = (*map(str, JobStatus), "worker", "call", "control", "contact", "watch", "workers", "ttl", "wake")
+NAMES: Final = (
+    *map(str, JobStatus),
+    "worker",
+    "call",
+    "control",
+    "contact",
+    "watch",
+    "workers",
+    "ttl",
+    "wake",
+    "scratch",
+)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -442,3 +453,22 @@ def test_a_counter_that_is_none_any_more_goes_on_and_keeps_the_order(scene: Scen
     scene.enqueue(new_job("c"))
     scene.enqueue(new_job("d", "n"), new_job("e", "n"))
     assert scene.order() == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("name", ["wake", "scratch", "sequence"])
+def test_a_key_of_a_moment_that_is_of_another_type_fails_no_job(scene: Scene, name: str) -> None:
+    keys = scene.store.keys
+    key = keys.sequence() if name == "sequence" else shared_keys(scene)[name]
+    for kind in WRONG.values():
+        jobs = [new_job(f"{job}.{scene.now_ms}", "n", policy=Policy(retry=Retry(1))) for job in "abc"]
+        replaced(scene.client, key, kind)
+        scene.enqueue(*jobs)
+        replaced(scene.client, key, kind)
+        first, second = scene.claim(2, woken=True)
+        replaced(scene.client, key, kind)
+        assert scene.settle(first, raised()) == "ok"  # another attempt: back into the queue
+        replaced(scene.client, key, kind)
+        assert scene.give_back(second) == "ok"
+        replaced(scene.client, key, kind)
+        serve(scene)
+        assert [scene.status(job.id) for job in jobs] == [JobStatus.FINISHED] * 3

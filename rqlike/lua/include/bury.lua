@@ -25,10 +25,14 @@ local function bury(job_id, queues, problem)
     F.attempt)
   call('HSET', key, F.status, 'failed', F.queue, home, F.ended, stamp)
   redis.pcall('ZADD', key_home('failed', home), moment, job_id)
-  redis.pcall('XADD', key_results(job_id), 'MAXLEN', '=', C.HISTORY_LENGTH, '*', E.type, 2,
+  local told_of = redis.pcall('XADD', key_results(job_id), 'MAXLEN', '=', C.HISTORY_LENGTH, '*', E.type, 2,
     E.execution, got[2] or 'none', E.worker, got[3] or '', E.started, stamp, E.ended, stamp,
     E.cycle, string.match(got[4] or '', '^%d+$') or 1, E.reason, 'serialization',
     E.exc_string, 'What is stored of this job cannot be worked with: ' .. why)
-  date(job_id, moment, true)
+  if type(told_of) == 'string' then
+    date(job_id, moment, true)
+  else
+    call('PEXPIREAT', key, moment) -- a history that is none stays as it is
+  end
   return why
 end

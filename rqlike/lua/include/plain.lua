@@ -12,7 +12,11 @@ local function plain(key, job_id, data)
   local score = string.format('%.0f', C.NORMAL_BAND * C.BAND_WIDTH + sequence)
   -- The job itself comes last: where one of these keys is somebody else's, nothing is left of it.
   call('SADD', key_queues(), queue)
-  call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  local rung = redis.pcall('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  if type(rung) == 'table' then -- as in `ring`
+    call('DEL', key_markers(queue))
+    call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  end
   call('ZADD', key_home('queued', queue), score, job_id)
   if #data <= C.CHUNK then
     call('HSET', key, F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data)
