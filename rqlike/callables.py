@@ -10,10 +10,12 @@ import reprlib
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from rqlike.exceptions import CallableNotFound
+from rqlike.settings import NAME_LIMIT
 
 _EXAMPLE: Final = "put it in a module that the worker can import (tasks.py, say) and enqueue that: tasks.{name}"
 _ATOMS: Final = frozenset({int, float, bool, type(None)})
@@ -60,13 +62,15 @@ def _is_plain(func: types.FunctionType) -> bool:
 
 def _checked(reference: str) -> str:
     if problem := _shape_problem(reference):
-        raise ValueError(f"{reference!r} does not name a function: {problem}")
+        raise ValueError(f"{_shown(reference, 100)} does not name a function: {problem}")
     return reference
 
 
 @functools.lru_cache(maxsize=1024)
 def _shape_problem(reference: str) -> str | None:
     """Why this text cannot name a function in a module, or None."""
+    if len(reference) > NAME_LIMIT:
+        return f"it has {len(reference)} characters, the limit is {NAME_LIMIT}"
     module_name, colon, attributes = reference.partition(":")
     parts = [*module_name.split("."), *(attributes.split(".") if colon else ())]
     if not all(part.isidentifier() for part in parts):
@@ -160,15 +164,20 @@ def _unwrapped(func: object) -> Iterator[object]:
 # -- from a name to the function -----------------------------------------------------------------------------------
 
 
-def resolve(reference: str) -> Callable[..., object]:
+def resolve(reference: str, allow: Sequence[str] | None = None) -> Callable[..., object]:
     """Import and give what `reference` names ("pkg.mod.func" or "pkg.mod:Class.method").
 
-    In the dotted form the longest prefix that is a module counts, the rest are attributes. Raises CallableNotFound,
-    which says which part failed: no such module, a module that raised while it was imported (the cause is chained),
-    no such attribute, not callable, or not open to jobs (builtins, `__main__`, names with double underscores).
+    In the dotted form the longest prefix that is a module counts, the rest are attributes. `allow`: globs over dotted
+    paths, one of which must match, before anything is imported; None allows all.
+
+    Raises CallableNotFound, which says which part failed: no such module, a module that raised while it was imported
+    (the cause is chained), no such attribute, not callable, not allowed, or not open to jobs (builtins, `__main__`,
+    names with double underscores, a module reached through another one that only imports it).
     """
     if problem := _shape_problem(reference):
         raise _not_found(reference, problem)
+    if allow is not None:
+        _require(reference, reference, allow)
     module_name, colon, attributes = reference.partition(":")
     if colon:
         found: object = _import(reference, module_name)
@@ -177,13 +186,54 @@ def resolve(reference: str) -> Callable[..., object]:
         names = attributes.split(".")
     else:
         found, names = _longest_module(reference)
-    for name in names:
+    dotted = reference.replace(":", ".").split(".")
+    for place, name in enumerate(names, len(dotted) - len(names)):
         found = _attribute(reference, found, name)
+        if isinstance(found, types.ModuleType):
+            _require_part(reference, found, ".".join(dotted[: place + 1]))
     if getattr(found, "__module__", None) == "builtins" and isinstance(found, type | types.BuiltinFunctionType):
         raise _not_found(reference, "it is a builtin, and builtins are not open to jobs")
     if not callable(found):
         raise _not_found(reference, f"it is {_shown(found)}, which cannot be called")
+    if allow is not None:
+        _require_itself(reference, found, len(names), allow)
     return found
+
+
+def _require_part(reference: str, module: types.ModuleType, path: str) -> None:
+    """A module has its own name, and is not a part of every module that imports it."""
+    if sys.modules.get(path) is not module:
+        raise _not_found(reference, f"{path} is the module {module.__name__!r}; name the function by that")
+
+
+def _require_itself(reference: str, found: object, depth: int, allow: Sequence[str]) -> None:
+    """What was found must be allowed by the name it has itself, too: a module that is open to jobs imports functions
+    of others. What has no name of its own is allowed where the module itself holds it, and not inside of its objects:
+    a method of a dict is none of the module's functions."""
+    module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
+    if isinstance(module, str) and isinstance(name, str):
+        _require(f"{module}.{name}", reference, allow)
+    elif depth > 1:
+        raise _not_found(reference, f"it is {_shown(found)}, which is no function of a module this worker may run")
+
+
+def _require(path: str, reference: str, allow: Sequence[str]) -> None:
+    if not any(fnmatchcase(path.replace(":", "."), pattern.replace(":", ".")) for pattern in allow):
+        where = "" if path == reference else f", which is {path},"
+        text = f"{reference}{where} is not among the functions this worker is allowed to run ({', '.join(allow)})"
+        raise CallableNotFound(text, reference=reference)
+
+
+def check_allow(allow: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Globs for `resolve`; None allows all. Raises TypeError, and ValueError where they would refuse everything."""
+    if allow is None:
+        return None
+    globs: Sequence[object] = allow
+    if isinstance(allow, str) or not all(isinstance(glob, str) and bool(glob.strip()) for glob in globs):
+        raise TypeError(f"allow takes a list of globs over function paths, such as ['app.tasks.*'], not {allow!r:.80}")
+    if not allow:
+        raise ValueError("allow is an empty list, which refuses every job; leave it out to run all")
+    return tuple(allow)
 
 
 def _longest_module(reference: str) -> tuple[object, list[str]]:
@@ -240,7 +290,7 @@ def _no_module(reference: str, module_name: str) -> CallableNotFound:
 
 
 def _not_found(reference: str, problem: str) -> CallableNotFound:
-    return CallableNotFound(f"{reference}: {problem}", reference=reference)
+    return CallableNotFound(f"{reference[:NAME_LIMIT]}: {problem}", reference=reference)
 
 
 # -- does the call fit ---------------------------------------------------------------------------------------------

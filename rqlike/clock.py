@@ -21,8 +21,11 @@ def wall_ms() -> int:
 
 
 def utc(ms: int) -> datetime:
-    """An aware UTC datetime of milliseconds since the epoch."""
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    """An aware UTC datetime of milliseconds since the epoch; beyond the years 1 to 9999 the first or last there is."""
+    try:
+        return datetime.fromtimestamp(ms / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return (datetime.max if ms > 0 else datetime.min).replace(tzinfo=UTC)
 
 
 def epoch_ms(moment: datetime) -> int:

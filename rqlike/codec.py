@@ -14,10 +14,13 @@ from typing import Any, Final, NoReturn, cast
 
 import msgpack
 
-from rqlike.exceptions import DeserializationError, RqlikeError
+from rqlike.durations import FOREVER, LONGEST
+from rqlike.exceptions import DeserializationError, PayloadTooLarge, RqlikeError
 from rqlike.options import PLAIN_POLICY, Policy
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
+from rqlike.serializers import resolve_serializer
+from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, META_LIMIT, TRACEBACK_LIMIT
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 
 CALL_VERSION: Final = 1
@@ -108,6 +111,10 @@ _POLICY: Final = {
 }
 _DEFAULTS: Final = PLAIN_POLICY
 _STATUSES: Final = {str(status).encode(): status for status in JobStatus}
+_DIGITS: Final = 19  #: of a number, with its sign, that is certainly no longer one of ours
+_LARGEST: Final = 1e18
+_ALIEN: Final = b""  #: the name of the field by which `load` says what is wrong with a job
+_META: Final = resolve_serializer("msgpack")
 _PACK: Final = msgpack.Packer(autoreset=True).pack
 
 Flat = Sequence[bytes]
@@ -154,6 +161,8 @@ def encode_policy(policy: Policy) -> dict[str, object]:
 
 def decode_call(data: bytes) -> CallRecord:
     """The reverse of `encode_call`. Raises DeserializationError, which names both versions where they differ."""
+    if len(data) > BLOB_LIMIT:
+        raise DeserializationError(f"The stored call has more than {BLOB_LIMIT} bytes; rqlike writes none that large.")
     parts = _unpack(data, "call")
     if not isinstance(parts, list) or not parts:
         raise DeserializationError("The stored call is not a list; something else than rqlike has written it.")
@@ -168,6 +177,8 @@ def decode_call(data: bytes) -> CallRecord:
         raise DeserializationError(f"The stored call has {len(parts)} parts instead of 5.") from None
     if not (isinstance(func_name, str) and isinstance(payload, bytes) and isinstance(headers, dict)):
         raise DeserializationError("The stored call has parts of the wrong types.")
+    if headers and not all(type(name) is str and type(value) is str for name, value in headers.items()):
+        raise DeserializationError("The stored call has headers that are no text.")
     return CallRecord(func_name, payload, headers, decode_policy(policy) if policy else _DEFAULTS)
 
 
@@ -186,10 +197,16 @@ def decode_policy(stored: object) -> Policy:
 
 
 def _scalar(name: str, value: object) -> object:
-    kinds: type | tuple[type, ...] = str if name in ("description", "serializer") else (int, float)
-    if not isinstance(value, kinds) or isinstance(value, bool):
-        raise DeserializationError(f"The stored policy has {value!r:.40} for {name}.")
-    return value
+    """Checked as `options` checks it: what these say is carried out by scripts, which are not undone."""
+    if name in ("description", "serializer"):
+        if isinstance(value, str):
+            return value[:DESCRIPTION_LIMIT]
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        if 0 <= value <= LONGEST and (value or name == "result_ttl"):
+            return value
+        if value == FOREVER and name != "ttl":
+            return value
+    raise DeserializationError(f"The stored policy has {value!r:.40} for {name}.")
 
 
 def encode_overrides(policy: Policy) -> bytes:
@@ -205,6 +222,30 @@ def _unpack(data: bytes, what: str) -> Any:
         raise DeserializationError(f"The stored {what} is not valid msgpack: {broken}") from broken
 
 
+# -- notes -------------------------------------------------------------------------------------------------------------
+
+
+def encode_meta(meta: Mapping[str, object]) -> bytes:
+    """Notes as bytes. Raises SerializationError, PayloadTooLarge."""
+    if not meta:
+        return b""
+    data = _META.dumps(dict(meta))
+    if len(data) > META_LIMIT:
+        message = f"meta has {len(data)} bytes, the limit is {META_LIMIT}; store the data elsewhere and note its id"
+        raise PayloadTooLarge(message, size=len(data), limit=META_LIMIT)
+    return data
+
+
+def decode_meta(data: bytes) -> dict[str, Any]:
+    """The reverse. Raises DeserializationError."""
+    if not data:
+        return {}
+    stored = _META.loads(data[: BLOB_LIMIT + 1])
+    if not isinstance(stored, dict):
+        raise DeserializationError("The stored notes are no dict.")
+    return stored
+
+
 # -- jobs --------------------------------------------------------------------------------------------------------------
 
 
@@ -214,8 +255,10 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         return None
     got = dict(zip(flat[::2], flat[1::2]))  # noqa: B905  # a field without a value is left out; strict= costs a third
     get = got.get
+    if _ALIEN in got:
+        raise DeserializationError(f"Job {job_id} cannot be read: {_text(got[_ALIEN])[:200]}")
     call, problem = _read_call(got)
-    created = _int(get(b"t")) or 0
+    created = number(get(b"t")) or 0
     token, worker, asked, since = get(b"k"), get(b"w"), get(b"v"), get(b"g")
     # In the order of the fields: by name it takes half as long again, and a worker does it for every job. Most fields
     # are not there, and a call to learn that would be most of the time.
@@ -226,15 +269,15 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         call,
         created,
         problem,
-        (b"e" in got and _int(got[b"e"])) or created or None,
-        _int(got[b"b"]) if b"b" in got else None,
-        _int(got[b"d"]) if b"d" in got else None,
-        _int(got[b"u"]) if b"u" in got else None,
-        _int(got[b"x"]) if b"x" in got else None,
-        (b"y" in got and _int(got[b"y"])) or 1,
-        (b"a" in got and _int(got[b"a"])) or 0,
-        (b"h" in got and _int(got[b"h"])) or 0,
-        (b"p" in got and _int(got[b"p"])) or 0,
+        (b"e" in got and number(got[b"e"])) or created or None,
+        number(got[b"b"]) if b"b" in got else None,
+        number(got[b"d"]) if b"d" in got else None,
+        number(got[b"u"]) if b"u" in got else None,
+        number(got[b"x"]) if b"x" in got else None,
+        (b"y" in got and number(got[b"y"])) or 1,
+        (b"a" in got and number(got[b"a"])) or 0,
+        (b"h" in got and number(got[b"h"])) or 0,
+        (b"p" in got and number(got[b"p"])) or 0,
         "0-0" if since is None else _text(since),
         None if token is None else _text(token),
         None if worker is None else _text(worker),
@@ -242,6 +285,14 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         _blob(got, b"m") if b"m0" in got else b"",
         callback_errors(got) if b"!" in b"".join(got) else {},
     )
+
+
+def unreadable(job_id: str, why: str, flat: Flat = ()) -> JobRecord:
+    """Stands for a job of which nothing can be trusted, so that it can be listed, failed and deleted."""
+    got = dict(zip(flat[::2], flat[1::2], strict=False))
+    token = _text(got[b"k"]) if b"k" in got else None
+    queue, call_error = _text(got.get(b"q", b"")), f"It cannot be read: {why}"
+    return JobRecord(job_id, queue, JobStatus.FAILED, None, 0, call_error, token=token, unreadable=why)
 
 
 def callback_errors(got: Mapping[bytes, bytes]) -> dict[str, str]:
@@ -256,11 +307,13 @@ def _read_call(got: Mapping[bytes, bytes]) -> tuple[CallRecord | None, str]:
         if overrides:
             call = _overridden(call, overrides)
         if b"j" in got:
-            ttl_ms = _int(got[b"j"]) or 0
+            ttl_ms = number(got[b"j"]) or 0
             call = call._replace(policy=replace(call.policy, result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
         return call, ""
     except RqlikeError as problem:
         return None, str(problem)
+    except RecursionError:  # the error itself, which shows what it is about, where that is nested some hundred deep
+        return None, "The stored call is nested too deep."
 
 
 def _overridden(call: CallRecord, overrides: bytes) -> CallRecord:
@@ -283,28 +336,43 @@ def _blob(got: Mapping[bytes, bytes], prefix: bytes) -> bytes:
     return b"".join(chunks)
 
 
-def _unknown_status(stored: bytes) -> NoReturn:
-    raise DeserializationError(f"A job is stored with the unknown status {stored!r:.40}.") from None
+def _unknown_status(stored: bytes, whose: str = "A job") -> NoReturn:
+    raise DeserializationError(
+        f"{whose} is stored with the unknown status {stored[:40]!r}; a newer version, or something else, wrote it."
+    ) from None
+
+
+def text(stored: object) -> str:
+    """Stored bytes as text, whatever they are: those that are not UTF-8 become replacement characters."""
+    return stored.decode(errors="replace") if isinstance(stored, bytes) else str(stored)
 
 
 def _text(stored: bytes) -> str:
     return stored.decode(errors="replace")
 
 
-def _int(stored: bytes | None) -> int | None:
+def number(stored: bytes | None) -> int | None:
+    """A stored number; None where there is none, or one that rqlike cannot have written: a moment has 13 digits, and
+    one of a million could be turned into nothing that anybody calculates with."""
     if stored is None:
         return None
     try:
-        return int(stored)
+        return int(stored) if len(stored) < _DIGITS else _rounded(stored)
     except ValueError:
         return _rounded(stored)
 
 
 def _rounded(stored: bytes) -> int | None:
     try:
-        return int(float(stored))
-    except (ValueError, OverflowError):
+        found = float(stored)
+    except ValueError:
         return None
+    return int(found) if abs(found) < _LARGEST else None
+
+
+def read_status(job_id: str, stored: bytes) -> JobStatus:
+    """The status of a job that is stored. Raises DeserializationError for one that this version does not know."""
+    return _STATUSES.get(stored) or _unknown_status(stored, f"Job {job_id}")
 
 
 # -- results -----------------------------------------------------------------------------------------------------------
@@ -318,24 +386,24 @@ def decode_entry(
     got = dict(zip(flat[::2], flat[1::2], strict=False))
     try:
         if b"q" in got:
-            return NoticeRecord(_text(entry_id), Notice(_text(got[b"q"])), _int(got.get(b"y")) or 1)
+            return NoticeRecord(_text(entry_id), Notice(_text(got[b"q"])), number(got.get(b"y")) or 1)
         execution_id = _text(got[b"i"])
         return ResultRecord(
             id=_text(entry_id),
             job_id=job_id,
             type=ResultType(int(got[b"t"])),
-            cycle=_int(got.get(b"y")) or 1,
-            attempt=_int(got.get(b"a")) or 1,
+            cycle=number(got.get(b"y")) or 1,
+            attempt=number(got.get(b"a")) or 1,
             worker_name=_text(got.get(b"w", b"")),
             execution_id=execution_id,
-            started_ms=_int(got.get(b"b")) or 0,
-            ended_ms=_int(got.get(b"d")) or 0,
+            started_ms=number(got.get(b"b")) or 0,
+            ended_ms=number(got.get(b"d")) or 0,
             value=got.get(b"v"),
             serializer=_text(got.get(b"s", b"msgpack")),
-            exc_string=_text(got[b"x"]) if b"x" in got else None,
+            exc_string=_text(got[b"x"][: 4 * TRACEBACK_LIMIT]) if b"x" in got else None,
             exc_type=_text(got[b"e"]) if b"e" in got else None,
             reason=Reason(_text(got[b"r"])) if b"r" in got else None,
-            next_attempt_ms=_int(got.get(b"u")),
+            next_attempt_ms=number(got.get(b"u")),
             callback_error=(errors or {}).get(execution_id),
         )
     except (KeyError, ValueError):
@@ -368,18 +436,18 @@ def decode_worker(name: str, flat: Flat) -> WorkerRecord:
     return WorkerRecord(
         name=name,
         hostname=_text(got.get("hostname", b"")),
-        pid=_int(got.get("pid")) or 0,
+        pid=number(got.get("pid")) or 0,
         version=_text(got.get("version", b"")),
         python_version=_text(got.get("python_version", b"")),
         queues=_names(got.get("queues", b"")),
         state=_text(got.get("state", b"idle")),
-        birth_ms=_int(got.get("birth")) or 0,
-        seen_ms=_int(got.get("seen")) or 0,
-        concurrency=_int(got.get("concurrency")) or 1,
+        birth_ms=number(got.get("birth")) or 0,
+        seen_ms=number(got.get("seen")) or 0,
+        concurrency=number(got.get("concurrency")) or 1,
         current_job_ids=_names(got.get("jobs", b"")),
-        successful_job_count=_int(got.get("successful_job_count")) or 0,
-        failed_job_count=_int(got.get("failed_job_count")) or 0,
-        working_ms=_int(got.get("working_ms")) or 0,
+        successful_job_count=number(got.get("successful_job_count")) or 0,
+        failed_job_count=number(got.get("failed_job_count")) or 0,
+        working_ms=number(got.get("working_ms")) or 0,
         instance=_text(got.get("instance", b"")),
     )
 

@@ -1,7 +1,8 @@
 """Every error that rqlike raises on purpose.
 
 One tree under `RqlikeError`. An error carries what it is about as attributes (`error.job_id`), a stable word for
-programs (`error.code`), and a message that says what happened and what to do.
+programs (`error.code`), and a message that says what happened and what to do. Whatever the message quotes, it can be
+shown on a terminal.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+from rqlike import safetext
 
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -32,7 +35,7 @@ class RqlikeError(Exception):
 
     def __init__(self, message: str | None = None, /, **facts: object) -> None:
         """`message` None means the docstring of the class with `facts` filled in; facts become attributes."""
-        super().__init__(message if message is not None else self._default_message(facts))
+        super().__init__(safetext.lines(message if message is not None else self._default_message(facts)))
         self.__dict__.update(facts)
 
     @classmethod

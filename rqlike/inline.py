@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from rqlike import clock
+from rqlike import clock, logs
 from rqlike.entries import entry_of, entry_record
 from rqlike.job import Job, load
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
@@ -50,6 +50,7 @@ class InlineRunner:
     queues: tuple[str, ...]
     rules: Rules = field(default_factory=Rules)
     middleware: Sequence[Middleware] = ()
+    allow: Sequence[str] | None = None
     instance: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     deadline: Deadline = field(default_factory=Deadline)
     number: int = 0
@@ -67,7 +68,10 @@ class InlineRunner:
             prune=sweep,
             settlements=() if settlement is None else (settlement,),
         )
-        return self.store.run(turns.advance(turn))
+        turned = self.store.run(turns.advance(turn))
+        for problem in turned.problems:
+            logs.store_broken(*problem)
+        return turned
 
     def begin(self, job: JobRecord) -> tuple[Execution, int] | None:
         """Claims one queued job for as long as it may take; None where it is not queued any more. With it the server's
@@ -87,7 +91,7 @@ class InlineRunner:
         record = execution.job
         job: Job[Any] = Job(record, self.store)
         info = WorkerInfo(self.worker, os.getpid(), self.queues, socket.gethostname())
-        rig = Rig(self.deadline, self.middleware)
+        rig = Rig(self.deadline, self.middleware, allow=self.allow)
         with current_worker(info), current_job(job):
             ran = run(
                 record.call,
@@ -118,7 +122,9 @@ class InlineRunner:
             offset_ms=offset_ms,
         )
         (word,) = self.turn(settlement=Settlement(execution, verdict, entry)).words
-        _, _, entry_id = word.partition(" ")
+        said, _, entry_id = word.partition(" ")
+        if said == "broken":
+            logs.outcome_refused(job.id, said)
         return verdict, entry_record(job.id, entry_id, entry) if entry_id else None
 
     def _afterwards(
@@ -136,6 +142,7 @@ class InlineRunner:
             result=result,
             ran=None,
             deadline=self.deadline,
+            allow=self.allow,
         )
         errors = [] if error is None else [error]
         for one in self.middleware:

@@ -12,20 +12,18 @@ from typing import Any, Generic, TypeVar
 from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
 from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import DeserializationError, NoSuchJobError, PayloadTooLarge
-from rqlike.options import check_job_id
+from rqlike.exceptions import DeserializationError, NoSuchJobError
+from rqlike.options import check_description, check_job_id
 from rqlike.records import CallRecord, JobRecord
 from rqlike.results import Result, Results
-from rqlike.serializers import loads_call, resolve_serializer
-from rqlike.settings import META_LIMIT, TOUCH_LIMIT
+from rqlike.serializers import loads_call, stored_serializer
+from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Fresh
 
 T = TypeVar("T")
-
-_META = resolve_serializer("msgpack")
 
 
 class Job(Generic[T]):
@@ -77,7 +75,10 @@ class Job(Generic[T]):
     @classmethod
     def exists(cls, job_id: str, connection: Conn = None, namespace: str | None = None) -> bool:
         """Whether there is a job of this id."""
-        return Store(connection, namespace).run(verbs.find(check_job_id(job_id))).status is not None
+        try:
+            return Store(connection, namespace).run(verbs.find(check_job_id(job_id))).status is not None
+        except DeserializationError:
+            return True
 
     def refresh(self) -> None:
         """Reads the job again. Raises NoSuchJobError."""
@@ -153,7 +154,7 @@ class Job(Generic[T]):
     @cached_property
     def _call(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         call = self._readable
-        args, kwargs = loads_call(resolve_serializer(call.policy.serializer), call.payload)
+        args, kwargs = loads_call(stored_serializer(call.policy.serializer), call.payload)
         return tuple(args), kwargs
 
     @property
@@ -170,12 +171,12 @@ class Job(Generic[T]):
 
     @description.setter
     def description(self, value: str) -> None:
-        self._edit(description=value)
+        self._edit(description=check_description(value))
 
     def get_call_string(self) -> str:
         """The call as one would write it, arguments cut short; never raises."""
         if self._record.call is None:
-            return "(unreadable call)"
+            return "(unreadable job)" if self._record.unreadable else "(unreadable call)"
         try:
             args, kwargs = self._call
         except (DeserializationError, ValueError):
@@ -283,10 +284,9 @@ class Job(Generic[T]):
 
     @property
     def meta(self) -> dict[str, Any]:
-        """Notes of your own, as of this handle; `save_meta` writes them."""
+        """Notes of your own, as of this handle; `save_meta` writes them. Raises DeserializationError."""
         if self._meta is None:
-            stored = _META.loads(self._record.meta) if self._record.meta else {}
-            self._meta = stored if isinstance(stored, dict) else {}
+            self._meta = codec.decode_meta(self._record.meta)
         return self._meta
 
     @meta.setter
@@ -302,14 +302,14 @@ class Job(Generic[T]):
 
     def save_meta(self) -> None:
         """Writes `meta`, all of it. Raises NoSuchJobError, SerializationError, PayloadTooLarge (over 64 kB)."""
-        data = encode_meta(self.meta)
+        data = codec.encode_meta(self.meta)
         self._store.run(verbs.save(self.id, {"meta": data}))
         self._record = self._record._replace(meta=data)
 
     def save(self) -> None:
         """Writes what may be edited: timeout, result_ttl, failure_ttl, description, meta. Raises NoSuchJobError."""
         policy = self._record.policy
-        blobs = {"overrides": codec.encode_overrides(policy), "meta": encode_meta(self.meta)}
+        blobs = {"overrides": codec.encode_overrides(policy), "meta": codec.encode_meta(self.meta)}
         result_ttl = "default" if policy.result_ttl is None else to_ms(policy.result_ttl)
         self._store.run(verbs.save(self.id, blobs, to_ms(policy.failure_ttl), result_ttl))
         self._record = self._record._replace(meta=blobs["meta"])
@@ -335,6 +335,8 @@ class Job(Generic[T]):
         """Its status, asked of the server unless told otherwise. Raises NoSuchJobError where it is gone."""
         if refresh:
             self._adopt(load(self._store, self.id))
+        if self._record.unreadable:
+            raise DeserializationError(self._record.unreadable, job_id=self.id)
         return self._record.status
 
     @property
@@ -462,7 +464,7 @@ class Job(Generic[T]):
         return {
             "id": record.id,
             "queue": record.queue,
-            "status": str(record.status),
+            "status": self._shown_status,
             "func_name": None if record.call is None else record.call.func_name,
             "description": self.description,
             **{name: None if moment is None else moment.isoformat() for name, moment in times.items()},
@@ -473,12 +475,22 @@ class Job(Generic[T]):
             "timeout": self.timeout,
             "result_ttl": self.result_ttl,
             "failure_ttl": self.failure_ttl,
-            "meta": self.meta,
+            **self._shown_meta(),
         }
+
+    @property
+    def _shown_status(self) -> str:
+        return "unreadable" if self._record.unreadable else str(self._record.status)
+
+    def _shown_meta(self) -> dict[str, Any]:
+        try:
+            return {"meta": self.meta, "problem": self._record.call_error or None}
+        except DeserializationError as unreadable:
+            return {"meta": None, "problem": self._record.call_error or f"meta: {unreadable}"}
 
     def __repr__(self) -> str:
         name = self._record.call.func_name if self._record.call is not None else "(unreadable call)"
-        return f"<Job {tables.printable(self.id, 60)} {tables.printable(name, 60)} {self._record.status}>"
+        return f"<Job {tables.printable(self.id, 60)} {tables.printable(name, 60)} {self._shown_status}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Job) and other.id == self.id and other._store.namespace == self._store.namespace
@@ -488,10 +500,12 @@ class Job(Generic[T]):
 
 
 def load(store: Store, job_id: str) -> JobRecord:
-    """The record of a job. Raises NoSuchJobError."""
+    """The record of a job. Raises NoSuchJobError, DeserializationError where nothing of it can be read."""
     (record,) = store.run(verbs.load([job_id]))
     if record is None:
         raise NoSuchJobError(job_id=job_id)
+    if record.unreadable:
+        raise DeserializationError(f"{record.unreadable} `rqlike jobs rm {job_id}` deletes it.", job_id=job_id)
     return record
 
 
@@ -502,17 +516,6 @@ def load_many(store: Store, job_ids: Sequence[str]) -> list[JobRecord | None]:
         part: list[JobRecord | None] = store.run(verbs.load(job_ids[at : at + TOUCH_LIMIT]))
         found += part
     return found
-
-
-def encode_meta(meta: Mapping[str, object]) -> bytes:
-    """Notes as bytes. Raises SerializationError, PayloadTooLarge."""
-    if not meta:
-        return b""
-    data = _META.dumps(dict(meta))
-    if len(data) > META_LIMIT:
-        message = f"meta has {len(data)} bytes, the limit is {META_LIMIT}; store the data elsewhere and note its id"
-        raise PayloadTooLarge(message, size=len(data), limit=META_LIMIT)
-    return data
 
 
 def nonce() -> str:

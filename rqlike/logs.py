@@ -6,15 +6,15 @@ and `Worker.work`.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from rqlike import tables
+from rqlike import safetext
 from rqlike.clock import utc
 from rqlike.durations import format_seconds
+from rqlike.settings import LINE_LIMIT
 
 LOG: Final = logging.getLogger("rqlike.worker")
 
@@ -51,14 +51,18 @@ class JsonFormatter(logging.Formatter):
         said |= {name: getattr(record, name) for name in _FACTS if hasattr(record, name)}
         if record.exc_info:
             said["exception"] = self.formatException(record.exc_info)
-        return json.dumps(said, default=str, ensure_ascii=False)
+        return safetext.json_text(said)
 
 
 _FACTS: Final = ("event", "job_id", "queue", "execution_id", "worker", "reason", "seconds")
 
 
 def _say(level: int, event: str, text: str, **facts: object) -> None:
-    LOG.log(level, tables.printable(text), extra={"event": event, **facts})
+    """One line, not too long. What is in `facts` is in the text too, so it is safe where that is."""
+    if len(text) > LINE_LIMIT or not text.isprintable():
+        text = safetext.ends(text, LINE_LIMIT)
+        facts = {name: safetext.ends(fact, LINE_LIMIT) if type(fact) is str else fact for name, fact in facts.items()}
+    LOG.log(level, text, extra={"event": event, **facts})
 
 
 def worker_started(worker: str, queues: Sequence[str], server: str, concurrency: int) -> None:
@@ -120,10 +124,19 @@ def job_ended(job_id: str, queue: str, status: str, seconds: float, reason: str 
     )
 
 
+_REFUSED: Final = {"gone": "the job was deleted", "broken": "something else has written into the keys of the job"}
+
+
 def outcome_refused(job_id: str, word: str) -> None:
     """What a horse brought was not wanted any more."""
-    why = "the job was deleted" if word == "gone" else "another worker has taken the job over"
+    why = _REFUSED.get(word, "another worker has taken the job over")
     _say(logging.WARNING, "outcome_refused", f"outcome of {job_id} not recorded: {why}", job_id=job_id)
+
+
+def store_broken(queue: str, job_id: str, text: str) -> None:
+    """Something that is stored could not be worked with: a job, or where `job_id` is '' a whole queue."""
+    what = f"job {job_id} is taken out of the way" if job_id else "it cannot be served as it should"
+    _say(logging.ERROR, "store_broken", f"{queue or '?'}: {what}: {text}", job_id=job_id, queue=queue, reason=text)
 
 
 def value_dropped(job_id: str) -> None:

@@ -13,11 +13,13 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypedDict
 
 from rqlike.durations import Seconds, parse_seconds
+from rqlike.exceptions import PayloadTooLarge
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.settings import (
     DEFAULT_FAILURE_TTL,
     DEFAULT_TIMEOUT,
     DESCRIPTION_LIMIT,
+    HEADERS_LIMIT,
     ID_LIMIT,
     META_LIMIT,
 )
@@ -132,7 +134,7 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
         job_id=check_job_id(given["job_id"]) if given.get("job_id") is not None else None,
         meta=_meta(given.get("meta")),
         at_front=_flag("at_front", given.get("at_front", False)),
-        headers=_headers(given.get("headers") or {}),
+        headers=check_headers(given.get("headers") or {}),
         durable=_flag("durable", given.get("durable", False)),
     )
 
@@ -152,7 +154,7 @@ def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
         if failure_ttl is None
         else parse_seconds(failure_ttl, "failure_ttl", forever=True, zero=False),
         ttl=None if ttl is None else parse_seconds(ttl, "ttl", zero=False),
-        description=_description(given.get("description")),
+        description=check_description(given.get("description")),
         retry=None if given.get("retry") is None else Retry.coerce(given["retry"]),
         repeat=repeat,
         on_success=_callback(given.get("on_success")),
@@ -185,7 +187,8 @@ def _printable(what: str, text: str) -> str:
     return text
 
 
-def _description(value: object) -> str | None:
+def check_description(value: object) -> str | None:
+    """Text of at most 1 kB, a longer one cut; None for the call itself. Raises TypeError."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -197,7 +200,7 @@ def _meta(value: object) -> dict[str, object] | None:
     if value is None:
         return None
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise TypeError(f"meta takes a dict with str keys (at most {META_LIMIT} bytes), not {value!r:.80}")
+        raise TypeError(f"meta takes a dict with str keys (at most {META_LIMIT} bytes), not {_kinds(value)}")
     return value or None
 
 
@@ -207,10 +210,26 @@ def _flag(name: str, value: object) -> bool:
     return value
 
 
-def _headers(value: object) -> Mapping[str, str]:
+def check_headers(value: object) -> dict[str, str]:
+    """Headers as a dict of their own. Raises TypeError, and PayloadTooLarge over 16 kB."""
     if not isinstance(value, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in value.items()):
-        raise TypeError(f"headers takes a mapping of str to str, not {value!r:.80}")
+        raise TypeError(f"headers takes a mapping of str to str, not {_kinds(value)}")
+    size = sum(len(name.encode()) + len(text.encode()) for name, text in value.items())
+    if size > HEADERS_LIMIT:
+        raise PayloadTooLarge(
+            f"headers have {size} bytes, the limit is {HEADERS_LIMIT}; pass data as arguments of the job",
+            size=size,
+            limit=HEADERS_LIMIT,
+        )
     return dict(value)
+
+
+def _kinds(value: object) -> str:
+    """What it is, without what is in it: this may end in a log."""
+    if not isinstance(value, Mapping):
+        return type(value).__name__
+    kinds = sorted({f"{type(name).__name__} to {type(item).__name__}" for name, item in value.items()})
+    return f"a mapping of {', '.join(kinds)}"
 
 
 def _callback(value: Any) -> Callback | None:

@@ -61,7 +61,7 @@ class Outcome(NamedTuple):
                 began_s,
                 ended_s,
             )
-        except (TypeError, ValueError) as broken:
+        except (TypeError, ValueError, RecursionError) as broken:  # the last where an error shows a deep nest
             raise DeserializationError(f"An outcome is not readable: {broken}") from broken
 
 
@@ -124,7 +124,7 @@ def decide(job: JobRecord, outcome: Outcome, rules: Rules) -> Verdict:
 def _returned(job: JobRecord, rules: Rules) -> Verdict:
     repeat = job.policy.repeat
     if repeat is not None and job.repeats < repeat.times:
-        delay = repeat.delay(job.repeats + 1)
+        delay = repeat.delay(max(0, job.repeats) + 1)
         return Verdict("repeat", _later(delay), ResultType.SUCCESSFUL, delay_s=delay)
     ttl = rules.default_result_ttl if job.policy.result_ttl is None else job.policy.result_ttl
     return Verdict("finish", JobStatus.FINISHED if ttl else None, ResultType.SUCCESSFUL, ttl_s=ttl)
@@ -139,7 +139,7 @@ def _failed(job: JobRecord, reason: Reason, rules: Rules) -> Verdict:
 
 
 def _again(job: JobRecord, retry: Retry, crashes: int) -> Verdict:
-    delay = retry.delay(job.attempt)
+    delay = retry.delay(max(1, job.attempt))  # whatever is stored
     band = FRONT_BAND if retry.enqueue_at_front else NORMAL_BAND
     return Verdict("retry", _later(delay), ResultType.RETRIED, delay_s=delay, band=band, crashes=crashes)
 

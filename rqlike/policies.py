@@ -174,5 +174,5 @@ def _from_wire(cls: Callable[..., P], obj: object, fields: int) -> P:
         raise DeserializationError(problem=f"a policy of {fields} fields was expected, not {obj!r:.80}")
     try:
         return cls(*obj)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:  # the last where an error shows a deep nest
         raise DeserializationError(problem=f"a policy does not hold: {error}") from error

@@ -10,8 +10,8 @@ from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
 from rqlike.inline import run_inline
-from rqlike.job import Job, encode_meta, load_many, nonce
-from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
+from rqlike.job import Job, load_many, nonce
+from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
 from rqlike.records import CallRecord
 from rqlike.registry import (
     REGISTRIES,
@@ -266,6 +266,8 @@ class Queue:
         headers = dict(checked.headers) if checked.headers else {}
         for middleware in producers():
             middleware.on_enqueue(Call(reference, self.name, headers))
+        if headers:
+            headers = check_headers(headers)  # again: middleware has added its own
         payload = dumps_call(self.serializer, args, kwargs)
         if len(payload) > PAYLOAD_LIMIT:
             raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
@@ -473,7 +475,7 @@ def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
         id=checked.job_id or random_id(),
         nonce=nonce() if checked.job_id else "",
         call=call,
-        meta=encode_meta(checked.meta) if checked.meta else b"",
+        meta=codec.encode_meta(checked.meta) if checked.meta else b"",
         band=FRONT_BAND if checked.at_front else NORMAL_BAND,
         due=due,
         ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),

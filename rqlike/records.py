@@ -51,6 +51,7 @@ class JobRecord(NamedTuple):
     asked: str | None = None  #: what an operator wants of a started job: stopped, canceled
     meta: bytes = b""
     callback_errors: Mapping[str, str] = _NONE  #: by execution id
+    unreadable: str = ""  #: why nothing of it can be trusted: it never runs, and its status only stands for that
 
     @property
     def policy(self) -> Policy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -91,7 +92,7 @@ class Registry:
         found = self._store.run(verbs.find(job_id))
         if found.status is not self.status or found.score is None:
             raise NoSuchJobError(f"Job {job_id} is not {self.status} in queue {self.name!r}.", job_id=job_id)
-        if found.score == float("inf") or self.status is JobStatus.QUEUED:
+        if math.isinf(found.score) or self.status is JobStatus.QUEUED:
             raise InvalidJobOperation(f"Job {job_id} has no such moment: it is {self.status} without end.")
         return clock.utc(int(found.score))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, SupportsIndex, TypeVar
 from rqlike import clock, tables
 from rqlike.durations import format_seconds
 from rqlike.records import ResultRecord
-from rqlike.serializers import resolve_serializer
+from rqlike.serializers import stored_serializer
 from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import Reason, ResultType
 from rqlike.store import verbs
@@ -97,7 +97,7 @@ class Result(Generic[T]):
         Raises DeserializationError where the bytes cannot be read."""
         if self.record.value is None:
             return None
-        value: Any = resolve_serializer(self.record.serializer).loads(self.record.value)
+        value: Any = stored_serializer(self.record.serializer).loads(self.record.value)
         return value  # type: ignore[no-any-return]
 
     @property

@@ -171,7 +171,11 @@ def _unpack_leaf(code: int, data: bytes) -> object:
     unpack = _UNPACK.get(code)
     if unpack is None:
         raise ValueError(f"unknown ext type {code}; was it written by a newer version?")
-    return unpack(data)
+    try:
+        return unpack(data)
+    except Exception as error:  # noqa: BLE001  # whatever the bytes bring about in the constructors
+        # Not in the error's own words: they quote what may be a secret, and end in a log.
+        raise ValueError(f"what ext type {code} holds is no such value ({type(error).__name__})") from None
 
 
 class _Mark(NamedTuple):
@@ -324,14 +328,35 @@ _BY_NAME: Final[dict[str, Serializer]] = {
 }
 
 
+_asked: Final[set[str]] = set()
+"""What this process has asked for by name. Reading a pickle runs code, so a name that only stands in Redis does not
+suffice for it."""
+
+
+def stored_serializer(name: str) -> Serializer:
+    """The serializer of a name that came from the server.
+
+    Raises DeserializationError for an unknown one, and for "pickle" where this process has never asked for it.
+    """
+    found = _BY_NAME.get(name)
+    if found is None:
+        raise DeserializationError(problem=f"the serializer {name!r:.40} is not known here")
+    if name == PickleSerializer.name and name not in _asked:
+        raise DeserializationError(problem="a pickle is read only where serializer='pickle' was asked for")
+    return found
+
+
 def resolve_serializer(serializer: str | Serializer) -> Serializer:
-    """The serializer of that name, or the object itself where it has `name`, `dumps` and `loads`.
+    """The serializer of that name, or the object itself where it has `name`, `dumps` and `loads`. Whoever asks for
+    pickle here reads pickles from then on.
 
     Raises ValueError for an unknown name, TypeError for an object without the three.
     """
     if isinstance(serializer, str):
         try:
-            return _BY_NAME[serializer]
+            found = _BY_NAME[serializer]
+            _asked.add(serializer)
+            return found
         except KeyError:
             names = ", ".join(repr(name) for name in _BY_NAME)
             raise ValueError(f"unknown serializer {serializer!r}; there are {names}, or pass an object") from None
@@ -341,6 +366,7 @@ def resolve_serializer(serializer: str | Serializer) -> Serializer:
         missing.append("name (a string)")
     if missing or not isinstance(candidate, Serializer):
         raise TypeError(f"{type(candidate).__name__} is no serializer: it has no {', no '.join(missing)}")
+    _asked.add(candidate.name)
     return candidate
 
 

@@ -45,9 +45,13 @@ JOBS_PER_HORSE: Final = 1000
 UNWRITTEN_S: Final = 60.0  #: seconds a stopping worker tries to write its last outcomes while the server is away
 
 PAYLOAD_LIMIT: Final = 1 << 20  #: bytes of arguments, and of a result
+BLOB_LIMIT: Final = 2 << 20  #: bytes of a stored call that are read at all: arguments, headers, policy, and some room
 TRACEBACK_LIMIT: Final = 64 << 10  #: characters of a traceback, head and tail
 DESCRIPTION_LIMIT: Final = 1 << 10
 META_LIMIT: Final = 64 << 10
+HEADERS_LIMIT: Final = 16 << 10  #: bytes of names and values: W3C baggage alone may have 8 kB
+NAME_LIMIT: Final = 512  #: characters of a function's path
+LINE_LIMIT: Final = 2_000  #: characters of a log line, head and tail
 ID_LIMIT: Final = 256  #: bytes of a job id
 FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse
 BATCH: Final = 500  #: jobs per enqueue call

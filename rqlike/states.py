@@ -61,9 +61,9 @@ class Reason(StrEnum):
     ABANDONED = "abandoned"  #: its worker was lost
     UNRECOVERABLE = "unrecoverable"  #: it raised Unrecoverable
     RETRY_RETURNED = "retry_returned"  #: it returned Retry
-    SERIALIZATION = "serialization"  #: its arguments or its result could not be read or written
+    SERIALIZATION = "serialization"  #: its arguments, its result or its record could not be read or written
     TOO_LARGE = "too_large"  #: its result is over the limit
-    IMPORT = "import"  #: its function could not be imported by the worker
+    IMPORT = "import"  #: its function could not be imported by the worker, or is not among those it may run
     PROTOCOL = "protocol"  #: its horse sent something that is not a frame
     STOPPED = "stopped"  #: stopped by command
     CANCELED = "canceled"  #: canceled while it ran
@@ -113,6 +113,14 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     ),
     _row("retry", "started", "queued scheduled", "RETRIED", "its worker", "it failed and an attempt is left"),
     _row("fail", "started", "failed", "FAILED or MAX_RETRIES_EXCEEDED", "its worker", "it failed, no attempt is left"),
+    _row(
+        "bury",
+        "queued scheduled started",
+        "failed",
+        "FAILED",
+        "any worker",
+        "something else has written into its keys, and no script can work with it",
+    ),
     _row("stop", "started", "stopped", "STOPPED", "its worker, asked by an operator", "stopped while it ran"),
     _row(
         "cancel",

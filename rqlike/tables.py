@@ -5,11 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-
-def printable(text: str, limit: int | None = None) -> str:
-    """Text that can do nothing to a terminal or a log: control characters escaped, cut to `limit` characters."""
-    shown = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return shown if limit is None or len(shown) <= limit else shown[: limit - 1] + "…"
+from rqlike.safetext import printable as printable
 
 
 def width(text: str) -> int:

@@ -72,9 +72,8 @@ def doctor(session: Session, /) -> int:
 
 def _show(checks: list[Check]) -> None:
     for check in checks:
-        emit(
-            f"{styled(f'{check.level:<4}', sys.stdout, fg=_COLOURS[check.level])}  {check.name:<9} {lines(check.text)}"
-        )
+        level = styled(f"{check.level:<4}", sys.stdout, fg=_COLOURS[check.level])
+        emit(f"  {check.name:<9} {lines(check.text)}", lead=level)
         if check.remedy:
             emit(f"      {'':<9} -> {check.remedy}")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rqlike import tables
-from rqlike.cli.output import emit, emit_table, lines, when
+from rqlike.cli.output import emit, emit_table, lines, shown, when
 from rqlike.exceptions import RqlikeError
 from rqlike.job import Job
 from rqlike.results import Result, Results
@@ -19,7 +19,7 @@ def show_jobs(found: list[Job[Any]]) -> None:
         (
             tables.printable(job.id, 40),
             job.origin,
-            job.get_status(refresh=False),
+            job.to_dict()["status"],
             when(job.created_at),
             job.attempt,
             tables.printable(job.description, CALL_WIDTH),
@@ -66,11 +66,13 @@ def job_facts(job: Job[Any], results: Results[Any]) -> dict[str, Any]:
 
 def show_job(job: Job[Any], results: Results[Any]) -> None:
     """A job, its executions as the table of `job.results()`, and the newest traceback."""
+    known = job.to_dict()
     facts: dict[str, object] = {
         "job": job.id,
         "call": job.description,
         "queue": job.origin,
-        "status": job.get_status(refresh=False),
+        "status": known["status"],
+        "problem": known["problem"],
         "cycle": job.cycle,
         "attempt": job.attempt,
         "retries left": job.retries_left,
@@ -80,11 +82,12 @@ def show_job(job: Job[Any], results: Results[Any]) -> None:
         "started": _utc(when(job.started_at)),
         "ended": _utc(when(job.ended_at)),
         "worker": job.worker_name,
-        "meta": job.meta or None,
+        "meta": known["meta"] or None,
     }
     for name, value in facts.items():
         if value not in (None, ""):
-            emit(f"{name:<13} {tables.printable(str(value))}")
+            text = str(value) if isinstance(value, str) else shown(value)
+            emit(f"{name:<13} {tables.printable(text)}")
     emit(f"\n{results!r}")
     told = next((result for result in results if result.exc_string), None)
     if told is not None:

@@ -51,12 +51,21 @@ def jobs_in(
     return [job for job in loaded if job is not None], total
 
 
+def _handle(session: Session, job_id: str) -> Job[Any]:
+    """As `fetch`; of a job that cannot be read too, since it must be possible to delete it."""
+    with usage():
+        (job,) = Job.fetch_many([job_id], session.client, session.store.namespace)
+    if job is None:
+        raise NoSuchJobError(job_id=job_id)
+    return job
+
+
 def act(session: Session, job_ids: Sequence[str], word: str, do: Callable[[Job[Any]], object]) -> int:
     """Does one thing to each job. What was done is data; a refusal is a line on stderr, and the others go on."""
     done, code = [], OK
     for job_id in dict.fromkeys(job_ids):
         try:
-            do(fetch(session, job_id))
+            do(_handle(session, job_id))
         except RqlikeError as error:
             note(f"rqlike: {error}")
             code = max(code, NOT_FOUND if isinstance(error, NoSuchJobError) else FAILED)

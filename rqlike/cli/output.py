@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
-from rqlike import tables
+from rqlike import safetext, tables
+
+_LONG_BITS: Final = 10_000  #: from some more on Python makes no decimal text of an integer
 
 
-def emit(text: str) -> None:
-    """A piece of data, on stdout."""
-    _write(text, sys.stdout)
+def emit(text: str, *, lead: str = "") -> None:
+    """A piece of data, on stdout; whatever is in it, it does nothing to a terminal. `lead` goes before it as it is."""
+    _write(text, sys.stdout, lead)
 
 
 def emit_json(value: object) -> None:
     """A document of data, on stdout."""
-    emit(json.dumps(jsonable(value), indent=2, ensure_ascii=False))
+    emit(safetext.json_text(jsonable(value), indent=2))
 
 
 def emit_table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[int] = ()) -> None:
     """An aligned table, on stdout."""
     head, *body = tables.table(headings, rows, right=right).split("\n")
-    emit("\n".join([styled(head, sys.stdout, bold=True), *body]))
+    emit("".join(f"\n{line}" for line in body), lead=styled(head, sys.stdout, bold=True))
 
 
 def note(text: str) -> None:
@@ -38,7 +39,7 @@ def note(text: str) -> None:
 
 def warn(text: str) -> None:
     """A warning, on stderr."""
-    note(f"{styled('warning:', sys.stderr, fg='yellow')} {text}")
+    _write(f" {text}", sys.stderr, styled("warning:", sys.stderr, fg="yellow"))
 
 
 def styled(text: str, stream: TextIO, **style: Any) -> str:
@@ -51,8 +52,9 @@ def is_terminal(stream: TextIO) -> bool:
     return stream.isatty()
 
 
-def _write(text: str, stream: TextIO) -> None:
+def _write(text: str, stream: TextIO, lead: str = "") -> None:
     encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = lead + safetext.lines(text)
     click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)
 
 
@@ -60,14 +62,23 @@ def confirm(question: str, yes: bool) -> None:
     """Asks before something is lost. Raises click.Abort for no, click.UsageError where nobody can be asked."""
     if yes:
         return
+    question = safetext.printable(question)
     if not is_terminal(sys.stdin):
         raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
     click.confirm(question, abort=True, err=True)
 
 
 def lines(text: str) -> str:
-    """Text of several lines without anything that could steer a terminal."""
-    return "\n".join(tables.printable(line.expandtabs(4)) for line in text.split("\n")).rstrip()
+    """Text of several lines, such as a traceback, without what `emit` would have to escape where that is harmless."""
+    return "\n".join(line.expandtabs(4) for line in safetext.lines(text).split("\n")).rstrip()
+
+
+def shown(value: object) -> str:
+    """A value as Python would show it; of one whose text takes too long to make, or fails, what it is."""
+    try:
+        return repr(value)
+    except Exception as error:  # noqa: BLE001  # a value's own repr, or an integer that is too long to print
+        return f"<{type(value).__name__} that cannot be shown: {type(error).__name__}>"
 
 
 def when(moment: datetime | None) -> str:
@@ -77,8 +88,10 @@ def when(moment: datetime | None) -> str:
 
 def jsonable(value: Any) -> Any:
     """`value` as JSON can hold it: times as ISO 8601, sets and tuples as arrays, what has no form there as text."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
         return value
+    if isinstance(value, int):
+        return value if value.bit_length() < _LONG_BITS else hex(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if isinstance(value, dict):

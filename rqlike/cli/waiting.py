@@ -6,7 +6,7 @@ import sys
 from typing import Any
 
 from rqlike.cli.context import FAILED, OK, Session
-from rqlike.cli.output import emit, emit_json, is_terminal, lines, note
+from rqlike.cli.output import emit, emit_json, is_terminal, lines, note, shown
 from rqlike.cli.workers import living
 from rqlike.exceptions import WaitError, WaitTimeout
 from rqlike.job import Job
@@ -34,7 +34,7 @@ def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int
     if session.json:
         emit_json(value)
     else:
-        emit(lines(repr(value)))
+        emit(lines(shown(value)))
     return OK
 
 

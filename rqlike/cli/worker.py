@@ -59,7 +59,8 @@ def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
 @click.option("--preload", multiple=True, metavar="MODULE", help="Import it once, before forking. May be repeated.")
 @click.option("--middleware", multiple=True, metavar="PATH", help="package.module.Class. May be repeated.")
 @click.option("--reload", is_flag=True, help="New code from the next job on when a file below --path changes.")
-@click.option("-S", "--serializer", default="msgpack", show_default=True, help="Of results: msgpack, json or pickle.")
+@click.option("-S", "--serializer", default="msgpack", show_default=True, help="pickle: read that too.")
+@click.option("--allow", multiple=True, metavar="GLOB", help="Run only functions like app.tasks.*. May be repeated.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option("-v", "--verbose", is_flag=True, help="More log lines.")
 @click.option("-q", "--quiet", is_flag=True, help="Only warnings and errors.")
@@ -114,6 +115,7 @@ def construction(session: Session, options: dict[str, Any]) -> dict[str, Any]:
         "middleware": middleware,
         "preload": options["preload"],
         "serializer": options["serializer"],
+        "allow": options["allow"] or None,
         "reload": session.folders if options["reload"] else None,
     }
 

@@ -4,26 +4,44 @@
 -- KEYS: prefix
 -- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
 --       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
--- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone},
+-- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
---          1 where there is more to prune
+--          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include packed
+--- @include swap
 --- @include settle
 local worker, number, prefix, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local want, mode = tonumber(ARGV[6]), ARGV[7]
 local queues = {}
 for index = 1, tonumber(ARGV[8]) do queues[index] = ARGV[8 + index] end
 local at = 10 + #queues
-local words = {}
--- Where one fails (its stream is a stranger's key), those before it still come home.
-local settled, problem = pcall(function()
-  for index = 1, tonumber(ARGV[at - 1]) do words[index], at = settle(at) end
-end)
-rehome()
-if not settled then error(problem) end
-if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0}) end
+local words, problems = {}, {}
+
+-- A key that something else has written into must not keep the other jobs, or the other queues, from being served.
+local function broken(queue, job_id, problem)
+  --- @include bury
+  local why = job_id ~= '' and bury(job_id, queue and {queue} or queues, problem) or told(problem)
+  problems[#problems + 1] = {queue or '', job_id, why}
+end
+
+local index, count = 1, tonumber(ARGV[at - 1])
+local function settle_all()
+  while index <= count do
+    words[index], at = settle(at)
+    index = index + 1
+  end
+end
+while true do
+  local settled, problem = pcall(settle_all)
+  if settled then break end
+  broken(nil, ARGV[at], problem)
+  words[index] = 'broken'
+  index, at = index + 1, at + 10 + tonumber(ARGV[at + 9])
+end
+rehome(broken)
+if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0, problems}) end
 
 -- What this worker called last: number, moment to watch or -, the lease it gave, prefix. This very call once more, where
 -- its reply was lost: nobody knew of what it was granted, so nobody has renewed it, and it is found by its lease among
@@ -32,15 +50,15 @@ if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0}) end
 -- nothing.
 local lease, base = string.format('%.0f', now + lease_ms), prefix .. '-' .. number .. '-'
 local record = key_call(worker)
-local kept = call('SET', record, number .. ' - ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS, 'GET')
+local kept = swap(record, number .. ' - ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS)
 if kept then
   local last, watched, given, of = string.match(kept, '^(%d+) (%S+) (%d+) (.*)$')
   if of == prefix and tonumber(last) >= tonumber(number) then
     call('SET', record, kept, 'PX', C.WORKER_TTL_MS)
-    if last ~= number then return packed({now, words, {}, {}, '', 0}) end
+    if last ~= number then return packed({now, words, {}, {}, '', 0, problems}) end
     --- @include again
     local granted, lapsed = granted_before(queues, given, base)
-    return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0})
+    return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0, problems})
   end
 end
 
@@ -67,15 +85,25 @@ if string.find(mode, 's', 1, true) then
   if not idle then
     --- @include sweep
     for _, queue in ipairs(queues) do
-      if open and #lapsed < C.RECOVER_LIMIT then recover(queue, lease, mint, lapsed) end
-      local next_moment = promote_and_expire(queue, worker)
-      if next_moment and (not moment or next_moment < moment) then moment = next_moment end
+      if open and #lapsed < C.RECOVER_LIMIT then
+        local fine, problem = pcall(recover, queue, lease, mint, lapsed, broken)
+        if not fine then broken(queue, '', problem) end
+      end
+      local fine, next_moment = pcall(promote_and_expire, queue, worker, broken)
+      if not fine then
+        broken(queue, '', next_moment)
+      elseif next_moment and (not moment or next_moment < moment) then
+        moment = next_moment
+      end
     end
   end
   if string.find(mode, 'p', 1, true) then
     --- @include prune
-    for _, queue in ipairs(queues) do more = prune(queue) or more end
-    call('ZREMRANGEBYSCORE', key_workers(), '-inf', stamp)
+    for _, queue in ipairs(queues) do
+      local fine, rest = pcall(prune, queue)
+      if fine then more = rest or more else broken(queue, '', rest) end
+    end
+    redis.pcall('ZREMRANGEBYSCORE', key_workers(), '-inf', stamp)
   end
 end
 
@@ -83,7 +111,9 @@ if not idle then
   --- @include take
   local woken = string.find(mode, 'w', 1, true)
   for _, queue in ipairs(queues) do
-    local emptied = want > #granted and take(queue, want - #granted, granted, worker, mint, lease)
+    local fine, emptied = true, false
+    if want > #granted then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
+    if not fine then broken(queue, '', emptied) end
     -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
     if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
       --- @include ring
@@ -95,4 +125,4 @@ if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS)
 end
-return packed({now, words, granted, lapsed, moment or '', more and 1 or 0})
+return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems})

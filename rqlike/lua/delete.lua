@@ -10,10 +10,13 @@
 local nonce, words = ARGV[2], {}
 for index = 3, #ARGV do
   local job_id = ARGV[index]
-  local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
-  if got[1] then
+  local got = redis.pcall('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
+  if is_whole(got) then
     if got[1] == 'started' then ask(job_id, 'deleted') end
     erase(job_id, got, nonce)
+    words[#words + 1] = 'ok'
+  elseif call('EXISTS', key_job(job_id)) == 1 then
+    erase_strange(job_id, nonce)
     words[#words + 1] = 'ok'
   else
     local trace = newest_entry(job_id)

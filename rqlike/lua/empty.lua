@@ -11,13 +11,15 @@ local home = key_home('queued', queue)
 local deleted = 0
 emptied[queue] = true -- also where nothing is left but ids without a job
 for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do
-  local got = call('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
-  if got[1] then
+  local got = redis.pcall('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
+  if is_whole(got) then
     erase(job_id, got, '')
     deleted = deleted + 1
-  else
-    call('ZREM', home, job_id)
+  elseif call('EXISTS', key_job(job_id)) == 1 then
+    erase_strange(job_id, '')
+    deleted = deleted + 1
   end
+  call('ZREM', home, job_id) -- where the job says that it is elsewhere, or is not
 end
 erased()
 return {deleted, call('ZCARD', home)}

@@ -68,7 +68,11 @@ for index = 1, count do
   local at = 3 + (index - 1) * PER_JOB
   local job_id, nonce, due = given[at], given[at + 1], due_of(given[at + 3])
   local word, old, cycle, since = 'new', nil, 1, '0-0'
-  if not all_new then word, old, cycle, since = standing(job_id, nonce) end
+  if not all_new then
+    local fine
+    fine, word, old, cycle, since = pcall(standing, job_id, nonce)
+    if not fine then word, old = 'duplicate', {''} end -- somebody else's key; the other jobs go on
+  end
   if word == 'replayed' or word == 'duplicate' then
     answers[index + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
   else
@@ -110,14 +114,31 @@ for index = 1, count do
     answers[index + 1] = word == 'new' and status or {word, status, cycle, since}
   end
 end
-call('SADD', key_queues(), queue)
-chunked('ZADD', key_home('queued', queue), queued)
-chunked('ZADD', key_home('scheduled', queue), scheduled)
-if #queued > 0 then
-  ring(queue, sequence, #queued / 2)
-elseif earliest then
-  -- somebody idle must learn of a moment earlier than the one it sleeps for
-  local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
-  if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
+-- All of them into their homes; or none of them, where one of these keys is somebody else's.
+local function settle_in()
+  call('SADD', key_queues(), queue)
+  chunked('ZADD', key_home('queued', queue), queued)
+  chunked('ZADD', key_home('scheduled', queue), scheduled)
+  if #queued > 0 then
+    ring(queue, sequence, #queued / 2)
+  elseif earliest then
+    -- somebody idle must learn of a moment earlier than the one it sleeps for
+    local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
+    if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
+  end
+end
+local fine, problem = pcall(settle_in)
+if not fine then
+  for index = 1, count do
+    local job_id, answer = given[3 + (index - 1) * PER_JOB], answers[index + 1]
+    if type(answer) ~= 'table' or answer[1] == 'cycle' then
+      redis.pcall('ZREM', key_home('queued', queue), job_id)
+      redis.pcall('ZREM', key_home('scheduled', queue), job_id)
+      redis.pcall('ZREM', key_ttl(queue), job_id)
+      call('DEL', key_job(job_id))
+      drop_blobs(job_id)
+    end
+  end
+  return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
 end
 return packed(answers)

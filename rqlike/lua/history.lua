@@ -3,4 +3,5 @@
 -- KEYS: prefix   ARGV: now, job id
 -- Answers: {entries}, {fields of the job}
 --- @include blob
-return {call('XREVRANGE', key_results(ARGV[2]), '+', '-'), call('HGETALL', key_job(ARGV[2]))}
+local fields = redis.pcall('HGETALL', key_job(ARGV[2]))
+return {call('XREVRANGE', key_results(ARGV[2]), '+', '-', 'COUNT', 100), fields.err and {} or fields}

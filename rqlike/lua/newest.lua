@@ -7,11 +7,12 @@
 local out = {}
 for at = 2, #ARGV do
   local job_id, errors = ARGV[at], {}
-  local entries = call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 2)
+  local entries = redis.pcall('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', 2)
+  if entries.err then entries = {} end -- no stream: nothing that could be told of it
   for _, entry in ipairs(entries) do
     local field = F.callback_error .. (entry_field(entry, E.execution) or '')
-    local text = call('HGET', key_job(job_id), field)
-    if text then
+    local text = redis.pcall('HGET', key_job(job_id), field)
+    if type(text) == 'string' then
       errors[#errors + 1] = field
       errors[#errors + 1] = text
     end

@@ -5,7 +5,11 @@
 --- @include now
 --- @include beat
 local worker, instance = ARGV[2], ARGV[3]
-local got = call('HMGET', key_worker(worker), W.instance, W.host, W.pid)
+local got = redis.pcall('HMGET', key_worker(worker), W.instance, W.host, W.pid)
+if got.err then
+  call('DEL', key_worker(worker)) -- of another type, so no worker's
+  got = {}
+end
 if got[1] and got[1] ~= instance then
   return redis.error_reply('TAKEN ' .. (got[2] or '?') .. ' ' .. (got[3] or '?'))
 end

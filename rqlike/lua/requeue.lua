@@ -1,6 +1,6 @@
 -- requeue: a new cycle for jobs that ended; their history stays. The call and its policies stay as they are.
 -- KEYS: prefix   ARGV: now, nonce, front ('1' | '0'), then per job: id, band
--- Answers: {word per job}: ok | NOJOB | WRONGSTATE status. The same nonce again is answered 'ok'.
+-- Answers: {word per job}: ok | NOJOB | WRONGSTATE status | BROKEN problem. The same nonce again is answered 'ok'.
 --- @include now
 --- @include place
 --- @include ring
@@ -29,16 +29,18 @@ end
 
 for index = 0, count - 1 do
   local job_id, band = ARGV[4 + 2 * index], tonumber(ARGV[5 + 2 * index])
-  local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
-  if not got[1] then
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
+  if got.err then
+    words[#words + 1] = 'BROKEN ' .. got.err
+  elseif not got[1] then
     words[#words + 1] = 'NOJOB'
   elseif got[4] == nonce then
     words[#words + 1] = 'ok'
   elseif not allowed('requeue', got[1]) then
     words[#words + 1] = 'WRONGSTATE ' .. got[1]
   else
-    restart(job_id, band, got, sequence + index)
-    words[#words + 1] = 'ok'
+    local fine, problem = pcall(restart, job_id, band, got, sequence + index)
+    words[#words + 1] = fine and 'ok' or 'BROKEN ' .. (type(problem) == 'table' and problem.err or tostring(problem))
   end
 end
 for queue, number in pairs(rung) do ring(queue, sequence, number) end

@@ -5,8 +5,8 @@
 --- @include now
 local out = {}
 for _, name in ipairs(call('ZRANGEBYSCORE', key_workers(), '(' .. string.format('%.0f', now), '+inf')) do
-  local fields = call('HGETALL', key_worker(name))
-  if #fields > 0 then
+  local fields = redis.pcall('HGETALL', key_worker(name))
+  if not fields.err and #fields > 0 then
     out[#out + 1] = name
     out[#out + 1] = fields
   end

@@ -16,7 +16,7 @@ from rqlike.records import JobRecord, ResultRecord
 from rqlike.running.deadline import Deadline
 from rqlike.running.executor import Ran
 from rqlike.running.tracebacks import text_of
-from rqlike.serializers import Serializer, loads_result, resolve_serializer
+from rqlike.serializers import Serializer, loads_result, stored_serializer
 
 CALLBACKS: Final[Mapping[str, str]] = {"success": "on_success", "failure": "on_failure", "stopped": "on_stopped"}
 
@@ -51,20 +51,21 @@ def call_back(
     ran: Ran | None,
     deadline: Deadline,
     serializer: Serializer | None = None,
+    allow: Sequence[str] | None = None,
 ) -> str | None:
     """Runs one callback of a job under its own time limit; how it failed as text, or None.
 
     `on_success(job, connection, result)`, `on_failure(job, connection, type, value, traceback)`,
     `on_stopped(job, connection)`. `ran`: what the execution came to, where it ran in this process; otherwise the
     value is read from `result`, the exception is made anew from what was stored, and its traceback is None.
-    `connect` gives the connection, when it is needed; None: the job's own.
+    `connect` gives the connection, when it is needed; None: the job's own. `allow`: globs of what may be called.
     """
     callback: Callback | None = getattr(record.policy, CALLBACKS[which]) if which in CALLBACKS else None
     if callback is None:
         return None
 
     def body() -> None:
-        func: Callable[..., object] = resolve(callback.reference)
+        func: Callable[..., object] = resolve(callback.reference, allow)
         connection = getattr(job, "connection", None) if connect is None else connect()
         value = func(job, connection, *_arguments(which, result, ran, serializer))
         if inspect.iscoroutine(value):
@@ -129,7 +130,7 @@ def _stored_value(result: ResultRecord | None, serializer: Serializer | None) ->
     if result is None or result.value is None:
         return None
     if serializer is None or serializer.name != result.serializer:
-        serializer = resolve_serializer(result.serializer)
+        serializer = stored_serializer(result.serializer)
     return loads_result(serializer, result.value)
 
 
@@ -144,7 +145,8 @@ def stored_error(result: ResultRecord | None) -> BaseException:
         text = f"no exception; the execution ended for this reason: {result.reason}"
     module_name, _, name = path.rpartition(".")
     # Only what is imported already: a stored name must not make a process import anything.
-    kind: object = getattr(sys.modules.get(module_name), name, None)
+    # And only what stands there: a module may have a __getattr__ of its own.
+    kind: object = getattr(sys.modules.get(module_name), "__dict__", {}).get(name)
     if not (isinstance(kind, type) and issubclass(kind, BaseException)):
         kind = RemoteError
     elif issubclass(kind, BaseExceptionGroup):

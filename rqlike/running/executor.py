@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from rqlike.callables import resolve
@@ -19,7 +18,7 @@ from rqlike.running.current import current_job
 from rqlike.running.deadline import Deadline
 from rqlike.running.middleware import Middleware, around
 from rqlike.running.tracebacks import text_of, type_name
-from rqlike.serializers import Serializer, dumps_result, loads_call, resolve_serializer
+from rqlike.serializers import Serializer, dumps_result, loads_call, stored_serializer
 from rqlike.settings import PAYLOAD_LIMIT
 from rqlike.states import Reason
 from rqlike.timeouts import JobTimeoutException
@@ -101,7 +100,7 @@ def prepare(call: CallRecord | None, rig: Rig, job_id: str, call_error: str) -> 
     if call is None:
         raise DeserializationError(f"The call of job {job_id} cannot be read: {call_error}", job_id=job_id)
     serializer = _serializer(call.policy.serializer, rig.serializer, job_id)
-    func = _allowed(call.func_name, rig.allow)
+    func = resolve(call.func_name, rig.allow)
     try:
         args, kwargs = loads_call(serializer, call.payload)
     except DeserializationError as error:
@@ -119,32 +118,13 @@ def _serializer(name: str, own: Serializer | None, job_id: str) -> Serializer:
     if own is not None and own.name == name:
         return own
     try:
-        return resolve_serializer(name)
-    except ValueError as error:
+        return stored_serializer(name)
+    except DeserializationError as error:
         text = (
             f"Job {job_id} was enqueued with serializer {name!r}, which this worker does not have; "
             "start the worker with that serializer"
         )
         raise DeserializationError(text, job_id=job_id) from error
-
-
-def _allowed(func_name: str, allow: Sequence[str] | None) -> Callable[..., object]:
-    if allow is None:
-        return resolve(func_name)
-    _require(func_name, func_name, allow)
-    func = resolve(func_name)
-    # A module that is open to jobs imports others: `tasks.os.system` must not pass for one of tasks.
-    module, name = getattr(func, "__module__", None), getattr(func, "__qualname__", None)
-    if isinstance(module, str) and isinstance(name, str):
-        _require(f"{module}.{name}", func_name, allow)
-    return func
-
-
-def _require(path: str, func_name: str, allow: Sequence[str]) -> None:
-    if not any(fnmatchcase(path.replace(":", "."), pattern.replace(":", ".")) for pattern in allow):
-        where = "" if path == func_name else f", which is {path},"
-        text = f"{func_name}{where} is not among the functions this worker is allowed to run ({', '.join(allow)})"
-        raise CallableNotFound(text, reference=func_name)
 
 
 # -- the call ----------------------------------------------------------------------------------------------------------

@@ -48,7 +48,10 @@ class MalformedReply(Exception):
 def pack(*parts: bytes | str | int | float) -> bytes:
     """One command as an array of bulk strings. A worker's turn has some hundred parts: joined by slices, they take a
     third of the time of one `%` each, and no longer than hiredis takes."""
-    encoded = [part.encode() if type(part) is str else _bytes(part) for part in parts]
+    try:
+        encoded = [part.encode() if type(part) is str else _bytes(part) for part in parts]
+    except UnicodeEncodeError:  # an id that is no text, as it was read
+        encoded = [part.encode(errors="surrogateescape") if isinstance(part, str) else _bytes(part) for part in parts]
     pieces = [b"\r\n"] * (3 * len(encoded))
     pieces[::3] = [_HEADS[len(part)] if len(part) < 256 else b"$%d\r\n" % len(part) for part in encoded]
     pieces[1::3] = encoded

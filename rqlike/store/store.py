@@ -18,7 +18,7 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
-from rqlike.exceptions import RqlikeError
+from rqlike.exceptions import DeserializationError, RqlikeError
 from rqlike.keys import Keys
 from rqlike.settings import BLOCK_S, DEFAULT_NAMESPACE
 from rqlike.store.connecting import connect
@@ -231,8 +231,14 @@ def answer_on(line: Any, request: Request[T]) -> T:
 
 def _meant(request: Request[Any], refusal: ResponseError) -> RqlikeError | None:
     """The error of ours that a script's `WORD detail` stands for."""
-    word, _, detail = str(refusal).partition(" ")
-    return request.refused(word, detail)
+    text = str(refusal)
+    word, _, detail = text.partition(" ")
+    meant = request.refused(word, detail)
+    if meant is None and (word == "WRONGTYPE" or "user_script:" in text or "not an integer" in text):
+        return DeserializationError(
+            f"A key that {request.script!r} works with holds something that rqlike has not written there: {text:.200}"
+        )
+    return meant
 
 
 def _checked(connection: Conn) -> Conn:

@@ -67,15 +67,24 @@ class Turn(NamedTuple):
     lease_ms: int = LEASE_MS
 
 
+class Problem(NamedTuple):
+    """Something that is stored and could not be worked with: of one job, or of a whole queue where `job_id` is ''."""
+
+    queue: str  #: '' where it is not known
+    job_id: str
+    text: str
+
+
 class Turned(NamedTuple):
     """The answer to a turn."""
 
     now_ms: int
-    words: tuple[str, ...]  #: per settlement: ok, with the id of its entry | already | stale | gone
+    words: tuple[str, ...]  #: per settlement: ok, with the id of its entry | already | stale | gone | broken
     granted: tuple[Execution, ...]
     lapsed: tuple[Execution, ...]
     moment_ms: int | None  #: when this worker is to ask again, whatever else happens
     more_to_prune: bool = False  #: there are more ids of expired jobs than one call removes
+    problems: tuple[Problem, ...] = ()
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
@@ -90,14 +99,15 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment, more = codec.unpack_reply(reply)
+    now, words, granted, lapsed, moment, more, problems = codec.unpack_reply(reply)
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
         granted=tuple(_granted(*one) for one in granted),
         lapsed=tuple(_lapsed(*one) for one in lapsed),
-        moment_ms=int(moment) if moment else None,
+        moment_ms=codec.number(moment) if moment else None,
         more_to_prune=bool(more),
+        problems=tuple(Problem(*map(codec.text, one)) for one in problems) if problems else (),
     )
 
 
@@ -108,13 +118,16 @@ def _granted(job_id: bytes, flat: codec.Flat) -> Execution:
 
 def _lapsed(job_id: bytes, flat: codec.Flat, lapsed_token: bytes) -> Execution:
     job = _job(job_id, flat)
-    return Execution(job, job.token or "", lapsed_token.decode(), lapsed=True, raw=flat)
+    return Execution(job, job.token or "", codec.text(lapsed_token), lapsed=True, raw=flat)
 
 
 def _job(job_id: bytes, flat: codec.Flat) -> JobRecord:
-    job = codec.decode_job(job_id.decode(), flat)
-    assert job is not None
-    return job
+    """A job that was just claimed. Whatever is in its fields, a worker must be able to go on with the others."""
+    try:
+        job = codec.decode_job(job_id.decode(), flat)
+    except Exception as problem:  # noqa: BLE001  # what is stored may be anything, and the claim is made already
+        return codec.unreadable(job_id.decode(errors="surrogateescape"), f"{type(problem).__name__}: {problem}", flat)
+    return job or codec.unreadable(job_id.decode(), "it has no fields", flat)
 
 
 def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[Execution, int] | None]:
@@ -153,7 +166,7 @@ def renew(
 
 def _read_renewed(reply: Any) -> Renewed:
     now, words, order = reply
-    return Renewed(now, tuple(word.decode() for word in words), order.decode())
+    return Renewed(now, tuple(word.decode() for word in words), codec.text(order))
 
 
 def register(worker: str, instance: str, facts: Mapping[str, object], now_ms: int | None = None) -> Request[int]:

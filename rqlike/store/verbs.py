@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from rqlike import codec
 from rqlike.durations import to_ms
-from rqlike.exceptions import DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
+from rqlike.exceptions import DeserializationError, DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, FRONT_BAND, NORMAL_BAND
 from rqlike.states import JobStatus
@@ -44,7 +44,7 @@ class Enqueued(NamedTuple):
     """The answer for one new job."""
 
     word: str  #: new | cycle | replayed | duplicate
-    status: JobStatus
+    status: JobStatus | None  #: None: something else has written what is stored under this id
     cycle: int
     since: str
     now_ms: int
@@ -68,7 +68,7 @@ class Fresh(NamedTuple):
         return JobRecord(
             id=new.id,
             queue=self.queue,
-            status=answer.status,
+            status=answer.status or JobStatus.QUEUED,
             call=codec.decode_call(new.call),
             created_ms=answer.now_ms,
             enqueued_ms=answer.now_ms,
@@ -118,7 +118,7 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
             out.append(new[answer])
         else:
             word, status, cycle, since = answer
-            out.append(Enqueued(word.decode(), _STATUS_OF[status], cycle, since.decode(), now))
+            out.append(Enqueued(codec.text(word), _STATUS_OF.get(status), cycle, codec.text(since), now))
     return out
 
 
@@ -146,7 +146,7 @@ def workers(now_ms: int | None = None) -> Request[list[WorkerRecord]]:
 
     def read(reply: Any) -> list[WorkerRecord]:
         pairs = zip(reply[::2], reply[1::2], strict=True)
-        return [codec.decode_worker(name.decode(), flat) for name, flat in pairs]
+        return [codec.decode_worker(codec.text(name), flat) for name, flat in pairs]
 
     return Request("workers", (), read, now_ms=now_ms)
 
@@ -156,6 +156,8 @@ def workers(now_ms: int | None = None) -> Request[list[WorkerRecord]]:
 
 def _refusal(job_id: str, verb: str) -> Callable[[str, str], RqlikeError | None]:
     def refused(word: str, detail: str) -> RqlikeError | None:
+        if word == "BROKEN":
+            return DeserializationError(f"Job {job_id} cannot be read ({detail:.200}); delete it.", job_id=job_id)
         if word == "NOJOB":
             return NoSuchJobError(job_id=job_id)
         if word == "WRONGSTATE":
@@ -167,21 +169,21 @@ def _refusal(job_id: str, verb: str) -> Callable[[str, str], RqlikeError | None]
 
 def cancel(job_id: str, nonce: str, now_ms: int | None = None) -> Request[JobStatus]:
     """A waiting job never starts, a started one is to be killed. The answer is the status it has now."""
-    return Request("cancel", (job_id, nonce), _read_status, _refusal(job_id, "cancel"), now_ms)
+    return Request("cancel", (job_id, nonce), _status_of(job_id), _refusal(job_id, "cancel"), now_ms)
 
 
 def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
     """A started job is to be killed."""
-    return Request("stop", (job_id, nonce), _read_status, _refusal(job_id, "stop"))
+    return Request("stop", (job_id, nonce), _status_of(job_id), _refusal(job_id, "stop"))
 
 
 def expire(job_id: str, now_ms: int | None = None) -> Request[JobStatus]:
     """Ends a job whose ttl is over; the answer is the status it has now."""
-    return Request("expire", (job_id,), _read_status, _refusal(job_id, "expire"), now_ms)
+    return Request("expire", (job_id,), _status_of(job_id), _refusal(job_id, "expire"), now_ms)
 
 
-def _read_status(reply: Any) -> JobStatus:
-    return JobStatus(reply.decode())
+def _status_of(job_id: str) -> Callable[[Any], JobStatus]:
+    return lambda reply: codec.read_status(job_id, reply)
 
 
 def requeue(job_ids: Sequence[str], nonce: str, at_front: bool, now_ms: int | None = None) -> Request[list[str]]:
@@ -197,7 +199,7 @@ def delete(job_ids: Sequence[str], nonce: str, now_ms: int | None = None) -> Req
 
 
 def _read_words(reply: Any) -> list[str]:
-    return [word.decode() for word in reply]
+    return [codec.text(word) for word in reply]
 
 
 def word_error(word: str, job_id: str, verb: str) -> RqlikeError | None:
@@ -238,12 +240,19 @@ def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
 
 
 def load(job_ids: Sequence[str]) -> Request[list[JobRecord | None]]:
-    """Jobs as they are, None for each that does not exist."""
+    """Jobs as they are, None for each that does not exist; one that cannot be read is `unreadable`."""
 
     def read(reply: Any) -> list[JobRecord | None]:
-        return [codec.decode_job(job_id, flat) for job_id, flat in zip(job_ids, reply, strict=True)]
+        return [_read_job(job_id, flat) for job_id, flat in zip(job_ids, reply, strict=True)]
 
     return Request("load", tuple(job_ids), read)
+
+
+def _read_job(job_id: str, flat: codec.Flat) -> JobRecord | None:
+    try:
+        return codec.decode_job(job_id, flat)
+    except DeserializationError as problem:
+        return codec.unreadable(job_id, str(problem), flat)
 
 
 class Peeked(NamedTuple):
@@ -268,13 +277,13 @@ def peek(job_id: str, queue: str, entries: int, now_ms: int | None = None) -> Re
         decoded = (codec.decode_entry(job_id, (entry_id, flat)) for entry_id, flat in found)
         return Peeked(
             now,
-            JobStatus(status.decode()) if status else None,
-            int(cycle) if cycle else 0,
-            int(deadline) if deadline else None,
+            codec.read_status(job_id, status) if status else None,
+            (codec.number(cycle) or 1) if isinstance(cycle, bytes) and cycle else cycle or 0,
+            codec.number(deadline) if deadline else None,
             tuple(entry for entry in decoded if entry is not None),
             found[0][0].decode() if found else "0-0",
             bool(ended),
-            int(created) if created else None,
+            codec.number(created) if created else None,
         )
 
     return Request("peek", (job_id, queue, entries), read, now_ms=now_ms)
@@ -326,7 +335,7 @@ def listing(
     """(id, score) of the jobs in one home, by rank from `first` to `last` inclusive; -1 is the end."""
 
     def read(reply: Any) -> list[tuple[str, float]]:
-        return [(job_id.decode(), float(score)) for job_id, score in zip(reply[::2], reply[1::2], strict=True)]
+        return [(codec.text(job_id), float(score)) for job_id, score in zip(reply[::2], reply[1::2], strict=True)]
 
     arguments = (status, queue, int(status.terminal), first, last, int(descending))
     return Request("list", arguments, read, now_ms=now_ms)
@@ -347,8 +356,8 @@ def find(job_id: str) -> Request[Found]:
     def read(reply: Any) -> Found:
         status, queue, rank, score = reply
         return Found(
-            JobStatus(status.decode()) if status else None,
-            queue.decode(),
+            codec.read_status(job_id, status) if status else None,
+            codec.text(queue),
             rank if rank >= 0 else None,
             float(score) if score else None,
         )
@@ -358,9 +367,12 @@ def find(job_id: str) -> Request[Found]:
 
 def queues() -> Request[list[str]]:
     """The names of all queues ever used, sorted."""
-    return Request("queues", (), lambda reply: sorted(name.decode() for name in reply))
+    return Request("queues", (), lambda reply: sorted(codec.text(name) for name in reply))
 
 
 def duplicate(job_id: str, answer: Enqueued) -> DuplicateJobError:
-    """The error for an id that a live job holds."""
+    """The error for an id that a live job holds, or something that is no job."""
+    if answer.status is None:
+        text = f"The id {job_id} is taken by something that cannot be read; delete it, or choose another job_id."
+        return DuplicateJobError(text, job_id=job_id, status=None)
     return DuplicateJobError(job_id=job_id, status=answer.status)

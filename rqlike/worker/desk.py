@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from rqlike import clock, logs
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
 from rqlike.settings import FLUSH_S, TURN_JOBS
 from rqlike.states import JobStatus, Reason
-from rqlike.store.turns import Settlement
+from rqlike.store.turns import Problem, Settlement
 from rqlike.worker.ahead import Ahead
 from rqlike.worker.errands import Errands
 from rqlike.worker.frames import ProtocolError
@@ -18,6 +19,9 @@ from rqlike.worker.ledger import Ledger, Written
 from rqlike.worker.reins import Horse, Stage
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
+
+_ORDERS: Final = frozenset({"stopped", "canceled", "deleted", "lost"})
+_TELL_AGAIN_S: Final = 60.0  #: seconds after which what is still wrong with a queue is told again
 
 
 @dataclass(slots=True)
@@ -31,6 +35,8 @@ class Desk:
     ahead: Ahead
     begun: int = 0  #: executions that were given to a horse
     recorded: int = 0  #: executions whose outcome was taken
+    _told: set[Problem] = field(default_factory=set)  #: of whole queues, told a short while ago
+    _tell_again: float = 0.0
     _early: dict[str, str] = field(default_factory=dict)  #: orders for tokens whose grant is still on its way
 
     @property
@@ -42,6 +48,21 @@ class Desk:
         """What it tells of itself: its numbers, and what it runs."""
         running = [horse.execution.job_id for horse in self.horses.running() if horse.execution is not None]
         return {**self.ledger.facts(), "state": "busy" if running else "idle", "jobs": running}
+
+    def note(self, problems: Sequence[Problem]) -> None:
+        """What the server could not work with. What is wrong with a queue is met again at every look, and told again
+        once in a while."""
+        if not problems:
+            return
+        now = clock.mono()
+        if now >= self._tell_again:
+            self._told.clear()
+            self._tell_again = now + _TELL_AGAIN_S
+        for problem in problems:
+            if problem not in self._told:
+                logs.store_broken(*problem)
+            if not problem.job_id:
+                self._told.add(problem)
 
     # -- what to claim -------------------------------------------------------------------------------------------------
 
@@ -83,7 +104,9 @@ class Desk:
         wanted = []
         for execution in granted:
             order = self._early.get(execution.token)
-            if order is not None:
+            if execution.job.unreadable:
+                self._close(execution, Reason.SERIALIZATION, execution.job.call_error)
+            elif order is not None:
                 self._end_unbegun(execution, order)
             else:
                 wanted.append(execution)
@@ -169,7 +192,7 @@ class Desk:
         execution, outcome = written.settlement.execution, written.outcome
         if outcome is None:
             return
-        if written.word in ("stale", "gone"):
+        if written.word in ("stale", "gone", "broken"):
             logs.outcome_refused(execution.job_id, written.word)
             return
         self.recorded += 1
@@ -193,7 +216,10 @@ class Desk:
     # -- orders --------------------------------------------------------------------------------------------------------
 
     def order(self, token: str, what: str, *, more_to_come: bool) -> None:
-        """stopped, canceled, deleted or lost. `more_to_come`: a grant may be on its way that the order is for."""
+        """stopped, canceled, deleted or lost; anything else is no order. `more_to_come`: a grant may be on its way that
+        the order is for."""
+        if what not in _ORDERS:
+            return
         if token not in self.ledger.held:
             if more_to_come:
                 self._early[token] = what

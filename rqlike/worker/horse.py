@@ -444,6 +444,7 @@ class _Horse:
                 ran=ran,
                 deadline=self._deadline,
                 serializer=settings.serializer,
+                allow=settings.allow,
             )
             if settings.exception_handlers and result is not None and result.reason not in _NO_FAILURE:
                 self._handle_exception(record, job, result, ran)

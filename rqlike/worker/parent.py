@@ -390,6 +390,7 @@ class Parent:
         if answer.more_to_prune:
             times.prune = now + PRUNE_S
             times.watched = min(times.watched or times.prune, times.prune)
+        self._desk.note(answer.problems)
         for written in self._ledger.answered(answer.words):
             self._desk.written(written)
         if answer.granted or answer.lapsed:
@@ -416,7 +417,7 @@ class Parent:
         self._times.offset_ms = answer.now_ms - round(now * 1000)
         for execution, word in zip(self._renewing, answer.words, strict=True):
             if word != "ok":
-                self._ordered(f"{word} {execution.token}")
+                self._desk.order(execution.token, word, more_to_come=self._turn is not None)
         if answer.order:
             self._ordered(answer.order)
 

@@ -15,9 +15,10 @@ from typing import Any, Final
 from rqlike import clock, logs
 from rqlike.exceptions import RqlikeError
 from rqlike.inline import InlineRunner
-from rqlike.outcomes import Verdict
+from rqlike.outcomes import Outcome, Verdict
 from rqlike.records import Execution
 from rqlike.settings import BLOCK_S, TICK_S
+from rqlike.states import Reason
 from rqlike.store import turns
 from rqlike.store.turns import Settlement
 from rqlike.worker.plan import Plan
@@ -30,7 +31,9 @@ class SimpleWorker(Worker):
     """A Worker without horses. A job without a time-out (`job_timeout=-1`) is given back, and it stops."""
 
     def _run(self, plan: Plan) -> bool:
-        runner = InlineRunner(self.store, self.name, self._queue_names, self.rules, self.middleware, self.instance)
+        runner = InlineRunner(
+            self.store, self.name, self._queue_names, self.rules, self.middleware, self.allow, self.instance
+        )
         self._register(plan)
         logs.worker_started(plan.name, plan.queues, f"{plan.server} (in this process, no hard kill)", 1)
         self._import_preload()
@@ -55,6 +58,14 @@ class SimpleWorker(Worker):
         return done > 0
 
     def _perform(self, runner: InlineRunner, execution: Execution, now_ms: int) -> None:
+        if execution.job.unreadable:
+            now = clock.mono()
+            runner.record(
+                execution,
+                Outcome(Reason.SERIALIZATION, exc_string=execution.job.call_error, began_s=now, ended_s=now),
+                now_ms - round(now * 1000),
+            )
+            return
         if execution.job.policy.job_timeout < 0:
             runner.turn(settlement=Settlement(execution, Verdict.give_back()))
             raise RqlikeError(

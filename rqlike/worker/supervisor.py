@@ -22,6 +22,7 @@ from rqlike.running.tracebacks import text_of
 from rqlike.settings import DUMP_S, FRAME_S
 from rqlike.states import Reason
 from rqlike.worker.channel import GENERATIONS, HorseEnd, ParentEnd, open_channel
+from rqlike.worker.deaths import how_it_died, signal_group, signal_left
 from rqlike.worker.frames import (
     Frame,
     FrameKind,
@@ -32,7 +33,6 @@ from rqlike.worker.frames import (
     read_outcome,
 )
 from rqlike.worker.guardian import Guardian
-from rqlike.worker.horse import BROKEN, LOST_SOCKET
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, Stage, TakenBack
 from rqlike.worker.signals import blocked
 from rqlike.worker.zygote import Zygote, ZygoteLost
@@ -40,10 +40,6 @@ from rqlike.worker.zygote import Zygote, ZygoteLost
 TIMEOUT_TYPE: Final = "rqlike.timeouts.JobTimeoutException"
 _CHUNK: Final = 1 << 16
 _AGAIN_S: Final = 0.1  #: seconds to the next fork where `before_fork` has raised, or a horse died before its first job
-_MEANING: Final = {
-    LOST_SOCKET: ", the job has closed or replaced the socket to its worker",
-    BROKEN: ", an error of rqlike itself or of what it was sent",
-}
 _NO_ROOM_S: Final = 1.0  #: seconds to the next fork where the system had no room for one
 
 
@@ -295,13 +291,17 @@ class Supervisor:
         raise ProtocolError(f"a horse does not send {frame.kind.name}")
 
     def _heard_ready(self, horse: Horse, error: object) -> Event | None:
+        if horse.stage is not Stage.STARTING:
+            raise ProtocolError("a horse that has started says READY")
+        if error is not None and not isinstance(error, str):
+            raise ProtocolError("a READY frame with an error that is no text")
         if error is None:
             self.setup_failures = 0
             horse.stage = Stage.IDLE
             return None
         self.setup_failures += 1
         self._doom(horse)
-        return SetupFailed(str(error))
+        return SetupFailed(error)
 
     def _heard_outcome(self, horse: Horse, frame: Frame) -> Event | None:
         execution = horse.execution
@@ -372,7 +372,7 @@ class Supervisor:
     def _doom(self, horse: Horse) -> None:
         horse.stage = Stage.DOOMED
         horse.dump_at = horse.kill_at = None
-        _signal_group(horse.pid, signal.SIGKILL)
+        signal_group(horse.pid, signal.SIGKILL)
 
     def tend(self, now: float) -> list[Event]:
         """Takes back what waits behind something slow; dumps and kills what is overdue."""
@@ -442,10 +442,10 @@ class Supervisor:
     def _bury(self, horse: Horse, status: int) -> list[Event]:
         now = clock.mono()
         stack = horse.end.stack() if horse.handed else ""
-        how = _how(status)
+        how = how_it_died(status)
         was, horse.stage = horse.stage, Stage.DOOMED
         events: list[Event] = [NeverBegan(execution) for execution in self.take_back(horse)]
-        _signal(os.killpg, horse.pid, signal.SIGKILL)  # what the job left behind goes with it
+        signal_left(horse.pid, signal.SIGKILL)  # what the job left behind goes with it
         if self._guardian is not None:
             self._guardian.forget(horse.pid)
         horse.end.close()
@@ -468,22 +468,3 @@ class Supervisor:
         outcome = Outcome(outcome.reason, None, told, outcome.exc_type, None, horse.began_s, now)
         # One, unless a job has taken the permits of others: those are not known to be harmless to repeat either.
         return [*events, *(OutcomeCame(execution, outcome) for execution in horse.handed)]
-
-
-def _signal_group(pid: int, number: signal.Signals) -> None:
-    """To the horse's process group, and to the horse itself where it has not made its group yet."""
-    _signal(os.killpg, pid, number)
-    _signal(os.kill, pid, number)
-
-
-def _signal(send: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        send(pid, number)
-
-
-def _how(status: int) -> str:
-    code = os.waitstatus_to_exitcode(status)
-    if code >= 0:
-        return f"exit code {code}{_MEANING.get(code, '')}"
-    name = signal.Signals(-code).name
-    return f"{name} ({-code})" + (", often the system's out-of-memory killer" if -code == signal.SIGKILL else "")

@@ -17,6 +17,7 @@ from importlib.metadata import version
 from typing import Any, Final, NoReturn
 
 from rqlike import clock, logs
+from rqlike.callables import check_allow
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.exceptions import RqlikeError
 from rqlike.job import Job
@@ -27,6 +28,7 @@ from rqlike.records import JobRecord, WorkerRecord
 from rqlike.results import Result
 from rqlike.running.current import WorkerInfo
 from rqlike.running.middleware import Middleware, load, overrides
+from rqlike.safetext import printable
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
 from rqlike.store import turns, verbs
@@ -72,7 +74,8 @@ class Worker:
     `name`: `host.pid.xxxx` by default; a living worker's name is refused. `connection`: a client, a URL or None for
     `rqlike.connect()`; only its parameters are used, the worker's connections are its own. `max_memory`: bytes of
     resident memory after which a horse is retired. `shutdown_timeout`: seconds that running jobs get after the first
-    SIGTERM; None is as long as they take. `jobs_per_horse=1` forks a horse for each job. Making one does no I/O.
+    SIGTERM; None is as long as they take. `allow`: globs of the function paths that are run, `["app.tasks.*"]`, and of
+    callbacks; None is all that can be imported. `jobs_per_horse=1` forks a horse for each job. Making one does no I/O.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class Worker:
         middleware: Sequence[Middleware | str] = (),
         preload: Sequence[str] = (),
         serializer: str | Serializer = "msgpack",
+        allow: Sequence[str] | None = None,
         strict_lease: bool = False,
         max_crashes: int = MAX_CRASHES,
         reload: Sequence[str] | None = None,
@@ -124,6 +128,7 @@ class Worker:
         self.middleware = load(middleware)
         self.preload = tuple(preload)
         self.serializer = resolve_serializer(serializer)
+        self.allow = check_allow(allow)
         self.strict_lease = strict_lease
         self.reload = reload
         self._pid = os.getpid()
@@ -307,6 +312,7 @@ class Worker:
             worker=WorkerInfo(self.name, self._pid, self._queue_names, socket.gethostname()),
             middleware=self.middleware,
             serializer=self.serializer,
+            allow=self.allow,
             max_memory=self.max_memory,
             jobs=self.jobs_per_horse,
             exception_handlers=self.exception_handlers,
@@ -428,7 +434,7 @@ class WorkerHandle:
         return list(self._record.queues)
 
     def __repr__(self) -> str:
-        return f"<Worker {self.name} {self.state} on {', '.join(self._record.queues)}>"
+        return printable(f"<Worker {self.name} {self.state} on {', '.join(self._record.queues)}>", 500)
 
 
 def _warn_needless(given: dict[str, Any]) -> None:

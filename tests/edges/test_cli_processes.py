@@ -128,6 +128,16 @@ def test_a_worker_finds_code_by_its_path_only(finish: Finish, queue: Queue, proj
     assert job.wait(0) == str(project / "src" / "deep.py")
 
 
+def test_a_worker_runs_only_what_allow_names(finish: Finish, queue: Queue) -> None:
+    done, refused = queue.enqueue("tasks.add", 1), queue.enqueue("os.getcwd")
+    finished = finish("worker", "--burst", "--allow", "nothing.*", "--allow", "tasks.add", queue.name)
+    assert finished.returncode == 0, finished.stderr
+    assert (done.get_status(), refused.get_status()) == (JobStatus.FINISHED, JobStatus.FAILED)
+    assert (
+        "os.getcwd is not among the functions this worker is allowed to run (nothing.*, tasks.add)" in finished.stderr
+    )
+
+
 def test_log_lines_can_be_json(finish: Finish, queue: Queue) -> None:
     job = queue.enqueue("tasks.add", 1)
     said = [json.loads(line) for line in finish("worker", "-b", "--log-format", "json").stderr.splitlines()]

@@ -227,6 +227,13 @@ def _socket_fds() -> list[int]:
     return found
 
 
+def forged(data: bytes, name: str = "") -> str:
+    """Sends the worker a frame that this job has made; its own outcome comes after it."""
+    for fd in _socket_fds():
+        os.write(fd, data)
+    return name
+
+
 def garbage() -> None:
     """Writes into its horse's socket."""
     for fd in _socket_fds():

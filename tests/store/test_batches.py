@@ -6,9 +6,6 @@ import re
 from dataclasses import replace
 from typing import Any
 
-import pytest
-import redis
-
 from rqlike.outcomes import Verdict
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
@@ -162,17 +159,17 @@ def test_a_first_entry_goes_to_a_history_that_is_there_already(any_server: AnySe
     assert [record.execution_id for record in scene.history("j")] == [execution.execution_id, "older"]
 
 
-def test_what_was_settled_before_one_that_fails_is_at_home(scene: Scene) -> None:
-    scene.enqueue(new_job("a"), new_job("b"))
-    first, second = scene.claim(2)
+def test_what_is_settled_beside_one_that_cannot_be_is_at_home(scene: Scene) -> None:
+    scene.enqueue(new_job("a"), new_job("b"), new_job("c"))
+    executions = scene.claim(3)
     strange = scene.store.keys.results("b")
     scene.client.set(strange, "a key of somebody else")
-    with pytest.raises(redis.ResponseError):
-        scene.turn("w", scene.judged(first, returned()), scene.judged(second, returned()))
-    assert scene.order(JobStatus.FINISHED) == ["a"]
+    turned = scene.turn("w", *(scene.judged(execution, returned()) for execution in executions))
+    assert [word.partition(" ")[0] for word in turned.words] == ["ok", "broken", "ok"]
+    assert [(problem.job_id, problem.text.partition(" ")[0]) for problem in turned.problems] == [("b", "WRONGTYPE")]
+    assert scene.order(JobStatus.FINISHED) == ["a", "c"]
+    assert scene.order(JobStatus.FAILED) == ["b"]
     scene.client.delete(strange)
-    scene.again()
-    assert scene.order(JobStatus.FINISHED) == ["a", "b"]
 
 
 def test_a_worker_may_serve_thousands_of_queues(scene: Scene) -> None:

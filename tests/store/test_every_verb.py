@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from rqlike import codec
 from rqlike.exceptions import InvalidTransition, NoSuchJobError
 from rqlike.options import Policy
 from rqlike.outcomes import Verdict
@@ -113,6 +114,23 @@ def cancel(scene: Scene, given: Execution | None) -> None:
         scene.settle(given, raised(Reason.CANCELED))
 
 
+def bury(scene: Scene, given: Execution | None) -> None:
+    """What something else has written keeps each script that would move the job from doing it."""
+    key = scene.store.keys.job("j")
+    before = scene.status("j")
+    if before is not None and not before.terminal and before is not JobStatus.DEFERRED:
+        for name in ("attempt", "ttl"):
+            scene.client.hset(key, codec.FIELDS[name], "garbage")
+    scene.now_ms += 2_000
+    if given is not None:
+        scene.client.hdel(key, codec.FIELDS["queue"])
+        scene.turn("w", scene.judged(given, returned()))
+    scene.turn("w", sweep=True, want=1)
+    scene.turn("w", sweep=True, want=1)
+    if scene.status("j") is before:
+        raise Refused
+
+
 def stop(scene: Scene, given: Execution | None) -> None:
     assert scene.run(verbs.stop("j")) is JobStatus.STARTED
     assert given is not None
@@ -129,6 +147,7 @@ ACTS: Final[dict[str, Callable[[Scene, Execution | None], None]]] = {
     "repeat": settle(returned()),
     "retry": settle(raised()),
     "fail": settle(raised()),
+    "bury": bury,
     "stop": stop,
     "cancel": cancel,
     "expire": expire,

@@ -7,7 +7,7 @@ import pytest
 from rqlike import codec
 from rqlike.options import Policy
 from rqlike.records import NoticeRecord
-from rqlike.settings import CHUNKED_LIMIT, HISTORY_LENGTH
+from rqlike.settings import CHUNKED_LIMIT, DESCRIPTION_LIMIT, HISTORY_LENGTH
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from tests.store.builders import BASE_MS, QUEUE, Scene, call_of, new_job, policy, raised, repeats, retries, returned
@@ -139,13 +139,14 @@ def test_blobs_of_any_size_come_back_as_they_were(scene: Scene, size: int) -> No
     payload = bytes(range(256)) * (size // 256 + 1)
     call, meta = call_of(payload[:size]), payload[1 : size + 1]
     scene.enqueue(new_job("j", call=call, meta=meta))
-    overrides = codec.encode_overrides(Policy(description="o" * size))
+    words = "o" * min(size, DESCRIPTION_LIMIT)
+    overrides = codec.encode_overrides(Policy(description=words))
     scene.run(verbs.save("j", {"overrides": overrides}))
     for job in (scene.job("j"), scene.claim_one().job):
         assert job is not None and job.call is not None
         assert job.call.payload == payload[:size]
         assert job.meta == meta
-        assert job.policy.description == "o" * size
+        assert job.policy.description == words
 
 
 @pytest.mark.parametrize("before", [0, 1, 64, *SIZES])

@@ -15,6 +15,7 @@ from redis.retry import Retry as Again
 
 from rqlike import EnqueueData, Job, Queue, Retry
 from rqlike.exceptions import DuplicateJobError, EnqueueManyError, PayloadTooLarge, SerializationError
+from rqlike.running.middleware import Call, Middleware, use
 from rqlike.states import JobStatus
 from tests.servers import Server
 from tests.surface import tasks
@@ -425,3 +426,90 @@ def test_ids_of_the_package_are_random_uuids(queue: Queue) -> None:
 def test_at_and_delay_together_are_refused() -> None:
     with pytest.raises(TypeError, match="either at or delay"):
         Queue.prepare_data(tasks.nothing, at=datetime.now(UTC), delay=5)
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+TOO_MUCH: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "arguments": ({"args": (b"x" * (1 << 20),)}, PayloadTooLarge, "pass its id or path"),
+    "meta": ({"meta": {"a": "x" * (64 << 10)}}, PayloadTooLarge, "store the data elsewhere"),
+    "headers": ({"headers": {"a": "x" * (16 << 10)}}, PayloadTooLarge, "pass data as arguments"),
+    "headers that are no text": ({"headers": {"a": 1}}, TypeError, "a mapping of str to int"),
+    "an id": ({"job_id": "x" * 257}, ValueError, "use a hash"),
+    "an id of wide characters": ({"job_id": "é" * 129}, ValueError, "use a hash"),
+    "an id with a line end": ({"job_id": "a\nb"}, ValueError, "cannot be printed"),
+    "a nest": ({"args": (nested(80),)}, SerializationError, "nested deeper than 64"),
+    "a nest in meta": ({"meta": {"a": nested(80)}}, SerializationError, "nested deeper than 64"),
+}
+
+
+@pytest.mark.parametrize(("options", "error", "remedy"), TOO_MUCH.values(), ids=TOO_MUCH)
+def test_too_much_is_refused_where_the_caller_stands_and_nothing_is_written(
+    queue: Queue, client: redis.Redis, options: dict[str, Any], error: type[Exception], remedy: str
+) -> None:
+    with pytest.raises(error, match=remedy):
+        queue.enqueue(tasks.anything, **options)
+    with pytest.raises(error, match=remedy):
+        queue.enqueue_many([queue.prepare_data(tasks.nothing), queue.prepare_data(tasks.anything, **options)])
+    assert list(client.scan_iter(match=f"{{{queue.store.namespace}}}:*")) == []
+
+
+def test_what_middleware_adds_counts_in_the_headers(queue: Queue, client: redis.Redis) -> None:
+    class Chatty(Middleware):
+        def on_enqueue(self, call: Call) -> None:
+            call.headers["baggage"] = "x" * (16 << 10)
+
+    use(Chatty())
+    try:
+        with pytest.raises(PayloadTooLarge, match="headers have"):
+            queue.enqueue(tasks.nothing)
+    finally:
+        use()
+    assert list(client.scan_iter(match=f"{{{queue.store.namespace}}}:*")) == []
+
+
+def test_what_is_just_within_the_limits_runs(queue: Queue, work: Work) -> None:
+    job = queue.enqueue(
+        tasks.anything,
+        b"x" * 1_000_000,
+        nested(60),
+        job_id="i" * 256,
+        headers={"a": "x" * ((16 << 10) - 1)},
+        meta={"a": "x" * 60_000},
+        description="d" * 5000,
+    )
+    work()
+    job.wait(0)
+    assert len(job.description) == 1024
+    assert job.headers["a"] == "x" * ((16 << 10) - 1)
+
+
+def test_an_edited_description_is_checked_as_a_given_one(queue: Queue) -> None:
+    job = queue.enqueue(tasks.nothing)
+    with pytest.raises(TypeError, match="description takes text"):
+        job.description = cast(Any, 5)
+    job.description = "d" * 5000
+    job.save()
+    assert len(Job.fetch(job.id, queue.connection, queue.store.namespace).description) == 1024
+
+
+class Card:
+    def __repr__(self) -> str:
+        return "4111-secret"
+
+
+@pytest.mark.parametrize(
+    "options", [{"args": (Card(),)}, {"headers": {"a": Card()}}, {"meta": Card()}, {"args": ({"k": Card()},)}]
+)
+def test_a_refusal_does_not_quote_the_arguments(queue: Queue, options: dict[str, Any]) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        queue.enqueue(tasks.anything, **options)
+    assert "secret" not in str(caught.value)

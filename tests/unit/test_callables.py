@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rqlike.callables import bind_call, call_string, reference_of, resolve
+from rqlike.callables import bind_call, call_string, check_allow, reference_of, resolve
 from rqlike.exceptions import CallableNotFound
 
 MODULE = """
@@ -76,6 +76,12 @@ first_original = original
 original = bare(original)
 
 evaluate = eval
+
+import os
+import sys as _sys
+from os import system
+
+table = {"a": 1}
 """
 
 
@@ -276,6 +282,77 @@ def test_a_name_of_something_else_is_refused(jobs: types.ModuleType) -> None:
 def test_a_builtin_is_not_reached_by_a_detour(jobs: types.ModuleType, reference: str) -> None:
     with pytest.raises(CallableNotFound):
         resolve(reference)
+
+
+@pytest.mark.parametrize(
+    ("reference", "named"),
+    [
+        ("shop.jobs.os.system", "'os'"),
+        ("shop.jobs:os.system", "'os'"),
+        ("shop.jobs._sys.path.insert", "'sys'"),
+        ("random:_os.system", "'os'"),
+        ("shop.jobs.functools.reduce", "'functools'"),
+    ],
+)
+def test_a_module_is_no_part_of_another_one_that_imports_it(jobs: types.ModuleType, reference: str, named: str) -> None:
+    with pytest.raises(CallableNotFound, match=f"is the module {named}; name the function by that"):
+        resolve(reference)
+
+
+def test_a_module_that_bears_its_own_name_is_found_by_both_forms(jobs: types.ModuleType) -> None:
+    import os.path
+
+    assert resolve("os.path.join") is resolve("os:path.join") is os.path.join
+    assert resolve("shop:jobs.plain") is jobs.plain
+
+
+@pytest.mark.parametrize("reference", ["shop.jobs.plain", "shop.jobs:Mail.static", "shop.jobs.decorated"])
+def test_what_the_globs_name_is_allowed(jobs: types.ModuleType, reference: str) -> None:
+    found = resolve(reference)
+    assert resolve(reference, ["nothing.*", "shop.jobs.*"]) == found
+    assert resolve(reference, [reference]) == found
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "os.system",
+        "shop.jobs.system",
+        "shop.jobs.os.system",
+        "shop.jobs.table.clear",
+        "subprocess.run",
+        "shop:jobs.os.kill",
+    ],
+)
+def test_what_the_globs_do_not_name_is_refused_whatever_way_leads_to_it(jobs: types.ModuleType, reference: str) -> None:
+    with pytest.raises(CallableNotFound):
+        resolve(reference, ["shop.jobs.*"])
+
+
+def test_a_module_that_is_not_allowed_is_not_even_imported(folder: Path) -> None:
+    (folder / "trap.py").write_text("raise SystemExit('sprung')")
+    importlib.invalidate_caches()
+    with pytest.raises(CallableNotFound, match=r"trap\.f is not among the functions .* \(shop\.\*\)"):
+        resolve("trap.f", ["shop.*"])
+
+
+@pytest.mark.parametrize(
+    ("globs", "error"), [("a.*", TypeError), ([""], TypeError), ([7], TypeError), ([], ValueError)]
+)
+def test_globs_that_say_nothing_are_refused(globs: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="allow"):
+        check_allow(globs)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["a." + "b" * 600, "x.__class__", "__main__.f", "m.__main__.f", "builtins.eval", "m:__dict__.pop", "a..b", ""],
+)
+def test_no_stored_name_leads_to_dunders_builtins_or_the_program_itself(reference: str) -> None:
+    with pytest.raises(CallableNotFound):
+        resolve(reference)
+    with pytest.raises(ValueError):
+        reference_of(reference)
 
 
 # -- calls

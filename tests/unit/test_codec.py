@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rqlike import codec
+from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError
 from rqlike.options import Policy
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, NoticeRecord, ResultRecord
+from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, TRACEBACK_LIMIT
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 
 SECONDS = st.integers(1, 10_000_000).map(lambda tenths: tenths / 10)
@@ -192,3 +194,80 @@ def test_a_worker_with_foreign_fields_is_still_a_worker() -> None:
         "w", [b"pid", b"x", b"queues", b"\xc1", b"jobs", msgpack.packb([1, "a"]), b"new", b"1"]
     )
     assert (record.pid, record.queues, record.current_job_ids) == (0, (), ("a",))
+
+
+# -- hostile input -----------------------------------------------------------------------------------------------------
+
+WIRE = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats()
+    | st.text(max_size=9)
+    | st.binary(max_size=9)
+    | st.builds(msgpack.ExtType, st.integers(0, 127), st.binary(max_size=16)),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.integers(0, 9) | st.text(max_size=2), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+ODD_POLICY = st.dictionaries(st.sampled_from("trfldypsxoz"), WIRE, max_size=4)
+
+
+def soundness(data: bytes) -> None:
+    """It reads as a job, and whatever its policy says can be calculated with."""
+    job = codec.decode_job("j", stored(data))
+    assert job is not None
+    policy = job.policy
+    for seconds in (policy.job_timeout, policy.failure_ttl, policy.ttl or 1.0, policy.result_ttl or 1.0):
+        assert seconds == -1 or 0 < to_ms(seconds) < 10**14
+    assert codec.encode_policy(policy) == codec.encode_policy(codec.decode_policy(codec.encode_policy(policy)))
+
+
+@given(WIRE.map(msgpack.packb) | st.binary(max_size=300))
+def test_any_call_is_read_or_is_a_call_error(data: bytes) -> None:
+    soundness(data)
+
+
+@given(ODD_POLICY, st.dictionaries(WIRE.filter(lambda key: not isinstance(key, list | dict)), WIRE, max_size=2))
+def test_any_policy_and_any_headers_are_read_or_are_a_call_error(policy: object, headers: object) -> None:
+    soundness(msgpack.packb([codec.CALL_VERSION, "tasks.f", b"", headers, policy]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x91" * 1000 + b"\x01",
+        b"\x95" + b"\x91" * 1000 + b"\x01",
+        b"\x95\x01\xa1f\xc4\x00\x80\x81\xa1t" + b"\x91" * 1000 + b"\x01",
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc9\xff\xff\xff\xff\x00",
+        b"x" * (BLOB_LIMIT + 1),
+    ],
+)
+def test_a_nest_or_a_length_beyond_all_bounds_is_a_call_error(data: bytes) -> None:
+    job = codec.decode_job("j", stored(data))
+    assert job is not None and job.call is None and job.call_error
+
+
+@given(st.dictionaries(st.sampled_from([name.encode() for name in codec.FIELDS.values()]), st.binary(max_size=40)))
+def test_any_bytes_in_any_field_are_a_job_or_say_that_they_are_none(fields: dict[bytes, bytes]) -> None:
+    flat_fields = [part for pair in fields.items() for part in pair]
+    try:
+        job = codec.decode_job("j", flat_fields)
+    except DeserializationError:
+        job = codec.unreadable("j", "why", flat_fields)
+    assert job is None or abs(job.created_ms) < 10**19
+
+
+@pytest.mark.parametrize("stored_number", [b"9" * 400, b"1e400", b"nan", b"-inf", b"", b"0x10", b"\xff", b"1" * 19])
+def test_a_number_that_rqlike_cannot_have_written_is_none(stored_number: bytes) -> None:
+    assert codec.number(stored_number) is None
+
+
+def test_a_huge_traceback_or_description_of_somebody_else_is_cut() -> None:
+    entry = (b"1-0", [b"i", b"e", b"t", b"2", b"x", b"x" * 10**6])
+    (record,) = codec.decode_results("j", [entry])
+    assert record.exc_string is not None and len(record.exc_string) == 4 * TRACEBACK_LIMIT
+    assert len(codec.decode_policy({"d": "x" * 10**6}).description or "") == DESCRIPTION_LIMIT

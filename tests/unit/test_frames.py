@@ -36,6 +36,10 @@ PLAIN = st.recursive(
 )
 
 
+#: Lists in lists, as deep as they can be sent; to show them takes more frames than Python has.
+DEEP: object = msgpack.unpackb(b"\x91" * 1000 + b"\x01")
+
+
 def the_only(data: bytes) -> Frame:
     [frame] = FrameReader().feed(data)
     return frame
@@ -128,11 +132,29 @@ def test_an_outcome_travels_with_the_reason_to_retire(outcome: Outcome) -> None:
         [[None, "text", None, None, None, 0.0, 0.0], None],
         [["exception", None, b"bytes", None, None, 0.0, 0.0], None],
         [[None, b"", None, None, None, "soon", 0.0], None],
+        [[None, b"", None, None, None, float("nan"), 0.0], None],
+        [[None, b"", None, None, None, 0.0, float("inf")], None],
+        [[None, b"", None, None, None, 0.0, 2**63], None],
+        [[DEEP, b"", None, None, None, 0.0, 0.0], None],
+        [["retry_returned", None, None, None, DEEP, 0.0, 0.0], None],
+        [["retry_returned", None, None, None, [1, [float("nan")], False], 0.0, 0.0], None],
+        [DEEP, None],
+        [[None] * 7, DEEP],
     ],
 )
 def test_an_outcome_of_another_shape_is_refused(payload: object) -> None:
     with pytest.raises(ProtocolError):
         read_outcome(Frame(FrameKind.OUTCOME, "e", payload))
+
+
+@given(st.binary(max_size=200) | PLAIN.map(msgpack.packb))
+def test_any_body_of_an_outcome_is_read_or_refused(body: bytes) -> None:
+    whole = MAGIC + bytes([FrameKind.OUTCOME]) + len(body).to_bytes(4, "big") + body
+    try:
+        outcome, _ = read_outcome(the_only(whole))
+    except ProtocolError:
+        return
+    assert abs(outcome.ended_s) < 1e12
 
 
 def test_afterwards_tells_the_error_and_the_reason_to_retire() -> None:

@@ -101,6 +101,7 @@ def test_a_script_calls_nothing_that_it_does_not_define(name: str) -> None:
         "pcall",
         "tonumber",
         "tostring",
+        "type",
         "unpack",
         "ipairs",
         "pairs",

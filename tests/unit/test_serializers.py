@@ -24,6 +24,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rqlike import serializers
 from rqlike.exceptions import DeserializationError, SerializationError
 from rqlike.serializers import (
     JSONSerializer,
@@ -35,6 +36,7 @@ from rqlike.serializers import (
     loads_call,
     loads_result,
     resolve_serializer,
+    stored_serializer,
 )
 
 MSGPACK = MsgpackSerializer()
@@ -89,7 +91,7 @@ values = st.recursive(
 
 @given(values)
 def test_a_value_comes_back_the_same_and_of_the_same_type(value: object) -> None:
-    assert same(MSGPACK.loads(MSGPACK.dumps(value)), value)
+    assert same(resolve_serializer("msgpack").loads(MSGPACK.dumps(value)), value)
 
 
 @pytest.mark.parametrize(
@@ -112,20 +114,20 @@ def test_a_value_comes_back_the_same_and_of_the_same_type(value: object) -> None
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_a_value_at_the_edge_comes_back_the_same(value: object) -> None:
-    again = MSGPACK.loads(MSGPACK.dumps(value))
+    again = resolve_serializer("msgpack").loads(MSGPACK.dumps(value))
     assert same(again, value)
-    assert same(MSGPACK.loads(MSGPACK.dumps([value, {"k": (value,)}])), [value, {"k": (value,)}])
+    assert same(resolve_serializer("msgpack").loads(MSGPACK.dumps([value, {"k": (value,)}])), [value, {"k": (value,)}])
 
 
 def test_a_zone_is_kept_as_a_zone_and_not_as_its_offset() -> None:
-    again = MSGPACK.loads(MSGPACK.dumps(datetime(2026, 7, 1, tzinfo=BERLIN)))
+    again = resolve_serializer("msgpack").loads(MSGPACK.dumps(datetime(2026, 7, 1, tzinfo=BERLIN)))
     assert again.tzinfo is BERLIN
-    assert MSGPACK.loads(MSGPACK.dumps(datetime(2026, 7, 1, tzinfo=UTC))).tzinfo is UTC
-    assert MSGPACK.loads(MSGPACK.dumps(datetime(2026, 7, 1))).tzinfo is None
+    assert resolve_serializer("msgpack").loads(MSGPACK.dumps(datetime(2026, 7, 1, tzinfo=UTC))).tzinfo is UTC
+    assert resolve_serializer("msgpack").loads(MSGPACK.dumps(datetime(2026, 7, 1))).tzinfo is None
 
 
 def test_the_order_of_a_dict_is_kept() -> None:
-    assert list(MSGPACK.loads(MSGPACK.dumps({"b": 1, "a": 2, 3: 4}))) == ["b", "a", 3]
+    assert list(resolve_serializer("msgpack").loads(MSGPACK.dumps({"b": 1, "a": 2, 3: 4}))) == ["b", "a", 3]
 
 
 def test_plain_values_are_plain_msgpack_for_other_languages() -> None:
@@ -138,7 +140,7 @@ def test_threads_can_share_a_serializer() -> None:
 
     def work(number: int) -> None:
         value = [(number, "x" * number, Decimal(number))] * 20
-        failures.extend(value for _ in range(200) if MSGPACK.loads(MSGPACK.dumps(value)) != value)
+        failures.extend(value for _ in range(200) if resolve_serializer("msgpack").loads(MSGPACK.dumps(value)) != value)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -308,14 +310,14 @@ WRAPS: list[Callable[[Any], Any]] = [
 def test_too_deep_a_value_is_refused(wrap: Callable[[Any], Any], depth: int) -> None:
     if depth == 100_000 and isinstance(wrap(0), tuple | frozenset):
         depth = 600  # to hash or free more is beyond Python itself
-    assert same(MSGPACK.loads(MSGPACK.dumps(nested(64, wrap))), nested(64, wrap))
+    assert same(resolve_serializer("msgpack").loads(MSGPACK.dumps(nested(64, wrap))), nested(64, wrap))
     with pytest.raises(SerializationError, match="deeper than 64"):
         MSGPACK.dumps(nested(depth, wrap))
 
 
 def test_a_wide_value_is_not_a_deep_one() -> None:
     wide = [{"a": [n, (n,)], "b": {n}} for n in range(500)]
-    assert same(MSGPACK.loads(MSGPACK.dumps(wide)), wide)
+    assert same(resolve_serializer("msgpack").loads(MSGPACK.dumps(wide)), wide)
 
 
 @pytest.mark.parametrize("serializer", [MSGPACK, JSON], ids=["msgpack", "json"])
@@ -329,7 +331,7 @@ def test_a_cycle_is_refused_as_a_cycle(serializer: Serializer) -> None:
 
 def test_a_value_that_occurs_twice_is_no_cycle() -> None:
     shared = [1]
-    assert MSGPACK.loads(MSGPACK.dumps([shared, shared, {"a": shared}])) == [[1], [1], {"a": [1]}]
+    assert resolve_serializer("msgpack").loads(MSGPACK.dumps([shared, shared, {"a": shared}])) == [[1], [1], {"a": [1]}]
 
 
 def test_a_key_too_long_to_print_does_not_hide_the_refusal() -> None:
@@ -400,7 +402,7 @@ MARK, SET_MARK = b"\xc7\x00\x01", b"\xc7\x00\x02"
 )  # fmt: skip
 def test_malformed_data_is_a_deserialization_error_and_nothing_else(data: bytes) -> None:
     with pytest.raises(DeserializationError, match="no valid msgpack"):
-        MSGPACK.loads(data)
+        resolve_serializer("msgpack").loads(data)
 
 
 @pytest.mark.parametrize("data", [None, "text", 3, [1]])
@@ -412,7 +414,7 @@ def test_what_is_no_bytes_is_a_deserialization_error(data: Any) -> None:
 
 def test_an_ext_type_of_a_later_version_is_named() -> None:
     with pytest.raises(DeserializationError, match="unknown ext type 99"):
-        MSGPACK.loads(msgpack.packb(msgpack.ExtType(99, b"xy")))
+        resolve_serializer("msgpack").loads(msgpack.packb(msgpack.ExtType(99, b"xy")))
 
 
 # -- calls and results
@@ -544,3 +546,23 @@ def test_a_class_is_taken_for_its_instance() -> None:
 def test_an_object_that_lacks_something_is_no_serializer(candidate: Any) -> None:
     with pytest.raises(TypeError, match="is no serializer: it has no"):
         resolve_serializer(candidate)
+
+
+def test_a_pickle_is_read_only_where_this_process_has_asked_for_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serializers, "_asked", set())
+    with pytest.raises(DeserializationError, match="only where serializer='pickle' was asked for"):
+        stored_serializer("pickle")
+    assert stored_serializer("msgpack").name == "msgpack"
+    assert stored_serializer("json").name == "json"
+    asked = resolve_serializer("pickle")
+    assert stored_serializer("pickle") is asked
+    with pytest.raises(DeserializationError, match="'yaml' is not known here"):
+        stored_serializer("yaml")
+
+
+@pytest.mark.parametrize("code", [16, 17, 18, 19, 20, 21])
+def test_an_error_about_stored_bytes_does_not_quote_them(code: int) -> None:
+    data = msgpack.packb(msgpack.ExtType(code, b"4111-secret-card"[: 15 if code == 21 else 16]))
+    with pytest.raises(DeserializationError) as caught:
+        resolve_serializer("msgpack").loads(data)
+    assert "secret" not in str(caught.value)

@@ -5,8 +5,8 @@ local function granted_before(queues, lease, base)
   local found = {}
   for _, queue in ipairs(queues) do
     for _, job_id in ipairs(call('ZRANGEBYSCORE', key_home('started', queue), lease, lease)) do
-      local token = call('HGET', key_job(job_id), F.token) or ''
-      if string.sub(token, 1, #base) == base then
+      local token = redis.pcall('HGET', key_job(job_id), F.token) or ''
+      if type(token) == 'string' and string.sub(token, 1, #base) == base then
         found[#found + 1] = {tonumber(string.sub(token, #base + 1)), job_id}
       end
     end

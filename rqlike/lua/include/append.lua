@@ -11,11 +11,12 @@ local function append(job_id, first, last, nonce)
   if is_first and size < 2048 then
     local scratch, id = key_scratch(), nil
     if nonce then
-      id = call('XADD', scratch, '*', E.nonce, nonce, unpack(ARGV, first, last))
+      id = redis.pcall('XADD', scratch, '*', E.nonce, nonce, unpack(ARGV, first, last))
     else
-      id = call('XADD', scratch, '*', unpack(ARGV, first, last))
+      id = redis.pcall('XADD', scratch, '*', unpack(ARGV, first, last))
     end
-    local copied = call('COPY', scratch, stream)
+    -- where it is no stream something else has left it there: then this entry is made in its place
+    local copied = type(id) == 'string' and call('COPY', scratch, stream)
     call('DEL', scratch)
     if copied == 1 then return id end -- 0: there is a history already
   end

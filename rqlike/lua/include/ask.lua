@@ -3,7 +3,7 @@
 local function ask(job_id, what)
   local got = call('HMGET', key_job(job_id), F.worker, F.token)
   call('HSET', key_job(job_id), F.asked, what)
-  if got[1] and call('EXISTS', key_worker(got[1])) == 1 then
+  if got[1] and got[2] and call('EXISTS', key_worker(got[1])) == 1 then
     call('ZADD', key_control(got[1]), 0, what .. ' ' .. got[2])
     call('PEXPIRE', key_control(got[1]), C.WORKER_TTL_MS)
   end

@@ -5,6 +5,7 @@
 local function notify(job_id, kind, cycle, nonce)
   local stream, scratch = key_results(job_id), key_scratch()
   if call('EXISTS', stream) == 0 then
+    call('DEL', scratch) -- whatever it is: only a script that failed, or a stranger, has left it there
     call('XADD', scratch, '*', E.notice, kind, E.cycle, cycle or 1, E.nonce, nonce or '')
     call('COPY', scratch, stream)
     call('DEL', scratch)

@@ -1,7 +1,8 @@
---- @include blob
 -- erase(job_id, got, nonce): all of a job is gone at once, but for a notice that its waiters find for 5 s. The notice
 -- names the enqueue that made the job too: sent again, it must not bring the job back.
--- got: ERASE_FIELDS of the job. The caller ends with `erased()`, once for all jobs.
+-- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
+--- @include blob
+--- @include uproot
 local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
@@ -19,14 +20,23 @@ local function leave_notice(job_id, cycle, nonce, made_by)
   call('COPY', key_scratch(), key_results(job_id), 'REPLACE')
 end
 
+local function is_whole(got)
+  return not got.err and got[2] and allowed('delete', got[1])
+end
+
 local function erase(job_id, got, nonce)
-  if not allowed('delete', got[1]) then error('BUG delete of a job that is ' .. got[1]) end
   call('ZREM', key_home(got[1], got[2]), job_id)
   if got[5] then call('ZREM', key_ttl(got[2]), job_id) end
   emptied[got[2]] = true
   call('DEL', key_job(job_id))
   drop_blobs(job_id)
   leave_notice(job_id, got[3] or 1, nonce, got[4] or '')
+end
+
+-- The same for what `is_whole` refuses.
+local function erase_strange(job_id, nonce)
+  uproot(job_id, nonce)
+  notice = nil
 end
 
 local function erased()

@@ -13,12 +13,12 @@ local function load_leaving(job_id)
 end
 
 local function leave(verb, job_id, job, to, nonce)
-  local ttl_ms = tonumber(job.failure_ttl) or C.FAILURE_TTL_MS
+  local moment = expiry(tonumber(job.failure_ttl))
   call('ZREM', key_home(job.status, job.queue), job_id)
   if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
   if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
   notify(job_id, to, job.cycle, nonce)
-  enter(verb, job_id, job.queue, job.status, to, expiry(ttl_ms), {F.ended, now})
+  enter(verb, job_id, job.queue, job.status, to, moment, {F.ended, now})
   call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token)
-  if ttl_ms >= 0 then date(job_id, string.format('%.0f', now + ttl_ms), job.blobs) end
+  if moment ~= '+inf' then date(job_id, moment, job.blobs) end
 end

@@ -5,7 +5,8 @@ local function load_job(job_id)
     local name = flat[at]
     if name == F.call .. '#' or name == F.meta .. '#' or name == F.overrides .. '#' then
       local field = string.sub(name, 1, -2)
-      flat[at], flat[at + 1] = field .. '0', call('GET', key_blob(field, job_id)) or ''
+      local data = redis.pcall('GETRANGE', key_blob(field, job_id), 0, C.BLOB_LIMIT)
+      flat[at], flat[at + 1] = field .. '0', type(data) == 'string' and data or ''
     end
   end
   return flat
@@ -16,4 +17,11 @@ local function get(flat, field)
     if flat[at] == field then return flat[at + 1] end
   end
   return nil
+end
+
+-- mend(job_id, flat, queue): a job says of itself in which queue it is; where that is not so, what follows would look for
+-- it elsewhere.
+local function mend(job_id, flat, queue)
+  call('HSET', key_job(job_id), F.queue, queue)
+  flat[#flat + 1], flat[#flat + 2] = F.queue, queue
 end

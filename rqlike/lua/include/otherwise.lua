@@ -5,17 +5,23 @@
 --- @include leave
 --- @include append
 -- The verdicts that are not an end for good: give_back, retry, repeat; and the ends that an operator asked for.
+-- A number that counts something; `least` where it is none, or one that never grows.
+local function counted(text, least)
+  local number = tonumber(text)
+  return number and number >= least and number < 1e10 and number or least
+end
+
 local function load_started(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.place, F.attempt, F.cycle, F.asked, F.repeats,
     F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#')
-  return {status = got[1], queue = got[2], place = got[3], attempt = tonumber(got[4]) or 0,
-    cycle = tonumber(got[5]) or 1, asked = got[6], repeats = tonumber(got[7]) or 0, deadline = got[8],
+  return {status = got[1], queue = got[2], place = got[3], attempt = counted(got[4], 0),
+    cycle = counted(got[5], 1), asked = got[6], repeats = counted(got[7], 0), deadline = got[8],
     blobs = got[9] or got[10] or got[11]}
 end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
 local function give_back(job_id, job)
-  enter('give_back', job_id, job.queue, job.status, 'queued', job.place, {F.attempt, job.attempt - 1})
+  enter('give_back', job_id, job.queue, job.status, 'queued', job.place or place(C.NORMAL_BAND, next_sequence(1)), {F.attempt, job.attempt - 1})
   call('HDEL', key_job(job_id), F.token, F.worker, F.started, F.asked, F.lapsed)
   if job.asked then
     leave('cancel', job_id, load_leaving(job_id), 'canceled')

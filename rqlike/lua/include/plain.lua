@@ -3,8 +3,21 @@
 -- plain(key, job_id, data): one new job at the end of the queue, with nothing but its call. What `enqueue` does for any
 -- job, without what this one does not need.
 local function plain(key, job_id, data)
-  local sequence = call('INCRBY', key_sequence(), 1) - 1
+  local last = redis.pcall('INCRBY', key_sequence(), 1)
+  if type(last) ~= 'number' then -- as in `next_sequence`
+    last = now
+    call('SET', key_sequence(), stamp)
+  end
+  local sequence = last - 1
   local score = string.format('%.0f', C.NORMAL_BAND * C.BAND_WIDTH + sequence)
+  -- The job itself comes last: where one of these keys is somebody else's, nothing is left of it.
+  call('SADD', key_queues(), queue)
+  local rung = redis.pcall('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  if type(rung) == 'table' then -- as in `ring`
+    call('DEL', key_markers(queue))
+    call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  end
+  call('ZADD', key_home('queued', queue), score, job_id)
   if #data <= C.CHUNK then
     call('HSET', key, F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data)
   else
@@ -17,8 +30,5 @@ local function plain(key, job_id, data)
     end
     call('HSET', key, unpack(fields))
   end
-  call('ZADD', key_home('queued', queue), score, job_id)
-  call('SADD', key_queues(), queue)
-  call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
   return packed({now, 'queued'})
 end

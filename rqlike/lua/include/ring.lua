@@ -6,5 +6,9 @@ local function ring(queue, first, count)
     markers[#markers + 1] = sequence
     markers[#markers + 1] = sequence % C.MARKERS
   end
-  chunked('ZADD', key_markers(queue), markers)
+  local answer = redis.pcall('ZADD', key_markers(queue), unpack(markers))
+  if type(answer) == 'table' then -- of another type, so not ours; and who claims the last job takes the key away anyway
+    call('DEL', key_markers(queue))
+    call('ZADD', key_markers(queue), unpack(markers))
+  end
 end

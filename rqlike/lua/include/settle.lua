@@ -22,9 +22,15 @@ local function later(homes, home, score, job_id)
   members[#members + 1] = job_id
 end
 
-local function rehome()
-  for home, members in pairs(left) do chunked('ZREM', home, members) end
-  for home, members in pairs(entered) do chunked('ZADD', home, members) end
+local function rehome(broken)
+  local function write(command, homes)
+    for home, members in pairs(homes) do
+      local fine, problem = pcall(chunked, command, home, members)
+      if not fine then broken(home, '', problem) end
+    end
+  end
+  write('ZREM', left)
+  write('ZADD', entered)
 end
 
 -- An execution may also be on record because another worker judged it as abandoned: that is not what this one says,

@@ -6,15 +6,35 @@
 --- @include leave
 -- What time alone has made due in a queue: lapsed leases, due jobs, missed deadlines, dead members of indexes.
 
+-- `broken` is told of jobs that cannot be moved for what is in their keys.
+
+-- Does `act` with each of `ids`, whatever happens to one of them; the sum of what it answers.
+local function with_each(ids, queue, act, broken)
+  local sum = 0
+  for index, job_id in ipairs(ids) do
+    local fine, answer = pcall(act, job_id, index)
+    if fine then sum = sum + (answer or 0) else broken(queue, job_id, answer) end
+  end
+  return sum
+end
+
+-- What is in a home and is there no more, or not yet: nothing to do, unless nobody could do anything with it.
+local function check_known(job_id, status)
+  if not allowed('delete', status) and call('EXISTS', key_job(job_id)) == 1 then
+    error('its status is none of rqlike', 0)
+  end
+end
+
 -- Hands over lapsed executions under new tokens; they stay started. Adds {job_id, fields, lapsed token} to `handed`.
-local function recover(queue, lease, mint, handed)
+local function recover(queue, lease, mint, handed, broken)
   local started = key_home('started', queue)
   local late = call('ZRANGEBYSCORE', started, '-inf', stamp, 'LIMIT', 0, C.RECOVER_LIMIT - #handed)
-  for _, job_id in ipairs(late) do
+  with_each(late, queue, function(job_id)
     local flat = load_job(job_id)
     -- where a rescuer was lost too, it is still the first execution that is judged
-    local status, lapsed = get(flat, F.status), get(flat, F.lapsed) or get(flat, F.token)
+    local status, lapsed = get(flat, F.status), get(flat, F.lapsed) or get(flat, F.token) or ''
     if allowed('recover', status) then
+      if get(flat, F.queue) ~= queue then mend(job_id, flat, queue) end
       local token = mint()
       enter('recover', job_id, queue, status, 'started', lease, {F.token, token, F.lapsed, lapsed})
       flat[#flat + 1] = F.token
@@ -22,14 +42,18 @@ local function recover(queue, lease, mint, handed)
       handed[#handed + 1] = {job_id, flat, lapsed}
     else
       call('ZREM', started, job_id)
+      check_known(job_id, status)
     end
-  end
+  end, broken)
 end
 
 local function promote_one(job_id, queue, sequence)
   local got = call('HMGET', key_job(job_id), F.status, F.place, F.ttl)
   call('ZREM', key_home('scheduled', queue), job_id)
-  if not allowed('promote', got[1]) then return 0 end
+  if not allowed('promote', got[1]) then
+    check_known(job_id, got[1])
+    return 0
+  end
   local band = math.floor((tonumber(got[2]) or C.NORMAL_BAND * C.BAND_WIDTH) / C.BAND_WIDTH)
   local score = place(band, sequence)
   local fields = {F.place, score}
@@ -43,44 +67,51 @@ local function promote_one(job_id, queue, sequence)
   return 1
 end
 
-local function promote(queue)
+local function promote(queue, broken)
   local due = call('ZRANGEBYSCORE', key_home('scheduled', queue), '-inf', stamp, 'LIMIT', 0, C.SWEEP_LIMIT)
-  local sequence, moved = next_sequence(#due), 0
-  for index, job_id in ipairs(due) do moved = moved + promote_one(job_id, queue, sequence + index - 1) end
+  local sequence = next_sequence(#due)
+  local moved = with_each(due, queue, function(job_id, index)
+    return promote_one(job_id, queue, sequence + index - 1)
+  end, broken)
   if moved > 0 then ring(queue, sequence, moved) end
 end
 
-local function expire(queue)
+local function expire(queue, broken)
   local late = call('ZRANGEBYSCORE', key_ttl(queue), '-inf', stamp, 'LIMIT', 0, C.SWEEP_LIMIT)
-  for _, job_id in ipairs(late) do
+  with_each(late, queue, function(job_id)
     local job = load_leaving(job_id)
     if job and allowed('expire', job.status) then
       leave('expire', job_id, job, 'expired')
     else
       call('ZREM', key_ttl(queue), job_id)
     end
-  end
+  end, broken)
 end
 
 -- The score of the first member, once what `act` does about members that are due is done.
-local function head_after(key, act, queue)
+local function head_after(key, act, queue, broken)
   local head = tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
   if not head or head > now then return head end
-  act(queue)
+  act(queue, broken)
   return tonumber(call('ZRANGE', key, 0, 0, 'WITHSCORES')[2])
 end
 
 -- Promotes and expires; answers the next moment of a queue that this worker is to wake for, or nil where there is none
 -- or another one watches it already.
-local function promote_and_expire(queue, worker)
-  local due = head_after(key_home('scheduled', queue), promote, queue)
-  local deadline = head_after(key_ttl(queue), expire, queue)
+local function promote_and_expire(queue, worker, broken)
+  local due = head_after(key_home('scheduled', queue), promote, queue, broken)
+  local deadline = head_after(key_ttl(queue), expire, queue, broken)
   local moment = math.min(due or math.huge, deadline or math.huge)
   if moment == math.huge then
-    call('HDEL', key_watch(), queue)
+    redis.pcall('HDEL', key_watch(), queue)
     return nil
   end
-  local watched, holder = string.match(call('HGET', key_watch(), queue) or '', '^(%d+) (.*)$')
+  local noted = redis.pcall('HGET', key_watch(), queue)
+  if type(noted) == 'table' then -- no hash, so not ours, and what it is for are notes of a moment
+    call('DEL', key_watch())
+    noted = nil
+  end
+  local watched, holder = string.match(noted or '', '^(%d+) (.*)$')
   watched = tonumber(watched)
   if watched and holder ~= worker and watched <= moment and watched > now - 100 then return nil end
   if watched ~= moment or holder ~= worker then

@@ -1,8 +1,9 @@
 --- @include grant
 --- @include chunked
 --- @include load
--- take(queue, want, granted, worker, mint, lease): claims up to `want` jobs of a queue for a worker: started, token, and
+-- take(queue, want, granted, worker, mint, lease, broken): claims up to `want` jobs of a queue for a worker: started, token, and
 -- a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is empty now.
+-- `broken` is told of jobs that cannot be claimed for what is in their keys.
 
 -- Its deadline was missed, and nobody has seen it until now.
 local function expire_instead(job_id)
@@ -10,19 +11,32 @@ local function expire_instead(job_id)
   leave('expire', job_id, load_leaving(job_id), 'expired')
 end
 
-local function take(queue, want, granted, worker, mint, lease)
+-- Nobody can keep the leases of what was just granted: all of it goes back, free, to its place.
+local function undo(home, granted, first)
+  for at = #granted, first, -1 do
+    local job_id, flat = granted[at][1], granted[at][2]
+    local key = key_job(job_id)
+    call('HDEL', key, F.token, F.worker, F.started)
+    call('HSET', key, F.status, 'queued', F.attempt, flat[#flat] - 1) -- which `grant` has put last
+    call('ZADD', home, tonumber(get(flat, F.place)) or 0, job_id)
+    granted[at] = nil
+  end
+end
+
+local function take(queue, want, granted, worker, mint, lease, broken)
   local home, started, emptied = key_home('queued', queue), {}, false
-  while want > 0 and not emptied do
-    local popped = call('ZPOPMIN', home, want)
-    emptied = #popped < 2 * want or call('EXISTS', home) == 0
-    for index = 1, #popped, 2 do
+  local first, popped, index = #granted + 1, nil, 1
+  local function claim_all()
+    while index < #popped do
       local job_id = popped[index]
       local flat = load_job(job_id)
-      local status, attempt, deadline
+      local status, of, attempt, deadline
       for at = 1, #flat, 2 do
         local name = flat[at]
         if name == F.status then
           status = flat[at + 1]
+        elseif name == F.queue then
+          of = flat[at + 1]
         elseif name == F.attempt then
           attempt = flat[at + 1]
         elseif name == F.ttl_deadline then
@@ -33,15 +47,36 @@ local function take(queue, want, granted, worker, mint, lease)
         expire_instead(job_id)
       elseif allowed('claim', status) then
         if deadline then call('ZREM', key_ttl(queue), job_id) end
+        if of ~= queue then mend(job_id, flat, queue) end
         grant(job_id, flat, attempt, worker, mint())
         started[#started + 1] = lease
         started[#started + 1] = job_id
         granted[#granted + 1] = {job_id, flat}
         want = want - 1
+      elseif flat[1] and not allowed('delete', status) then
+        error('its status is none of rqlike', 0)
       end
+      index = index + 2
     end
   end
-  if #started > 0 then chunked('ZADD', key_home('started', queue), started) end
+  while want > 0 and not emptied do
+    popped, index = call('ZPOPMIN', home, want), 1
+    emptied = #popped < 2 * want or call('EXISTS', home) == 0
+    while true do
+      local fine, problem = pcall(claim_all)
+      if fine then break end
+      broken(queue, popped[index], problem)
+      index = index + 2
+    end
+  end
+  if #started > 0 then
+    local fine, problem = pcall(chunked, 'ZADD', key_home('started', queue), started)
+    if not fine then
+      undo(home, granted, first)
+      broken(queue, '', problem)
+      return true
+    end
+  end
   if emptied then call('DEL', key_markers(queue)) end
   return emptied
 end

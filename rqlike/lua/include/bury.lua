@@ -1,0 +1,38 @@
+--- @include now
+--- @include end
+-- What an error says: a table from a command that failed, a text from Lua itself.
+local function told(problem)
+  return string.sub(type(problem) == 'table' and problem.err or tostring(problem), 1, 300)
+end
+
+-- bury(job_id, queues, problem): a job that no script can work with, since something else has written into its keys. It
+-- leaves every home it may be in, so that nobody meets it again, and fails where it can still be marked. A key that is
+-- no hash is left as it is. Answers what was wrong.
+local function bury(job_id, queues, problem)
+  local why, key, home = told(problem), key_job(job_id), queues[1]
+  for _, queue in ipairs(queues) do
+    for _, status in ipairs({'queued', 'scheduled', 'started'}) do
+      if redis.pcall('ZREM', key_home(status, queue), job_id) == 1 then home = queue end
+    end
+    redis.pcall('ZREM', key_ttl(queue), job_id)
+  end
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle)
+  if got.err or call('EXISTS', key) == 0 then return why end
+  -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that
+  if allowed('delete', got[1]) and not allowed('bury', got[1]) then return why end
+  local moment = expiry(C.FAILURE_TTL_MS)
+  call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed, F.due, F.ttl, F.failure_ttl, F.result_ttl,
+    F.attempt)
+  call('HSET', key, F.status, 'failed', F.queue, home, F.ended, stamp)
+  redis.pcall('ZADD', key_home('failed', home), moment, job_id)
+  local told_of = redis.pcall('XADD', key_results(job_id), 'MAXLEN', '=', C.HISTORY_LENGTH, '*', E.type, 2,
+    E.execution, got[2] or 'none', E.worker, got[3] or '', E.started, stamp, E.ended, stamp,
+    E.cycle, string.match(got[4] or '', '^%d+$') or 1, E.reason, 'serialization',
+    E.exc_string, 'What is stored of this job cannot be worked with: ' .. why)
+  if type(told_of) == 'string' then
+    date(job_id, moment, true)
+  else
+    call('PEXPIREAT', key, moment) -- a history that is none stays as it is
+  end
+  return why
+end

@@ -1,0 +1,15 @@
+-- uproot(job_id, nonce): what is stored under the id of a job is gone at once, though it is not what rqlike has written
+-- there and does not say where the job was at home.
+local function uproot(job_id, nonce)
+  for _, queue in ipairs(call('SMEMBERS', key_queues())) do
+    for _, status in ipairs({'queued', 'scheduled', 'deferred', 'started', 'finished', 'failed', 'stopped', 'canceled',
+      'expired'}) do
+      redis.pcall('ZREM', key_home(status, queue), job_id)
+    end
+    redis.pcall('ZREM', key_ttl(queue), job_id)
+  end
+  call('DEL', key_job(job_id), key_results(job_id))
+  drop_blobs(job_id)
+  notify(job_id, 'deleted', 1, nonce)
+  call('PEXPIRE', key_results(job_id), C.GRACE_MS)
+end

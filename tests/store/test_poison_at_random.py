@@ -1,0 +1,146 @@
+"""Anything into any key at any moment, between the verbs of producers, operators and a worker: drawn by dice."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import redis
+
+from rqlike import codec
+from rqlike.exceptions import RqlikeError
+from rqlike.options import Policy
+from rqlike.outcomes import Outcome
+from rqlike.policies import Repeat, Retry
+from rqlike.states import JobStatus, Reason
+from rqlike.store import turns, verbs
+from rqlike.store.requests import Request
+from rqlike.store.turns import Settlement, Turned
+from tests.servers import Server
+from tests.store.builders import Scene, new_job, raised, returned, scene_on
+from tests.store.test_poison import GARBAGE, WRONG, hostile_calls, judged, replaced
+
+SEEDS = range(30)
+STEPS = 60
+WORDS = (*GARBAGE, b"-1", b"0", b"1", b"5", b"started", b"queued", b"finished", b"scheduled", b"i-w-1-1", b"elsewhere")
+#: Of what keys something else writes into. Those of the queue itself hold the good jobs, and are left alone here.
+TOUCHED = ("job:bad", "results:bad", "c:bad", "m:bad", "contact", "watch", "lastcall", "worker", "wake", "scratch")
+CALLS = tuple(hostile_calls())
+
+
+class Play:
+    """One namespace, the dice, and what is known of the good jobs in it."""
+
+    def __init__(self, scene: Scene, seed: int) -> None:
+        self.scene, self.dice = scene, random.Random(seed)
+        self.good: list[str] = []
+        self.bad: list[str] = []
+        self.held: list[Settlement] = []
+        self.written: list[Any] = []
+
+    def step(self) -> None:
+        acts: list[tuple[Callable[[], None], int]] = [
+            (self.enqueue_bad, 5),
+            (self.enqueue_good, 3),
+            (self.corrupt, 5),
+            (self.operate, 2),
+            (self.work, 7),
+        ]
+        (act,) = self.dice.choices([act for act, _ in acts], [weight for _, weight in acts])
+        act()
+
+    def enqueue_bad(self) -> None:
+        dice, name = self.dice, f"bad{len(self.bad)}"
+        repeat = dice.choice([None, Repeat(2)])
+        policy = Policy(retry=Retry(2, dice.choice([0, 1])), repeat=repeat, description="x" * dice.choice([1, 700]))
+        due, ttl_ms = dice.choice(["", "+1500"]), dice.choice([None, 3000])
+        with suppress(RqlikeError):
+            self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy))
+        self.bad.append(name)
+
+    def enqueue_good(self) -> None:
+        self.good.append(f"good{len(self.good)}")
+        self.scene.enqueue(new_job(self.good[-1]))
+
+    def operate(self) -> None:
+        scene, job_id = self.scene, self.dice.choice(self.bad or ["bad0"])
+        requests: list[Request[Any]] = [
+            verbs.cancel(job_id, "c"),
+            verbs.requeue([job_id], "r", at_front=False),
+            verbs.delete([job_id], "d"),
+            verbs.stop(job_id, "s"),
+            verbs.expire(job_id),
+            verbs.save(job_id, {"meta": b"\x80"}, 5, 6),
+            verbs.history(job_id),
+            verbs.peek(job_id, "q", 2),
+        ]
+        with suppress(RqlikeError):
+            scene.run(self.dice.choice(requests))
+
+    def corrupt(self) -> None:
+        client, dice = self.scene.client, self.dice
+        prefix = self.scene.store.keys.prefix
+        found = sorted(raw.decode() for raw in client.scan_iter(match=f"{prefix}*", count=10_000))
+        touched = [key for key in found if key.removeprefix(prefix).startswith(TOUCHED)]
+        if not touched:
+            return
+        key, word = dice.choice(touched), dice.choice(WORDS)
+        self.written.append((key, word))
+        if dice.random() < 0.25:
+            replaced(client, key, dice.choice([*WRONG.values(), lambda client, key: None]))
+        else:
+            self.write(client, key, word)
+
+    def write(self, client: redis.Redis, key: str, word: bytes) -> None:
+        match client.type(key):
+            case b"hash":
+                field = self.dice.choice([*codec.FIELDS.values(), *codec.WORKER.values()])
+                if field in "cmo":
+                    client.hset(key, f"{field}0", self.dice.choice(CALLS))
+                elif self.dice.random() < 0.3:
+                    client.hdel(key, field)
+                else:
+                    client.hset(key, field, word)
+            case b"string":
+                client.set(key, word)
+            case b"zset":
+                client.zadd(key, {word: self.dice.choice([0, 1e18, -1e18, float("inf")])})
+            case b"stream":
+                client.xadd(key, {self.dice.choice([*codec.ENTRY.values()]): word})
+
+    def work(self, want: int | None = None) -> None:
+        dice = self.dice
+        asked = dice.choice([0, 1, 5]) if want is None else want
+        flags: dict[str, Any] = {name: want is not None or dice.random() < 0.5 for name in ("sweep", "prune", "woken")}
+        turned = self.scene.turn("w", *self.held, want=asked, **flags)
+        self.held = list(self.verdicts(turned, calm=want is not None))
+        self.scene.run(turns.renew("w", {"state": "busy"}, [*turned.granted, *turned.lapsed]))
+        self.scene.now_ms += 2_000 if want is not None else dice.choice([10, 500, 2_000])
+
+    def verdicts(self, turned: Turned, *, calm: bool) -> Iterator[Settlement]:
+        ways = [returned(), raised(), raised(Reason.KILLED), raised(Reason.STOPPED)]
+        for execution in turned.granted:
+            calmly = calm or execution.job_id.startswith("good")
+            yield judged(self.scene, execution, returned() if calmly else self.dice.choice(ways))
+        for execution in turned.lapsed:
+            yield judged(self.scene, execution, Outcome.abandoned("another", 0.0))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whatever_is_written_all_good_jobs_finish_and_nothing_stays_in_the_way(
+    server: Server, namespace: str, seed: int
+) -> None:
+    with server.client() as client:
+        scene = scene_on(client, namespace)
+        play = Play(scene, seed)
+        for _ in range(STEPS):
+            play.step()
+        for _ in range(50):
+            play.work(want=50)
+        left = {status: scene.order(status) for status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED)}
+        assert not any(left.values()), (left, play.written)
+        assert not play.held, play.written
+        assert {name: scene.status(name) for name in play.good} == dict.fromkeys(play.good, JobStatus.FINISHED)
