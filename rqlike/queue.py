@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import EnqueueManyError, PayloadTooLarge, RqlikeError
+from rqlike.failpoints import failpoint
 from rqlike.inline import run_inline
 from rqlike.job import Job, encode_meta, load_many, nonce
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_queue_name, split
@@ -195,6 +196,7 @@ class Queue:
             raise EnqueueManyError(jobs=jobs, errors=errors)
         return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
 
+    @failpoint("producer.enqueue")
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
