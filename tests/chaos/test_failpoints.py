@@ -148,8 +148,10 @@ class Trials:
 
     def run(self) -> None:
         """Lets all of them die, and one come that rescues what they held."""
-        self.stable.queue("warm").enqueue(plain.nothing)
-        self.stable.burst("warm")  # or the server would ask the first of each kind for the script, and it is dead
+        # Somebody lives all the time, or it would look like an outage, after which nobody is recovered for a while.
+        self.stable.start("bystander", plan=PLAN, name="bystander")
+        # Who asks for the first job of a kind is asked for the script; that a dead one sends no more.
+        outcome(self.stable.queue("bystander").enqueue(plain.nothing), 30)
         second = [trial for trial in self.trials if trial.case.setup == "recovery"]
         for trial in self.trials:
             self.start(trial, "parent.give.after" if trial in second else self._asked(trial))
