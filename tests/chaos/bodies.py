@@ -85,6 +85,10 @@ def _segfault(key: str, seconds: float) -> None:
     ctypes.string_at(0)
 
 
+def _hang(key: str, seconds: float) -> None:
+    time.sleep(60)
+
+
 def _deaf(key: str, seconds: float) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
     time.sleep(60)
@@ -117,7 +121,7 @@ def _system_exit(key: str, seconds: float) -> None:
 
 def _fork(key: str, seconds: float) -> str:
     if os.fork() == 0:
-        time.sleep(30)
+        time.sleep(20)
         os._exit(0)
     return key
 
@@ -143,6 +147,7 @@ ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "large": _large,
     "exit": _exit,
     "segfault": _segfault,
+    "hang": _hang,
     "deaf": _deaf,
     "swallow": _swallow,
     "unserialisable": _unserialisable,
