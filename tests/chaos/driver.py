@@ -36,11 +36,11 @@ class Settings:
 
     seed: int
     mix: str = "everything"
-    jobs: int = 300
+    jobs: int = 600
     seconds: float = 10.0
     posts: int = 3
     lease_s: float = 6.0
-    gap_s: float = 0.7
+    gap_s: float = 0.3
     kind: Kind = "valkey"
 
 

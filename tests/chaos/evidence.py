@@ -14,7 +14,7 @@ from rqlike.states import JobStatus
 from tests.chaos.kinds import Order
 
 #: Faults that may end an execution, or make others believe that it has ended.
-DEADLY: Final = frozenset({"horse", "parent", "both", "freeze", "freeze_all", "hole"})
+DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
 #: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
 PARTING: Final = frozenset({"freeze", "freeze_all", "hole"})
 #: Those that may keep the server from anybody who is not a worker.

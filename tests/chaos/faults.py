@@ -12,11 +12,13 @@ from typing import Final
 
 import redis
 
+from rqlike.failpoints import POINTS
 from tests.chaos.evidence import Strike
 from tests.chaos.people import now_ms
 from tests.chaos.stage import Post, Stage
 
 _AWAY_S: Final = 1.5  #: a server that is away for longer lets short leases lapse, and it is no outage yet
+_ANY_TIME_S: Final = 3600.0
 _FULL: Final = 1  #: bytes of maxmemory
 _CUTS: Final = (200, 30_000)  #: bytes between two cuts
 
@@ -24,6 +26,7 @@ _CUTS: Final = (200, 30_000)  #: bytes between two cuts
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "calm": {},
     "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2},
+    "points": {"point": 3, "horse": 1},
     "pauses": {"freeze": 2, "freeze_all": 1, "nap_horse": 3, "horse": 1},
     "server": {"server_kill": 2, "server_pause": 2, "flush": 3, "clients": 3},
     "network": {"cut": 4, "hole": 2, "road_cut": 2, "road_hole": 1},
@@ -56,6 +59,7 @@ class Faults:
             "parent": self._parent,
             "both": self._both,
             "term": self._term,
+            "point": self._point,
             "freeze": lambda: self._freeze(horses=False),
             "freeze_all": lambda: self._freeze(horses=True),
             "nap_horse": self._nap_horse,
@@ -140,6 +144,21 @@ class Faults:
         name = post.worker.name
         self._stage.dismiss(post)
         return name, 0.0
+
+    def _point(self) -> tuple[str, float] | None:
+        """A worker gives way to one that dies at one of the steps of some job's way."""
+        post = self._standing(awake=False)
+        if post is None:
+            return None
+        self._parent_of(post)
+        point = self._dice.choice([point for point in POINTS if not point.startswith("producer.")])
+        self._stage.replace(post, f"{point}:{self._dice.choice((1, 2, 5, 20))}")
+        return post.worker.name, _ANY_TIME_S
+
+    def _parent_of(self, post: Post) -> None:
+        at, name = now_ms(), post.worker.name
+        post.worker.kill()
+        self.strikes.append(Strike("parent", name, at, at + self._lease_s * 1000))
 
     def _freeze(self, *, horses: bool) -> tuple[str, float] | None:
         post = self._standing()

@@ -6,12 +6,12 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from rqlike.failpoints import VARIABLE
 from tests.chaos.evidence import Exit
 from tests.chaos.kinds import MAX_CRASHES, QUEUES
 from tests.process.proxies import UnsteadyProxy
@@ -31,6 +31,7 @@ class Post:
     proxy: UnsteadyProxy | None
     worker: WorkerProcess
     frozen: list[int] = field(default_factory=list)  #: pids that stand still
+    doomed: bool = False  #: it is to die at a failpoint
 
     @property
     def listens(self) -> bool:
@@ -44,7 +45,7 @@ class Leaving:
 
     worker: WorkerProcess
     since: float
-    pids: Sequence[int]
+    doomed: bool  #: it may die at a failpoint all the same
 
 
 class Stage:
@@ -72,7 +73,7 @@ class Stage:
     def _proxy(self, seed: int) -> UnsteadyProxy:
         return self._stack.enter_context(UnsteadyProxy(self.server.socket, seed))
 
-    def _worker(self, number: int, proxy: UnsteadyProxy | None) -> WorkerProcess:
+    def _worker(self, number: int, proxy: UnsteadyProxy | None, failpoint: str = "") -> WorkerProcess:
         """One with two horses; the second post takes one job at a time, the third forks for each."""
         options: dict[str, Any] = [{}, {"prefetch": 1}, {"jobs_per_horse": 1}, {"jobs_per_horse": 20}][number % 4]
         return self.stable.start(
@@ -80,7 +81,7 @@ class Stage:
             url=None if proxy is None else proxy.url,
             plan=self.plan,
             wait=False,
-            env={MARK: self.mark},
+            env={MARK: self.mark, VARIABLE: failpoint},
             concurrency=2,
             kill_grace=0.3,
             shutdown_timeout=SHUTDOWN_S,
@@ -90,14 +91,15 @@ class Stage:
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    def replace(self, post: Post) -> None:
-        """A new worker for a post."""
+    def replace(self, post: Post, failpoint: str = "") -> None:
+        """A new worker for a post, which may be one that dies at some point."""
         post.frozen.clear()
-        post.worker = self._worker(post.number, post.proxy)
+        post.worker = self._worker(post.number, post.proxy, failpoint)
+        post.doomed = failpoint.startswith("parent.")
 
     def dismiss(self, post: Post) -> None:
         """SIGTERM, and a new worker at once."""
-        self.leaving.append(Leaving(post.worker, time.monotonic(), [post.worker.pid, *post.worker.horses()]))
+        self.leaving.append(Leaving(post.worker, time.monotonic(), post.doomed))
         post.worker.terminate()
         self.replace(post)
 
@@ -107,17 +109,19 @@ class Stage:
             code, took = one.worker.process.poll(), time.monotonic() - one.since
             if code is not None or took > SHUTDOWN_S + 10:
                 self.leaving.remove(one)
-                self.exits.append(Exit(one.worker.name, code, took, asked=True))
+                if not (one.doomed and code == -signal.SIGKILL):
+                    self.exits.append(Exit(one.worker.name, code, took, asked=True))
         for post in self.posts:
             code = post.worker.process.poll()
             if code is not None:
-                self.exits.append(Exit(post.worker.name, code, 0.0, asked=False))
+                if not (post.doomed and code == -signal.SIGKILL):
+                    self.exits.append(Exit(post.worker.name, code, 0.0, asked=False))
                 self.replace(post)
 
     def dismiss_all(self) -> None:
         """SIGTERM to all; returns when they have ended."""
         for post in self.posts:
-            self.leaving.append(Leaving(post.worker, time.monotonic(), ()))
+            self.leaving.append(Leaving(post.worker, time.monotonic(), post.doomed))
             post.worker.terminate()
         self.posts = []
         eventually(self._all_left, SHUTDOWN_S + 20, 0.02, "all workers have ended")
