@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.chaos.driver import Settings, run
 from tests.chaos.faults import MIXES
 from tests.chaos.invariants import INVARIANTS, NOT_YET
 from tests.chaos.report import as_json, as_text
+from tests.chaos.scenes import SCENES, play
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--lease", type=float, default=6.0, help="seconds; 30 is what workers have")
     parser.add_argument("--gap", type=float, default=0.3, help="seconds between two faults, on average")
     parser.add_argument("--server", choices=["valkey", "redis7"], default="valkey")
+    parser.add_argument("--scene", choices=[*SCENES], help="measures that one fault instead")
     parser.add_argument("--json", action="store_true", help="one line of JSON per run")
     return parser
 
@@ -34,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """0 where nothing was violated."""
     asked = _parser().parse_args()
+    if asked.scene is not None:
+        with tempfile.TemporaryDirectory(prefix="rqlike-scene-") as folder:
+            print(json.dumps(play(asked.scene, Path(folder))))
+        return 0
     mixes = [*MIXES, "everything"] if asked.mix == "all" else [asked.mix]
     violated = False
     for mix in mixes:
