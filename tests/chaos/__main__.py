@@ -28,7 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=10.0, help="of faults; what comes after them takes as long")
     parser.add_argument("--mix", choices=[*names, "all"], default="everything")
     parser.add_argument("--workers", type=int, default=3)
-    parser.add_argument("--lease", type=float, default=6.0, help="seconds; 30 is what workers have")
+    parser.add_argument("--lease", type=float, help="seconds; default what fits the mix, 30 is what workers have")
     parser.add_argument("--gap", type=float, default=0.3, help="seconds between two faults, on average")
     parser.add_argument("--server", choices=["valkey", "redis7"], default="valkey")
     parser.add_argument("--scene", choices=[*SCENES], help="measures that one fault instead")

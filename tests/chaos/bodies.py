@@ -61,6 +61,12 @@ def _nap(key: str, seconds: float) -> str:
     return key
 
 
+def _second_takes_long(key: str, seconds: float) -> str:
+    if _attempt() > 1:
+        time.sleep(seconds)
+    return key
+
+
 def _flaky(key: str, seconds: float) -> str:
     time.sleep(seconds)
     if _attempt() <= 2:
@@ -142,6 +148,7 @@ def _vandal(key: str, seconds: float) -> str:
 
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
+    "second_takes_long": _second_takes_long,
     "flaky": _flaky,
     "returns_retry": _returns_retry,
     "large": _large,

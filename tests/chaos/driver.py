@@ -15,7 +15,7 @@ from rqlike.store import turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
 from tests.chaos.evidence import AWAY, DEADLY, Evidence, JobSeen, read_bodies
-from tests.chaos.faults import NETWORKED, Faults, mix_of
+from tests.chaos.faults import NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
 from tests.chaos.kinds import QUEUES, orders
 from tests.chaos.people import People, settled
@@ -36,10 +36,10 @@ class Settings:
 
     seed: int
     mix: str = "everything"
-    jobs: int = 600
+    jobs: int = 500
     seconds: float = 10.0
     posts: int = 3
-    lease_s: float = 6.0
+    lease_s: float | None = None  #: None: what fits the mix
     gap_s: float = 0.3
     kind: Kind = "valkey"
 
@@ -65,11 +65,12 @@ def run(settings: Settings, folder: Path | None = None) -> Run:
     log.touch()
     mix = mix_of(settings.mix)
     networks = bool(NETWORKED & set(mix))
+    lease_s = lease_of(settings.mix) if settings.lease_s is None else settings.lease_s
     with Stage(
         folder,
         settings.seed,
         posts=settings.posts,
-        lease_s=settings.lease_s,
+        lease_s=lease_s,
         networks=networks,
         kind=settings.kind,
     ) as stage:
@@ -81,11 +82,14 @@ class _Director:
     def __init__(self, settings: Settings, stage: Stage, mix: Mapping[str, float], log: Path) -> None:
         self.settings, self.stage, self.log = settings, stage, log
         self.orders = {order.id: order for order in orders(settings.seed, settings.jobs)}
-        self.faults = Faults(stage, mix, settings.seed, lease_s=settings.lease_s, gap_s=settings.gap_s)
+        self.faults = Faults(stage, mix, settings.seed, gap_s=settings.gap_s, log=log, is_long=self._is_long)
         url = stage.server.url if stage.road is None else stage.road.url
         namespace = stage.stable.namespace
         self.people = People(url, namespace, str(log), list(self.orders.values()), settings.seconds)
         self.store = Store(stage.stable.client(), namespace)
+
+    def _is_long(self, job_id: str) -> bool:
+        return self.orders[job_id].kind == "long"
 
     def direct(self) -> tuple[Evidence, float]:
         """The run itself."""
@@ -148,7 +152,12 @@ class _Director:
             waits=self.people.waits,
             strikes=self.faults.strikes,
             exits=self.stage.exits,
-            orphans=[*self._orphans(struck), *self.people.problems, *([f"{waiting} waiters"] if waiting else [])],
+            orphans=[
+                *self._orphans(struck),
+                *self.stage.orphans,
+                *self.people.problems,
+                *([f"{waiting} waiters"] if waiting else []),
+            ],
             unsound=complaints,
             leaks=self._leaks(),
             counts=counts,

@@ -16,8 +16,10 @@ from tests.chaos.kinds import Order
 #: Faults that may end an execution, or make others believe that it has ended.
 DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
 #: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
-PARTING: Final = frozenset({"freeze", "freeze_all", "hole"})
-#: Those that may keep the server from anybody who is not a worker.
+PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole"})
+#: Those that may keep a worker from registering, which it does not try twice.
+NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory"})
+#: Those that may keep a producer or a waiter from the server.
 AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory"})
 
 
@@ -93,6 +95,8 @@ class Exit(NamedTuple):
     code: int | None  #: None: not within its time
     seconds: float
     asked: bool
+    said: str = ""  #: the end of its log, where it was not asked
+    listened: bool = True  #: whether it had come so far
 
 
 class JobSeen(NamedTuple):

@@ -8,26 +8,27 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import redis
 
 from rqlike.failpoints import POINTS
-from tests.chaos.evidence import Strike
+from tests.chaos.evidence import Strike, read_bodies
 from tests.chaos.people import now_ms
 from tests.chaos.stage import Post, Stage
 
 _AWAY_S: Final = 1.5  #: a server that is away for longer lets short leases lapse, and it is no outage yet
 _ANY_TIME_S: Final = 3600.0
 _FULL: Final = 1  #: bytes of maxmemory
-_CUTS: Final = (200, 30_000)  #: bytes between two cuts
+_CUTS: Final = (100, 8_000)  #: bytes between two cuts
 
 #: Names of faults with their weights. `cut` and `hole` need networks.
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "calm": {},
     "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2},
     "points": {"point": 3, "horse": 1},
-    "pauses": {"freeze": 2, "freeze_all": 1, "nap_horse": 3, "horse": 1},
+    "pauses": {"freeze": 3, "freeze_all": 1, "nap_horse": 2, "horse": 1},
     "server": {"server_kill": 2, "server_pause": 2, "flush": 3, "clients": 3},
     "network": {"cut": 4, "hole": 2, "road_cut": 2, "road_hole": 1},
     "memory": {"memory": 3, "flush": 1},
@@ -36,19 +37,39 @@ EVERYTHING: Final = {name: weight for mix in MIXES.values() for name, weight in 
 NETWORKED: Final = frozenset({"cut", "hole", "road_cut", "road_hole"})
 
 
+#: Seconds of a lease. Where the server may be away it has to outlast that, or everybody living would look lost.
+SHORT_S: Final = 3.0
+PATIENT_S: Final = 6.0
+
+
+def lease_of(name: str) -> float:
+    """The lease that fits a mix."""
+    return SHORT_S if name in ("calm", "kills", "points", "pauses") else PATIENT_S
+
+
 def mix_of(name: str) -> Mapping[str, float]:
     """The faults of a mix. Raises KeyError."""
     return EVERYTHING if name == "everything" else MIXES[name]
 
 
 class Faults:
-    """Strikes about every `gap_s` seconds, until `heal`."""
+    """Strikes about every `gap_s` seconds, until `heal`. `is_long` tells of a job whether it takes long."""
 
-    def __init__(self, stage: Stage, mix: Mapping[str, float], seed: int, *, lease_s: float, gap_s: float) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        mix: Mapping[str, float],
+        seed: int,
+        *,
+        gap_s: float,
+        log: Path,
+        is_long: Callable[[str], bool],
+    ) -> None:
         self._stage = stage
         self._names, self._weights = list(mix), list(mix.values())
         self._dice = random.Random(seed + 1)
-        self._lease_s, self._gap_s = lease_s, gap_s
+        self._lease_s, self._gap_s = stage.lease_s, gap_s
+        self._log, self._is_long = log, is_long
         self._client = stage.stable.client()
         self._undo: list[tuple[float, Callable[[], None]]] = []
         self._next = time.monotonic() + gap_s
@@ -123,7 +144,7 @@ class Faults:
         if post is None:
             return None
         name = post.worker.name
-        post.worker.kill()
+        self._stage.kill(post)
         self._stage.replace(post)
         return name, self._lease_s
 
@@ -133,7 +154,7 @@ class Faults:
             return None
         name = post.worker.name
         _signal(post.worker.horses(), signal.SIGKILL)
-        post.worker.kill()
+        self._stage.kill(post)
         self._stage.replace(post)
         return name, self._lease_s
 
@@ -146,22 +167,30 @@ class Faults:
         return name, 0.0
 
     def _point(self) -> tuple[str, float] | None:
-        """A worker gives way to one that dies at one of the steps of some job's way."""
+        """A worker gives way to one that dies, or stands still for a while, at one of the steps of some job's way."""
         post = self._standing(awake=False)
         if post is None:
             return None
         self._parent_of(post)
         point = self._dice.choice([point for point in POINTS if not point.startswith("producer.")])
-        self._stage.replace(post, f"{point}:{self._dice.choice((1, 2, 5, 20))}")
+        stops = ":stop" if point.startswith("parent.") and self._dice.random() < 0.3 else ""
+        self._stage.replace(post, f"{point}:{self._dice.choice((1, 2, 5, 20))}{stops}")
         return post.worker.name, _ANY_TIME_S
 
     def _parent_of(self, post: Post) -> None:
         at, name = now_ms(), post.worker.name
-        post.worker.kill()
+        self._stage.kill(post)
         self.strikes.append(Strike("parent", name, at, at + self._lease_s * 1000))
 
+    def _with_a_long_job(self) -> Post | None:
+        """A worker that runs a job which may still run elsewhere when this one comes back; else any."""
+        running = {body.pid for body in read_bodies(self._log) if body.over_ns is None and self._is_long(body.job_id)}
+        posts = [post for post in self._stage.posts if post.listens and not post.frozen]
+        busy = [post for post in posts if running.intersection(post.worker.horses())]
+        return self._dice.choice(busy) if busy else self._standing()
+
     def _freeze(self, *, horses: bool) -> tuple[str, float] | None:
-        post = self._standing()
+        post = self._with_a_long_job()
         if post is None:
             return None
         worker = post.worker
@@ -173,7 +202,7 @@ class Faults:
                 _signal(post.frozen, signal.SIGCONT)
                 post.frozen = []
 
-        return worker.name, self._later(self._lease_s + self._dice.uniform(0.2, 4.0), thaw)
+        return worker.name, self._later(self._lease_s + self._dice.uniform(0.1, 3.0), thaw)
 
     def _nap_horse(self) -> tuple[str, float] | None:
         post = self._standing()

@@ -14,7 +14,7 @@ from rqlike.records import ResultRecord
 from rqlike.serializers import resolve_serializer
 from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
-from tests.chaos.evidence import AWAY, DEADLY, PARTING, Body, Evidence, JobSeen
+from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen
 from tests.chaos.kinds import MAX_CRASHES
 
 LATE_MS: Final = 50.0  #: a due job on an idle machine
@@ -261,7 +261,8 @@ def workers_end_in_good_order(evidence: Evidence) -> Iterator[str]:
     """INV-14. After SIGTERM a worker exits with 0 in time, none ends by itself, and nothing outlives them."""
     for exit_ in evidence.exits:
         if not exit_.asked:
-            yield f"{exit_.worker} ended by itself with {exit_.code}"
+            if exit_.listened or not evidence.any_strike(NO_START):
+                yield f"{exit_.worker} ended by itself with {exit_.code}: {exit_.said}"
         elif exit_.code is None:
             yield f"{exit_.worker} did not end within {exit_.seconds:.0f} s after SIGTERM"
         elif exit_.code != 0 and not (exit_.code == 75 and evidence.any_strike(AWAY)):

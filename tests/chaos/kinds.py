@@ -35,6 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "quick": _kind("nap", RETURNS, 40),
     "short": _kind("nap", RETURNS, 12, naps=(0.001, 0.05)),
     "slow": _kind("nap", RETURNS, 8, naps=(0.1, 0.6)),
+    "long": _kind("nap", RETURNS, 3, naps=(1.0, 4.0), retries=3),
     "flaky": _kind("flaky", RETURNS, 4, retries=8),
     "returns_retry": _kind("returns_retry", RETURNS, 2, retries=0),
     "large": _kind("large", RETURNS, 4),

@@ -23,6 +23,8 @@ def as_dict(run: Run) -> dict[str, object]:
         "entries": len(entries),
         "strikes": dict(sorted(Counter(strike.kind for strike in evidence.strikes).items())),
         "reasons": dict(sorted(Counter(str(entry.reason) for entry in entries if entry.reason).items())),
+        "acts": dict(sorted(Counter(f"{act.what} {act.answer}" for act in evidence.acts).items())),
+        "statuses": dict(sorted(evidence.tally.items())),
         "waits": dict(sorted(Counter(wait.error or "value" for wait in evidence.waits).items())),
         "quiet_s": round(run.quiet_s, 2),
         "took_s": round(run.took_s, 1),

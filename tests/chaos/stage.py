@@ -20,6 +20,7 @@ from tests.servers import Kind, Server, eventually, is_gone
 
 MARK: Final = "RQLIKE_CHAOS_RUN"  #: in the environment of all processes of a run
 SHUTDOWN_S: Final = 20.0
+_ORPHAN_S: Final = 0.5
 AOF: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -31,7 +32,8 @@ class Post:
     proxy: UnsteadyProxy | None
     worker: WorkerProcess
     frozen: list[int] = field(default_factory=list)  #: pids that stand still
-    doomed: bool = False  #: it is to die at a failpoint
+    doomed: bool = False  #: it is to die or to stand still at a failpoint
+    stands_since: float | None = None  #: at one
 
     @property
     def listens(self) -> bool:
@@ -59,9 +61,12 @@ class Stage:
         self.server = self._stack.enter_context(Server(kind, options=AOF))
         self.stable = Stable(self.server, f"chaos-{seed}", folder)
         self._stack.callback(self._end)
+        self.lease_s = lease_s
         self.plan = {"lease_ms": round(lease_s * 1000), "renew_s": lease_s / 10}
         self.exits: list[Exit] = []
         self.leaving: list[Leaving] = []
+        self.orphans: list[str] = []  #: horses that outlived their worker by far
+        self._bereaved: list[tuple[int, float]] = []
         proxies = [self._proxy(seed * 100 + number) if networks else None for number in range(posts + 1)]
         self.road = proxies.pop()  # that of the producers
         self.posts: list[Post] = []
@@ -95,12 +100,19 @@ class Stage:
         """A new worker for a post, which may be one that dies at some point."""
         post.frozen.clear()
         post.worker = self._worker(post.number, post.proxy, failpoint)
-        post.doomed = failpoint.startswith("parent.")
+        post.doomed, post.stands_since = failpoint.startswith("parent."), None
+
+    def kill(self, post: Post) -> None:
+        """SIGKILL to a worker, whose horses are to die with it."""
+        horses = post.worker.horses()
+        post.worker.kill()
+        self._bereaved += [(horse, time.monotonic()) for horse in horses]
 
     def dismiss(self, post: Post) -> None:
         """SIGTERM, and a new worker at once."""
         self.leaving.append(Leaving(post.worker, time.monotonic(), post.doomed))
         post.worker.terminate()
+        post.worker.signal(signal.SIGCONT)  # where it stands still at a failpoint
         self.replace(post)
 
     def tend(self) -> None:
@@ -111,18 +123,37 @@ class Stage:
                 self.leaving.remove(one)
                 if not (one.doomed and code == -signal.SIGKILL):
                     self.exits.append(Exit(one.worker.name, code, took, asked=True))
+        for horse, since in list(self._bereaved):
+            late = time.monotonic() - since > _ORPHAN_S
+            if late or is_gone(horse):
+                self._bereaved.remove((horse, since))
+                self.orphans += [f"horse {horse}"] if late and not is_gone(horse) else []
         for post in self.posts:
             code = post.worker.process.poll()
             if code is not None:
                 if not (post.doomed and code == -signal.SIGKILL):
-                    self.exits.append(Exit(post.worker.name, code, 0.0, asked=False))
+                    said, name = post.worker.log[-300:], post.worker.name
+                    self.exits.append(Exit(name, code, 0.0, asked=False, said=said, listened=post.listens))
                 self.replace(post)
+            elif post.doomed and not post.frozen:
+                self._let_go_on(post)
+
+    def _let_go_on(self, post: Post) -> None:
+        """One that stands still at a failpoint stands there for longer than its lease."""
+        now = time.monotonic()
+        if not _stands_still(post.worker.pid):
+            post.stands_since = None
+        elif post.stands_since is None:
+            post.stands_since = now
+        elif now > post.stands_since + self.lease_s + 1.0:
+            post.worker.signal(signal.SIGCONT)
 
     def dismiss_all(self) -> None:
         """SIGTERM to all; returns when they have ended."""
         for post in self.posts:
             self.leaving.append(Leaving(post.worker, time.monotonic(), post.doomed))
             post.worker.terminate()
+            post.worker.signal(signal.SIGCONT)
         self.posts = []
         eventually(self._all_left, SHUTDOWN_S + 20, 0.02, "all workers have ended")
 
@@ -153,3 +184,9 @@ class Stage:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+
+def _stands_still(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    return False

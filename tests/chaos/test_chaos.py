@@ -19,7 +19,7 @@ from tests.conftest import start_or_skip
 @pytest.mark.parametrize("mix", ["kills", "points", "everything"])
 def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, tmp_path: Path) -> None:
     start_or_skip("valkey").close()
-    done = run(Settings(seed=1, mix=mix, jobs=250, seconds=4.0, lease_s=5.0), tmp_path)
+    done = run(Settings(seed=1, mix=mix, jobs=250, seconds=4.0), tmp_path)
     assert not done.violations, as_text(done)
     assert len(done.evidence.strikes) > 2
     assert len(done.evidence.acked) > 100

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from rqlike.failpoints import POINTS, VARIABLE, Failpoint, failpoint
 from rqlike.results import Result
 from rqlike.states import JobStatus
 from tests.chaos import bodies
+from tests.chaos.evidence import read_bodies
 from tests.process import jobs as plain
 from tests.process.workers import Stable, WorkerProcess, outcome, running
 from tests.servers import ROOT, Server, eventually
@@ -160,12 +161,12 @@ class Trials:
                 self._make_it_return(trial)
         for trial in second:
             assert trial.workers[0].ends(30) == -signal.SIGKILL
-        self._leases_are_over(second)
+        leases_are_over(self.stable, [trial.point for trial in second])
         for trial in second:
             self.start(trial, self._asked(trial))
         for trial in self.trials:
             trial.workers[-1].ends(60)
-        self._leases_are_over(self.trials)
+        leases_are_over(self.stable, CASES)
         self.stable.start(*CASES, plan=PLAN, wait=False, name="rescuer", concurrency=2)
         queues = [self.stable.queue(point) for point in CASES]
         eventually(lambda: not any(live(queue) for queue in queues), 60, 0.05, "all jobs have ended")
@@ -174,17 +175,19 @@ class Trials:
     def _asked(trial: Trial) -> str:
         return f"{trial.point}:{trial.case.nth}"
 
-    def _leases_are_over(self, trials: list[Trial]) -> None:
-        client, keys = self.stable.client(), self.stable.queue().store.keys
-        homes = [keys.home("started", trial.point) for trial in trials]
-        leases: list[Any] = [lease for home in homes for lease in client.zrange(home, -1, -1, withscores=True)]
-        last = max((score for _, score in leases), default=0.0)
 
-        def over() -> bool:
-            seconds, micros = client.time()
-            return int(seconds) * 1000 + int(micros) // 1000 > last
+def leases_are_over(stable: Stable, queues: Iterable[str]) -> None:
+    """Waits until whoever looks takes over what is started now."""
+    client, keys = stable.client(), stable.queue().store.keys
+    homes = [keys.home("started", queue) for queue in queues]
+    leases: list[Any] = [lease for home in homes for lease in client.zrange(home, -1, -1, withscores=True)]
+    last = max((score for _, score in leases), default=0.0)
 
-        eventually(over, 10, 0.02, "the leases are over")
+    def over() -> bool:
+        seconds, micros = client.time()
+        return int(seconds) * 1000 + int(micros) // 1000 > last
+
+    eventually(over, 10, 0.02, "the leases are over")
 
 
 def live(queue: Any) -> int:
@@ -250,6 +253,23 @@ def test_a_point_may_stop_its_process_instead(stable: Stable) -> None:
     eventually(lambda: state_of(worker.pid) == "T", 10, message="it stands still")
     worker.signal(signal.SIGCONT)
     assert job.wait(10) == 5
+
+
+def test_an_outcome_that_its_worker_sends_after_the_job_was_taken_over_is_refused(stable: Stable) -> None:
+    """The worker stands still between a body's end and its record, beyond its lease; the next execution still runs."""
+    log = stable.folder / "bodies"
+    log.touch()
+    job = stable.queue().enqueue(bodies.perform, str(log), "key", "second_takes_long", 2.0, retry=Retry(1))
+    late = stable.start(env={VARIABLE: "parent.finish.before:1:stop"}, wait=False, plan=PLAN)
+    eventually(lambda: state_of(late.pid) == "T", 20, message="it stands still")
+    leases_are_over(stable, ["default"])
+    stable.start(plan=PLAN)
+    eventually(lambda: [body.job_id for body in read_bodies(log)] == ["key"] * 2, 20, message="it runs elsewhere")
+    late.signal(signal.SIGCONT)
+    late.says("another worker has taken the job over")
+    assert job.get_status() == JobStatus.STARTED
+    assert job.wait(20) == "key"
+    assert [(result.attempt, result.reason) for result in job.results()] == [(2, None), (1, ABANDONED)]
 
 
 def state_of(pid: int) -> str:

@@ -56,8 +56,9 @@ class LossyProxy(Passage):
 class UnsteadyProxy(Passage):
     """A network whose troubles are turned on and off from another thread.
 
-    `between`: connections are cut after that many bytes, at least and at most, in the middle of whatever is on its way;
-    None for never. `swallow` makes a black hole of it, until `heal`. A server that does not read blocks it."""
+    `cut_between` has connections cut after that many bytes, at least and at most, in the middle of whatever is on its
+    way, or when the server has done what it was asked and answers. `swallow` makes a black hole of it. Both until
+    `heal`. Who does not read what is for him blocks it."""
 
     def __init__(self, target: Path, seed: int) -> None:
         super().__init__(to_socket(target))
@@ -65,6 +66,7 @@ class UnsteadyProxy(Passage):
         self._left = 0
         self._swallows = False
         self._between: tuple[int, int] | None = None
+        self._dooms: set[socket.socket] = set()  # server sides whose next reply is lost
         self.cuts = 0
 
     def cut_between(self, least: int, most: int) -> None:
@@ -86,6 +88,8 @@ class UnsteadyProxy(Passage):
     def _heard(self, data: bytes, source: socket.socket, other: socket.socket) -> Passed:
         if self._swallows:
             return Passed(b"")
+        if source in self._dooms:
+            return Passed(b"", cut=True)
         between = self._between
         if between is None:
             return Passed(data)
@@ -94,4 +98,10 @@ class UnsteadyProxy(Passage):
             return Passed(data)
         self._left = self._dice.randint(*between)
         self.cuts += 1
+        if source in self._near and self._dice.random() < 0.5:
+            self._dooms.add(other)
+            return Passed(data)
         return Passed(data[: self._dice.randrange(len(data))], cut=True)
+
+    def _forgotten(self, end: socket.socket) -> None:
+        self._dooms.discard(end)
