@@ -50,6 +50,11 @@ def perform(log: str, key: str, kind: str, seconds: float = 0.0) -> Any:
     return value
 
 
+def called_back(job: Any, connection: Any, result: Any) -> None:
+    """The callback of a success."""
+    tell(job.args[0], "called", job.args[1])
+
+
 def _attempt() -> int:
     job = get_current_job()
     assert job is not None

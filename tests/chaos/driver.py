@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections import Counter
@@ -14,10 +15,10 @@ from rqlike.keys import Keys
 from rqlike.store import turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
-from tests.chaos.evidence import AWAY, DEADLY, Evidence, JobSeen, read_bodies
-from tests.chaos.faults import NETWORKED, Faults, lease_of, mix_of
+from tests.chaos.evidence import AWAY, DEADLY, Evidence, JobSeen, read, read_bodies
+from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
-from tests.chaos.kinds import QUEUES, orders
+from tests.chaos.kinds import QUEUES, due_orders, orders
 from tests.chaos.people import People, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.process.workers import pass_time
@@ -81,7 +82,9 @@ def run(settings: Settings, folder: Path | None = None) -> Run:
 class _Director:
     def __init__(self, settings: Settings, stage: Stage, mix: Mapping[str, float], log: Path) -> None:
         self.settings, self.stage, self.log = settings, stage, log
-        self.orders = {order.id: order for order in orders(settings.seed, settings.jobs)}
+        self.load = os.getloadavg()[0]
+        made = due_orders if settings.mix == DUE else orders
+        self.orders = {order.id: order for order in made(settings.seed, settings.jobs)}
         self.faults = Faults(stage, mix, settings.seed, gap_s=settings.gap_s, log=log, is_long=self._is_long)
         url = stage.server.url if stage.road is None else stage.road.url
         namespace = stage.stable.namespace
@@ -147,6 +150,7 @@ class _Director:
             acked=self.people.acked,
             refused=self.people.refused,
             bodies=read_bodies(self.log),
+            calls=[told for told in read(self.log) if told.event == "called"],
             jobs=jobs,
             acts=self.people.acts,
             waits=self.people.waits,
@@ -162,6 +166,7 @@ class _Director:
             leaks=self._leaks(),
             counts=counts,
             tally=tally,
+            idle=self.settings.mix == DUE and self.load < 1.0,
             shutdown_s=SHUTDOWN_S,
         )
 

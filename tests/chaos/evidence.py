@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "
 
 
 class Told(NamedTuple):
-    """A line of a body: begin | end | out."""
+    """A line of a body, begin | end | out, or of its callback: called."""
 
     event: str
     job_id: str
@@ -115,6 +115,7 @@ class Evidence:
     acked: Mapping[str, Acked] = field(default_factory=dict)
     refused: Mapping[str, str] = field(default_factory=dict)  #: id -> error of an enqueue
     bodies: Sequence[Body] = ()
+    calls: Sequence[Told] = ()  #: of callbacks
     jobs: Mapping[str, JobSeen] = field(default_factory=dict)
     acts: Sequence[Act] = ()
     waits: Sequence[Wait] = ()
@@ -163,20 +164,25 @@ class Evidence:
         return any(strike.kind in kinds for strike in self.strikes)
 
 
+def read(path: Path) -> Iterator[Told]:
+    """What was told in a run."""
+    for line in path.read_text().splitlines():
+        event, job_id, execution, pid, mono, wall = line.split()
+        yield Told(event, job_id, execution, int(pid), int(mono), int(wall))
+
+
 def read_bodies(path: Path) -> list[Body]:
     """What the bodies of a run told. A copy of a process that a job has forked tells nothing."""
     bodies: dict[str, Body] = {}
-    for line in path.read_text().splitlines():
-        event, job_id, execution, pid, mono, wall = line.split()
-        told = Told(event, job_id, execution, int(pid), int(mono), int(wall))
-        if event == "begin":
-            bodies[execution] = Body(execution, job_id, told.pid, told.mono_ns, told.wall_ns / 1e6)
+    for told in read(path):
+        if told.event == "begin":
+            bodies[told.execution] = Body(told.execution, told.job_id, told.pid, told.mono_ns, told.wall_ns / 1e6)
             continue
-        body = bodies[execution]
-        if body.pid != told.pid:
+        body = bodies.get(told.execution)
+        if body is None or body.pid != told.pid:
             continue
-        if event == "end":
+        if told.event == "end":
             body.ended_ns, body.ended_ms = told.mono_ns, told.wall_ns / 1e6
-        else:
+        elif told.event == "out":
             body.left_ns = told.mono_ns
     return list(bodies.values())

@@ -23,9 +23,11 @@ _ANY_TIME_S: Final = 3600.0
 _FULL: Final = 1  #: bytes of maxmemory
 _CUTS: Final = (100, 8_000)  #: bytes between two cuts
 
+DUE: Final = "due"  #: nothing but jobs that are due later, which must come in time on an idle machine
 #: Names of faults with their weights. `cut` and `hole` need networks.
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "calm": {},
+    DUE: {},
     "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2},
     "points": {"point": 3, "horse": 1},
     "pauses": {"freeze": 3, "freeze_all": 1, "nap_horse": 2, "horse": 1},
@@ -44,7 +46,7 @@ PATIENT_S: Final = 6.0
 
 def lease_of(name: str) -> float:
     """The lease that fits a mix."""
-    return SHORT_S if name in ("calm", "kills", "points", "pauses") else PATIENT_S
+    return SHORT_S if name in ("calm", DUE, "kills", "points", "pauses") else PATIENT_S
 
 
 def mix_of(name: str) -> Mapping[str, float]:

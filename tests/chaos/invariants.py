@@ -6,6 +6,7 @@ worker held is judged once. What a fault excuses is excused only where there was
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from typing import Final
@@ -18,6 +19,7 @@ from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence
 from tests.chaos.kinds import MAX_CRASHES
 
 LATE_MS: Final = 50.0  #: a due job on an idle machine
+TOLD_MS: Final = 3000.0  #: for a waiter to hear, on a machine that is busy with the rest of the run
 _CLOCK_MS: Final = 2.0  #: the server rounds to milliseconds, and so does everybody
 _HEARD_MS: Final = 2000.0  #: for a fault to take effect, and for a busy machine
 _BEFORE_IT_BEGAN: Final = frozenset({Reason.STOPPED, Reason.CANCELED})
@@ -228,6 +230,9 @@ def each_waiter_learns_what_became_of_its_job(evidence: Evidence) -> Iterator[st
                 yield f"who waited for {wait.job_id} got a value, and it has none"
         elif not _may_be_told(evidence, wait.error, wait.job_id, job, first):
             yield f"who waited for {wait.job_id} ({order.kind}) got {wait.error}"
+        late = 0.0 if first is None else wait.at_ms - first.created_ms
+        if late > TOLD_MS and not evidence.any_strike(AWAY):
+            yield f"who waited for {wait.job_id} was told {late:.0f} ms after it had ended"
 
 
 def _may_be_told(evidence: Evidence, error: str, job_id: str, job: JobSeen | None, first: ResultRecord | None) -> bool:
@@ -246,6 +251,20 @@ def _may_be_told(evidence: Evidence, error: str, job_id: str, job: JobSeen | Non
         case "ConnectionError" | "TimeoutError" | "OutOfMemoryError" | "BusyLoadingError":
             return evidence.any_strike(AWAY)
     return False
+
+
+def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
+    """INV-19. A callback follows an execution that is on record, and is called at most once for it."""
+    for execution, times in Counter(call.execution for call in evidence.calls).items():
+        if times > 1:
+            yield f"the callback of {execution} was called {times} times"
+    for call in evidence.calls:
+        job = evidence.jobs.get(call.job_id)
+        if job is None or len(job.entries) >= HISTORY_LENGTH:
+            continue
+        entry = next((entry for entry in job.entries if entry.execution_id == call.execution), None)
+        if entry is None or entry.type is not ResultType.SUCCESSFUL:
+            yield f"the callback of {call.execution} was called, and {call.job_id} has no such success"
 
 
 def the_canceled_do_not_run(evidence: Evidence) -> Iterator[str]:
@@ -315,6 +334,7 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-14": workers_end_in_good_order,
     "INV-17": due_jobs_come_in_time,
     "INV-18": counts_are_the_jobs,
+    "INV-19": callbacks_are_called_once_at_most,
 }
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {

@@ -72,6 +72,7 @@ class Order:
     act_after: float = 0.0  #: seconds after it was acknowledged
     waits: bool = False  #: somebody blocks on it
     resend: bool = False  #: the same call is sent twice
+    calls_back: bool = False
 
     @property
     def of(self) -> Kind:
@@ -95,6 +96,12 @@ def orders(seed: int, count: int) -> list[Order]:
     return [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
 
 
+def due_orders(seed: int, count: int) -> list[Order]:
+    """Nothing but quick jobs that are due later."""
+    dice = random.Random(seed)
+    return [Order(f"{seed}-{number}", "quick", delay=dice.uniform(0.05, 1.5)) for number in range(count)]
+
+
 def _order(dice: random.Random, job_id: str, name: str) -> Order:
     kind = KINDS[name]
     act = dice.choices(("", "cancel", "delete", "requeue"), (85, 5, 4, 6))[0]
@@ -115,4 +122,5 @@ def _order(dice: random.Random, job_id: str, name: str) -> Order:
         act_after=dice.expovariate(4),
         waits=dice.random() < 0.15,
         resend=act == "" and dice.random() < 0.1,
+        calls_back=dice.random() < 0.1,
     )

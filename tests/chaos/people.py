@@ -168,6 +168,8 @@ def _options(order: Order) -> dict[str, Any]:
         "result_ttl": 3600 if order.result_ttl is None else order.result_ttl,
         "failure_ttl": 3600,
     }
+    if order.calls_back:
+        given["on_success"] = bodies.called_back
     if order.retries:
         given["retry"] = Retry(order.retries)
     if order.repeats:
