@@ -28,7 +28,7 @@ DUE: Final = "due"  #: nothing but jobs that are due later, which must come in t
 MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "calm": {},
     DUE: {},
-    "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2},
+    "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2, "zygote": 1},
     "points": {"point": 3, "horse": 1},
     "pauses": {"freeze": 3, "freeze_all": 1, "nap_horse": 2, "horse": 1},
     "server": {"server_kill": 2, "server_pause": 2, "flush": 3, "clients": 3},
@@ -79,6 +79,7 @@ class Faults:
         self.strikes: list[Strike] = []
         self._acts: Mapping[str, Callable[[], tuple[str, float] | None]] = {
             "horse": self._horse,
+            "zygote": self._zygote,
             "parent": self._parent,
             "both": self._both,
             "term": self._term,
@@ -140,6 +141,15 @@ class Faults:
             return None
         _signal([self._dice.choice(horses)], signal.SIGKILL)
         return post.worker.name, 0.0
+
+    def _zygote(self) -> tuple[str, float] | None:
+        """What forks the horses of a worker; that can fork by itself, so it costs nobody anything."""
+        posts = [post for post in self._stage.posts if post.isolates and post.listens and not post.frozen]
+        zygote = posts[0].worker.zygote() if posts else None
+        if zygote is None:
+            return None
+        _signal([zygote], signal.SIGKILL)
+        return posts[0].worker.name, 0.0
 
     def _parent(self) -> tuple[str, float] | None:
         post = self._standing(awake=False)

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,9 @@ from tests.servers import Kind, Server, eventually, is_gone
 MARK: Final = "RQLIKE_CHAOS_RUN"  #: in the environment of all processes of a run
 SHUTDOWN_S: Final = 20.0
 _ORPHAN_S: Final = 0.5
+#: In which workers differ.
+_MANNERS: Final[Sequence[Mapping[str, Any]]] = ({}, {"prefetch": 1}, {"jobs_per_horse": 1}, {"jobs_per_horse": 20})
+_ISOLATED: Final = 2
 AOF: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -34,6 +38,11 @@ class Post:
     frozen: list[int] = field(default_factory=list)  #: pids that stand still
     doomed: bool = False  #: it is to die or to stand still at a failpoint
     stands_since: float | None = None  #: at one
+
+    @property
+    def isolates(self) -> bool:
+        """Whether its worker forks for each job, by a zygote."""
+        return self.number % len(_MANNERS) == _ISOLATED
 
     @property
     def listens(self) -> bool:
@@ -80,7 +89,6 @@ class Stage:
 
     def _worker(self, number: int, proxy: UnsteadyProxy | None, failpoint: str = "") -> WorkerProcess:
         """One with two horses; the second post takes one job at a time, the third forks for each."""
-        options: dict[str, Any] = [{}, {"prefetch": 1}, {"jobs_per_horse": 1}, {"jobs_per_horse": 20}][number % 4]
         return self.stable.start(
             *(QUEUES if number % 2 else reversed(QUEUES)),
             url=None if proxy is None else proxy.url,
@@ -91,7 +99,7 @@ class Stage:
             kill_grace=0.3,
             shutdown_timeout=SHUTDOWN_S,
             max_crashes=MAX_CRASHES,
-            **options,
+            **_MANNERS[number % len(_MANNERS)],
         )
 
     # -- workers -------------------------------------------------------------------------------------------------------
