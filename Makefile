@@ -10,7 +10,7 @@ READY := $(VENV)/.installed
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help env test check format-check lint types house-rules unit-and-process docs-check docs format bench load clean
+.PHONY: help env test check format-check lint types house-rules unit-and-process docs-check docs format bench chaos load clean
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: $(READY) ## the figures of the README, in 8 minutes (ARGS="--only drain -
 
 load: $(READY) ## 200 workers, 2,000 waiters, a million jobs, ten minutes of work (ARGS="idle" to choose)
 	$(PY) -m tests.load $(ARGS)
+
+chaos: $(READY) ## jobs of all kinds under faults (ARGS="--mix kills --seeds 5", --help tells more)
+	$(PY) -m tests.chaos $(ARGS)
 
 clean: ## remove what the targets above made
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist rqlike.egg-info .coverage .coverage.*

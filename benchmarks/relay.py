@@ -2,98 +2,47 @@
 
 from __future__ import annotations
 
-import selectors
 import socket
-import threading
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import redis
 
+from benchmarks.passage import Passage, Passed
 
-class Relay:
+
+class Relay(Passage):
     """Passes bytes on. `turns` are round trips: times that a client spoke after its server had; `sent` are bytes."""
 
     def __init__(self, client: redis.Redis) -> None:
-        self._target: dict[str, Any] = client.connection_pool.connection_kwargs
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        target: dict[str, Any] = client.connection_pool.connection_kwargs
+        super().__init__(lambda: _connected(target))
         self.turns = 0
         self.sent = 0
-        self._selector = selectors.DefaultSelector()
-        self._pairs: dict[socket.socket, socket.socket] = {}
-        self._near: set[socket.socket] = set()  # the clients' sides
         self._answered: set[socket.socket] = set()  # clients' sides where the server spoke last
-        self._wake, self._waker = socket.socketpair()
-        self._thread = threading.Thread(target=self._run, name="relay")
 
     def reset(self) -> None:
         """Counts from zero again."""
         self.turns = self.sent = 0
 
-    def __enter__(self) -> Self:
-        for one in (self._listener, self._wake):
-            self._selector.register(one, selectors.EVENT_READ)
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._waker.send(b"x")
-        self._thread.join(10)
-        for one in (*self._pairs, self._listener, self._wake, self._waker):
-            one.close()
-        self._selector.close()
-
-    def _run(self) -> None:
-        while True:
-            for key, _ in self._selector.select():
-                source = key.fileobj
-                assert isinstance(source, socket.socket)
-                if source is self._wake:
-                    return
-                if source is self._listener:
-                    self._accept()
-                elif source in self._pairs:
-                    self._pass_on(source)
-
-    def _accept(self) -> None:
-        near, _ = self._listener.accept()
-        far = self._connect()
-        self._pairs |= {near: far, far: near}
-        self._near.add(near)
+    def _came(self, near: socket.socket) -> None:
         self._answered.add(near)
-        for one in (near, far):
-            self._selector.register(one, selectors.EVENT_READ)
 
-    def _connect(self) -> socket.socket:
-        if "path" not in self._target:
-            return socket.create_connection((self._target.get("host", "localhost"), self._target.get("port", 6379)))
-        far = socket.socket(socket.AF_UNIX)
-        far.connect(self._target["path"])
-        return far
-
-    def _pass_on(self, source: socket.socket) -> None:
-        other = self._pairs[source]
-        try:
-            data = source.recv(1 << 18)
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._cut(source, other)
-            return
+    def _heard(self, data: bytes, source: socket.socket, other: socket.socket) -> Passed:
         if source in self._near:
             self.sent += len(data)
             self.turns += source in self._answered
             self._answered.discard(source)
         else:
             self._answered.add(other)
-        try:
-            other.sendall(data)
-        except ConnectionError:
-            self._cut(source, other)
+        return Passed(data)
 
-    def _cut(self, *pair: socket.socket) -> None:
-        for one in pair:
-            self._selector.unregister(one)
-            self._pairs.pop(one, None)
-            one.close()
+    def _forgotten(self, end: socket.socket) -> None:
+        self._answered.discard(end)
+
+
+def _connected(target: dict[str, Any]) -> socket.socket:
+    if "path" not in target:
+        return socket.create_connection((target.get("host", "localhost"), target.get("port", 6379)))
+    far = socket.socket(socket.AF_UNIX)
+    far.connect(target["path"])
+    return far

@@ -87,7 +87,7 @@ class Keys:
 
     def call(self, worker: str) -> str:
         """String: number, moment, lease and token prefix of a worker's last claim, so that the same call sent again is
-        answered the same. TTL 60 s."""
+        answered the same, also after an outage. TTL one day, gone with the worker."""
         return f"{self.prefix}lastcall:{worker}"
 
     def control(self, worker: str) -> str:

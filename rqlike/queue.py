@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
+from rqlike.failpoints import failpoint
 from rqlike.inline import run_inline
 from rqlike.job import Job, load_many, nonce
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
@@ -239,6 +240,7 @@ class Queue:
             else:
                 jobs.append(Job(Fresh(new, self.name, answer), self.store))
 
+    @failpoint("producer.enqueue")
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:

@@ -28,6 +28,7 @@ PRUNE_LIMIT: Final = 5_000  #: such ids removed per registry and call
 SWEEP_LIMIT: Final = 100  #: jobs promoted or expired per queue and call
 MARKERS: Final = 64  #: most wake-up markers a queue holds
 WORKER_TTL_MS: Final = 60_000  #: a worker silent for this long is forgotten
+CALL_TTL_MS: Final = 86_400_000  #: a call without a reply is recognised when it is sent again after an outage of a day
 
 REPLY_S: Final = 2.0  #: seconds a worker waits for a complete reply before it takes a new connection
 CONNECT_S: Final = 1.0  #: seconds for connect, TLS and AUTH together, and for asking a sentinel before

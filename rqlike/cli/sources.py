@@ -27,11 +27,9 @@ def doubt_about(reference: str, folders: Sequence[str]) -> Doubt | None:
     names = [*module.split("."), *(attributes.split(".") if attributes else ())]
     spec: ModuleSpec | None = None
     places: Sequence[str] | None = [*folders, *sys.path]
-    for at, name in enumerate(names):
-        try:
-            inner = None if places is None else PathFinder.find_spec(".".join(names[: at + 1]), list(places))
-        except KeyError:  # a directory without __init__.py inside a package that is not imported
-            return None
+    for name in names:
+        # By its last name alone: of a full one in a package without __init__.py it would look for the imported parent.
+        inner = None if places is None else PathFinder.find_spec(name, list(places))
         if inner is None:
             return _nowhere(name, folders) if spec is None else _doubt_in(spec, name)
         spec, places = inner, inner.submodule_search_locations

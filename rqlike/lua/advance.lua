@@ -50,11 +50,11 @@ if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0, probl
 -- nothing.
 local lease, base = string.format('%.0f', now + lease_ms), prefix .. '-' .. number .. '-'
 local record = key_call(worker)
-local kept = swap(record, number .. ' - ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS)
+local kept = swap(record, number .. ' - ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 if kept then
   local last, watched, given, of = string.match(kept, '^(%d+) (%S+) (%d+) (.*)$')
   if of == prefix and tonumber(last) >= tonumber(number) then
-    call('SET', record, kept, 'PX', C.WORKER_TTL_MS)
+    call('SET', record, kept, 'PX', C.CALL_TTL_MS)
     if last ~= number then return packed({now, words, {}, {}, '', 0, problems}) end
     --- @include again
     local granted, lapsed = granted_before(queues, given, base)
@@ -123,6 +123,6 @@ if not idle then
 end
 if moment then
   moment = string.format('%.0f', moment)
-  call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.WORKER_TTL_MS)
+  call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 end
 return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems})

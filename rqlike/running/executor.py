@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from rqlike.callables import resolve
 from rqlike.clock import mono
 from rqlike.exceptions import CallableNotFound, DeserializationError, PayloadTooLarge
+from rqlike.failpoints import failpoint
 from rqlike.outcomes import Outcome
 from rqlike.policies import Retry
 from rqlike.records import CallRecord
@@ -68,6 +69,7 @@ def execute(
     return run(call, job, rig, job_id=job_id, execution_id=execution_id, call_error=call_error).outcome
 
 
+@failpoint("horse.body")
 def run(call: CallRecord | None, job: object, rig: Rig, *, job_id: str, execution_id: str, call_error: str = "") -> Ran:
     """`execute`, and the value or exception itself beside the outcome."""
     began_s = mono()

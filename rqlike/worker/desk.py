@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from rqlike import clock, logs
+from rqlike.failpoints import failpoint
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
 from rqlike.settings import FLUSH_S, TURN_JOBS
@@ -175,12 +176,14 @@ class Desk:
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
+    @failpoint("parent.outcome")
     def came(self, execution: Execution, outcome: Outcome) -> None:
         """A horse has brought an outcome, or its death has."""
         self.ahead.learn(outcome.ended_s - outcome.began_s)
         if execution.token in self.ledger.held:
             self.ledger.close(execution, outcome, self.times.offset_ms)
 
+    @failpoint("parent.lapsed")
     def recovered(self, execution: Execution) -> None:
         """One of a worker that was lost."""
         worker = execution.job.worker_name or "?"

@@ -26,6 +26,7 @@ from typing import Any, Final, NoReturn
 from rqlike import logs
 from rqlike.codec import decode_job
 from rqlike.exceptions import DeserializationError
+from rqlike.failpoints import failpoint
 from rqlike.outcomes import Outcome
 from rqlike.records import JobRecord, ResultRecord
 from rqlike.running.callbacks import Handler, call_back, handle_exception, read_result
@@ -319,6 +320,7 @@ class _Horse:
             self._frames.extend(self._reader.feed(data))
         return self._frames.popleft()
 
+    @failpoint("horse", of=lambda _, kind, *rest, **how: (kind.name.lower(),))
     def _send(self, kind: FrameKind, execution_id: str, payload: object, *, quietly: bool = False) -> None:
         """To the worker, which is woken unless it is said `quietly`: then it finds it when it looks."""
         if os.getpid() != self._pid:  # a process that the job has forked, and that came back from it
@@ -351,6 +353,7 @@ class _Horse:
 
     # -- jobs ----------------------------------------------------------------------------------------------------------
 
+    @failpoint("horse.frame")
     def _work_through(self, frame: Frame) -> None:
         """The jobs of a frame in their order, as long as they are permitted and this horse is fit for another one."""
         self._ran.clear()
@@ -363,6 +366,7 @@ class _Horse:
             if retires:
                 return
 
+    @failpoint("horse.permit")
     def _may_begin(self, generation: int) -> bool:
         """Takes the permit of a job. One of a later frame is kept for that: this frame was taken back."""
         try:
@@ -414,6 +418,7 @@ class _Horse:
             return None, None, "the worker has sent no fields of it"
         return record, self._make_job(record), record.call_error
 
+    @failpoint("horse.callback")
     def _follow_up(self, frame: Frame) -> None:
         """Callback and `after_result` of an execution that is recorded, whoever ran it."""
         self._dump_to_stack_file()

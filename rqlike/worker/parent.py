@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rqlike import clock, logs
+from rqlike.failpoints import failpoint
 from rqlike.records import Execution
 from rqlike.settings import FLUSH_S, IDLE_PRUNE_S, IDLE_RENEW, PRUNE_S, REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
 from rqlike.store import turns
@@ -29,6 +30,7 @@ from rqlike.worker.plan import Plan
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, TakenBack
 from rqlike.worker.rotation import Rotation
 from rqlike.worker.signals import SignalPipe
+from rqlike.worker.steps import steps_of
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 from rqlike.worker.watch import Watch, Watched
@@ -299,6 +301,7 @@ class Parent:
             return not self._desk.may_gather(now)
         return self._hungry and self._claims and self._desk.lacks_work(self._plan.max_jobs)
 
+    @failpoint("parent", last="sent", of=lambda self, to: steps_of(to, self._turn) if self._calls.ready else ())
     def _send(self, request: Request[Any]) -> None:
         self._sent = request
         self._calls.call(request)
@@ -352,6 +355,7 @@ class Parent:
         elif heard is not None:
             self._ordered(heard)
 
+    @failpoint("parent", first="answered", of=lambda self, _: steps_of(self._sent, self._turn))
     def _answered(self, reply: Any) -> None:
         request, turn = self._sent, self._turn
         self._sent = self._turn = None

@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from rqlike import clock, logs
 from rqlike.durations import format_seconds
+from rqlike.failpoints import failpoint
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
 from rqlike.running.tracebacks import text_of
@@ -112,6 +113,7 @@ class Supervisor:
                 logs.unguarded(str(problem))
                 self._guardian = None
 
+    @failpoint("parent.fork")
     def _fork(self) -> Horse:
         self._guard()
         if self._zygote is not None:
@@ -168,6 +170,7 @@ class Supervisor:
         """How many more jobs it may be given before it is replaced; at least one."""
         return max(1, self._jobs_per_horse - horse.jobs)
 
+    @failpoint("parent.give")
     def give(self, horse: Horse, executions: Sequence[Execution]) -> bool:
         """Hands executions to an idle horse, which runs them one after the other; the time of the first counts from
         here. False where the horse is gone, so that none has begun. Raises ProtocolError where they fit into no frame.
@@ -221,6 +224,7 @@ class Supervisor:
             self._rest(horse)
         return taken[::-1]
 
+    @failpoint("parent.callback")
     def send_on_errand(self, horse: Horse, execution: Execution, frame: bytes, limit_s: float) -> None:
         """Has an idle horse run callbacks, as the AFTER frame says; at most `limit_s` seconds."""
         horse.stage, horse.began_s = Stage.ERRAND, clock.mono()

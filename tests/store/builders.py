@@ -96,6 +96,8 @@ class Scene:
             key = raw.decode()
             found = self.client.type(key)
             kind = found.decode() if isinstance(found, bytes) else found
+            if kind == "none":  # it expired just now
+                continue
             out[key] = (kind, _content(self.client, kind, key), int(self.client.pexpiretime(key)))
         return out
 

@@ -93,6 +93,16 @@ def test_a_claim_sent_again_gets_the_same_jobs(scene: Scene) -> None:
     assert scene.again() == first
 
 
+def test_a_claim_sent_again_after_an_outage_of_an_hour_gets_the_same_jobs(scene: Scene) -> None:
+    """What the server remembers of the call must not expire while the server is away: the jobs would be nobody's."""
+    scene.enqueue(new_job("j"))
+    first = scene.turn("w", want=1)
+    record = scene.store.keys.call("w")
+    scene.client.pexpire(record, scene.client.pttl(record) - 3_600_000)
+    assert scene.again() == first
+    assert [execution.job_id for execution in first.granted] == ["j"]
+
+
 def test_a_claim_that_got_nothing_gets_nothing_when_sent_again(scene: Scene) -> None:
     """Or its grants would be those of nobody: whoever sent it twice reads one reply."""
     scene.turn(want=1)

@@ -315,8 +315,6 @@ class Verbs(RuleBasedStateMachine):
             job_id = key.removeprefix(self.scene.store.keys.results(""))
             if job_id != key and job_id not in self.model.jobs and job_id not in self.model.traces:
                 self.scene.client.delete(key)
-            if ms > 60_000 and key.startswith(self.scene.store.keys.call("")):
-                self.scene.client.delete(key)
         if ms > 60_000:
             self.sent.clear()
 

@@ -23,7 +23,10 @@ LINE_LIMIT = 450
 # From the words at the bottom to the edges. A module imports only from lines above its own and, in its own line, from
 # names to its left. "worker.*" is a whole package, whose modules may import each other (though never in a circle).
 LAYERS = (
-    "safetext exceptions timeouts states settings keys clock durations tables callables policies events logs",
+    (
+        "safetext exceptions failpoints timeouts states settings keys clock durations tables callables policies events "
+        "logs"
+    ),
     "options records refusals serializers codec outcomes entries firetimes",
     (
         "store.scripts store.resp store.requests store.verbs store.turns store.embedded_keeper store.embedded "

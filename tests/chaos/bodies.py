@@ -1,0 +1,172 @@
+"""What the jobs of a chaos run do. Each tells a file of its beginning and its end.
+
+The file is opened, written in one go, and closed for each line, so it survives a job that closes every descriptor, and
+the lines of many processes do not mix. The server under test has no part in it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from rqlike import Retry, get_current_job
+
+LARGE: Final = 200_000  #: bytes of a large value
+TRACEBACK: Final = 2_000_000  #: characters of an exception's text
+
+
+def tell(log: str, event: str, key: str) -> None:
+    """One line: event, key, execution, pid, monotonic ns, wall-clock ns."""
+    job = get_current_job()
+    token = "-" if job is None else job._record.token
+    line = f"{event} {key} {token} {os.getpid()} {time.monotonic_ns()} {time.time_ns()}\n"
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(fd, line.encode())
+    finally:
+        os.close(fd)
+
+
+def perform(log: str, key: str, kind: str, seconds: float = 0.0) -> Any:
+    """Begins, does what its kind does, and ends.
+
+    `end` is told just before a value is returned, `out` where an exception leaves it."""
+    tell(log, "begin", key)
+    own = os.getpid()
+    try:
+        value = ACTS[kind](key, seconds)
+    except BaseException:
+        if os.getpid() == own:
+            tell(log, "out", key)
+        raise
+    tell(log, "end", key)
+    return value
+
+
+def called_back(job: Any, connection: Any, result: Any) -> None:
+    """The callback of a success."""
+    tell(job.args[0], "called", job.args[1])
+
+
+def _attempt() -> int:
+    job = get_current_job()
+    assert job is not None
+    return job.attempt
+
+
+def _nap(key: str, seconds: float) -> str:
+    time.sleep(seconds)
+    return key
+
+
+def _second_takes_long(key: str, seconds: float) -> str:
+    if _attempt() > 1:
+        time.sleep(seconds)
+    return key
+
+
+def _flaky(key: str, seconds: float) -> str:
+    time.sleep(seconds)
+    if _attempt() <= 2:
+        raise ValueError(f"attempt {_attempt()} of {key}")
+    return key
+
+
+def _returns_retry(key: str, seconds: float) -> Any:
+    return Retry(3) if _attempt() <= 2 else key
+
+
+def _large(key: str, seconds: float) -> str:
+    return key.ljust(LARGE, ".")
+
+
+def _exit(key: str, seconds: float) -> None:
+    time.sleep(seconds)
+    os._exit(0)
+
+
+def _segfault(key: str, seconds: float) -> None:
+    ctypes.string_at(0)
+
+
+def _hang(key: str, seconds: float) -> None:
+    time.sleep(60)
+
+
+def _deaf(key: str, seconds: float) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM, signal.SIGTERM})
+    time.sleep(60)
+
+
+def _swallow(key: str, seconds: float) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            time.sleep(60)
+        except Exception:  # noqa: BLE001  # as much code does
+            continue
+
+
+def _unserialisable(key: str, seconds: float) -> object:
+    return object()
+
+
+def _recurse(key: str, seconds: float) -> Any:
+    return _recurse(key, seconds) + _recurse(key, seconds)
+
+
+def _long_traceback(key: str, seconds: float) -> None:
+    raise ValueError("x" * TRACEBACK)
+
+
+def _system_exit(key: str, seconds: float) -> None:
+    sys.exit(0)
+
+
+def _fork(key: str, seconds: float) -> str:
+    if os.fork() == 0:
+        time.sleep(20)
+        os._exit(0)
+    return key
+
+
+def _close_all(key: str, seconds: float) -> str:
+    os.closerange(3, min(resource.getrlimit(resource.RLIMIT_NOFILE)[0], 1 << 16))
+    return key
+
+
+def _vandal(key: str, seconds: float) -> str:
+    os.chdir("/")
+    os.umask(0o777)
+    for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    socket.setdefaulttimeout(0.001)
+    return key
+
+
+ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
+    "nap": _nap,
+    "second_takes_long": _second_takes_long,
+    "flaky": _flaky,
+    "returns_retry": _returns_retry,
+    "large": _large,
+    "exit": _exit,
+    "segfault": _segfault,
+    "hang": _hang,
+    "deaf": _deaf,
+    "swallow": _swallow,
+    "unserialisable": _unserialisable,
+    "recurse": _recurse,
+    "long_traceback": _long_traceback,
+    "system_exit": _system_exit,
+    "fork": _fork,
+    "close_all": _close_all,
+    "vandal": _vandal,
+}

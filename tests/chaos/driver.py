@@ -1,0 +1,200 @@
+"""One chaos run: sets the stage, lets people and faults loose, waits for quiet, and collects the evidence."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rqlike.keys import Keys
+from rqlike.store import turns, verbs
+from rqlike.store.store import Store
+from rqlike.store.turns import Turn
+from tests.chaos.evidence import AWAY, DEADLY, Evidence, JobSeen, read, read_bodies
+from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
+from tests.chaos.invariants import violations
+from tests.chaos.kinds import QUEUES, due_orders, orders
+from tests.chaos.people import People, settled
+from tests.chaos.stage import SHUTDOWN_S, Stage
+from tests.process.workers import pass_time
+from tests.servers import Kind
+from tests.store.builders import Dump, Scene
+from tests.store.invariants import violations as unsound
+
+_QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
+_FAR_MS: Final = 10 * 31_536_000_000
+_LOAD: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run is to be; all that is left to chance follows from the seed."""
+
+    seed: int
+    mix: str = "everything"
+    jobs: int = 500
+    seconds: float = 10.0
+    posts: int = 3
+    lease_s: float | None = None  #: None: what fits the mix
+    gap_s: float = 0.3
+    kind: Kind = "valkey"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What came of it."""
+
+    settings: Settings
+    evidence: Evidence
+    quiet_s: float  #: from the last fault to the end of the last job
+    took_s: float
+    violations: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def run(settings: Settings, folder: Path | None = None) -> Run:
+    """Raises nothing that a violation can say; a machine that is too slow for the driver is an AssertionError."""
+    if folder is None:
+        with tempfile.TemporaryDirectory(prefix="rqlike-chaos-") as made:
+            return run(settings, Path(made))
+    began = time.monotonic()
+    log = folder / "bodies"
+    log.touch()
+    mix = mix_of(settings.mix)
+    networks = bool(NETWORKED & set(mix))
+    lease_s = lease_of(settings.mix) if settings.lease_s is None else settings.lease_s
+    with Stage(
+        folder,
+        settings.seed,
+        posts=settings.posts,
+        lease_s=lease_s,
+        networks=networks,
+        kind=settings.kind,
+    ) as stage:
+        evidence, quiet_s = _Director(settings, stage, mix, log).direct()
+    return Run(settings, evidence, quiet_s, time.monotonic() - began, violations(evidence))
+
+
+class _Director:
+    def __init__(self, settings: Settings, stage: Stage, mix: Mapping[str, float], log: Path) -> None:
+        self.settings, self.stage, self.log = settings, stage, log
+        self.load = os.getloadavg()[0]
+        made = due_orders if settings.mix == DUE else orders
+        self.orders = {order.id: order for order in made(settings.seed, settings.jobs)}
+        self.faults = Faults(stage, mix, settings.seed, gap_s=settings.gap_s, log=log, is_long=self._is_long)
+        url = stage.server.url if stage.road is None else stage.road.url
+        namespace = stage.stable.namespace
+        self.people = People(url, namespace, str(log), list(self.orders.values()), settings.seconds)
+        self.store = Store(stage.stable.client(), namespace)
+
+    def _is_long(self, job_id: str) -> bool:
+        return self.orders[job_id].kind == "long"
+
+    def direct(self) -> tuple[Evidence, float]:
+        """The run itself."""
+        self.people.start()
+        end = time.monotonic() + self.settings.seconds
+        while time.monotonic() < end:
+            self.stage.tend()
+            self.faults.tick()
+            pass_time(0.02)
+        self.faults.heal()
+        last = time.monotonic()
+        settled(self.people, 60)
+        quiet_s = self._quiet(last)
+        waiting = self.people.finish(30)
+        found = self._look()
+        self.stage.dismiss_all()
+        return self._evidence(found, waiting), quiet_s
+
+    def _quiet(self, last: float) -> float:
+        """Seconds until no job was left to end; also where some never do."""
+        while time.monotonic() < last + _QUIET_S:
+            self.stage.tend()
+            (rows,) = [self.store.run(verbs.counts(QUEUES))]
+            if not any(row[status] for row in rows for status in row if not status.terminal):
+                break
+            pass_time(0.02)
+        return time.monotonic() - last
+
+    # -- evidence ------------------------------------------------------------------------------------------------------
+
+    def _look(self) -> tuple[dict[str, JobSeen], list[str], Counter[str], Counter[str]]:
+        jobs = self._jobs()
+        scene = Scene(self.store)
+        seconds, micros = self.store.client.time()
+        complaints = unsound(scene.dump(), self.store.keys, int(seconds) * 1000 + int(micros) // 1000)
+        counts: Counter[str] = Counter()
+        for row in self.store.run(verbs.counts(QUEUES)):
+            counts.update({str(status): number for status, number in row.items() if number})
+        return jobs, complaints, counts, Counter(str(job.status) for job in jobs.values())
+
+    def _jobs(self) -> dict[str, JobSeen]:
+        ids, found = list(self.orders), {}
+        for at in range(0, len(ids), _LOAD):
+            for record in self.store.run(verbs.load(ids[at : at + _LOAD])):
+                if record is not None:
+                    history = self.store.run(verbs.history(record.id))
+                    found[record.id] = JobSeen(record.status, record.cycle, tuple(reversed(history)))
+        return found
+
+    def _evidence(self, found: tuple[Any, list[str], Counter[str], Counter[str]], waiting: int) -> Evidence:
+        jobs, complaints, counts, tally = found
+        struck = any(strike.kind in DEADLY | AWAY for strike in self.faults.strikes)
+        return Evidence(
+            orders=self.orders,
+            acked=self.people.acked,
+            refused=self.people.refused,
+            bodies=read_bodies(self.log),
+            calls=[told for told in read(self.log) if told.event == "called"],
+            jobs=jobs,
+            acts=self.people.acts,
+            waits=self.people.waits,
+            strikes=self.faults.strikes,
+            exits=self.stage.exits,
+            orphans=[
+                *self._orphans(struck),
+                *self.stage.orphans,
+                *self.people.problems,
+                *([f"{waiting} waiters"] if waiting else []),
+            ],
+            unsound=complaints,
+            leaks=self._leaks(),
+            counts=counts,
+            tally=tally,
+            idle=self.settings.mix == DUE and self.load < 1.0,
+            shutdown_s=SHUTDOWN_S,
+        )
+
+    def _orphans(self, struck: bool) -> list[str]:
+        """What a job has forked dies with its horse by the worker's hand, so not where that was killed."""
+        left = self.stage.processes()
+        return [] if struck else [f"process {pid}" for pid in left]
+
+    def _leaks(self) -> list[str]:
+        """What is left once all times to live are over and a worker has looked once more, long after."""
+        scene, keys = Scene(self.store), self.store.keys
+        self._let_expire(scene.dump())
+        turn = Turn("caretaker", "caretaker", 1, QUEUES, sweep=True, prune=True)
+        for number in range(1, 4):
+            self.store.run(turns.advance(turn._replace(number=number), now_ms=_far()))
+        self._let_expire(scene.dump())
+        return sorted(set(scene.dump()) - _constants(keys))
+
+    def _let_expire(self, dump: Dump) -> None:
+        for key, (_, _, expiry) in dump.items():
+            if expiry >= 0:
+                self.store.client.delete(key)
+
+
+def _far() -> int:
+    return time.time_ns() // 1_000_000 + _FAR_MS
+
+
+def _constants(keys: Keys) -> set[str]:
+    """What a namespace keeps for ever."""
+    return {keys.queues(), keys.sequence(), keys.contact(), keys.watch()}

@@ -1,0 +1,188 @@
+"""What is known after a chaos run, from which alone it is judged. Values; who collects them is `driver`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from rqlike.records import ResultRecord
+from rqlike.states import JobStatus
+from tests.chaos.kinds import Order
+
+#: Faults that may end an execution, or make others believe that it has ended.
+DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
+#: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
+PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole"})
+#: Those that may keep a worker from registering, which it does not try twice.
+NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory"})
+#: Those that may keep a producer or a waiter from the server.
+AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory"})
+
+
+class Told(NamedTuple):
+    """A line of a body, begin | end | out, or of its callback: called."""
+
+    event: str
+    job_id: str
+    execution: str
+    pid: int
+    mono_ns: int
+    wall_ns: int
+
+
+@dataclass(slots=True)
+class Body:
+    """One execution of a job, as its body told it."""
+
+    execution: str
+    job_id: str
+    pid: int
+    began_ns: int
+    began_ms: float  #: by the wall clock
+    ended_ns: int | None = None  #: just before it returned its value
+    left_ns: int | None = None  #: by an exception
+    ended_ms: float | None = None
+
+    @property
+    def over_ns(self) -> int | None:
+        """When it was certainly over; None where it did not live to tell."""
+        return self.left_ns if self.ended_ns is None else self.ended_ns
+
+
+class Acked(NamedTuple):
+    """An enqueue that returned. Wall-clock milliseconds."""
+
+    sent_ms: float
+    acked_ms: float
+    again: str = ""  #: the word with which the same call was answered when it was sent again
+
+
+class Act(NamedTuple):
+    """What an operator did. `answer`: the status it was told, "ok", or the name of the error."""
+
+    what: str
+    job_id: str
+    answer: str
+    at_ms: float
+
+
+class Wait(NamedTuple):
+    """What somebody who blocked on a job was told."""
+
+    job_id: str
+    error: str  #: name of the exception; "" for a value
+    value: object
+    at_ms: float
+
+
+class Strike(NamedTuple):
+    """A fault. `worker` is "" where it concerns all of them."""
+
+    kind: str
+    worker: str
+    at_ms: float
+    until_ms: float
+
+
+class Exit(NamedTuple):
+    """How a worker ended that was told to, or that ended by itself."""
+
+    worker: str
+    code: int | None  #: None: not within its time
+    seconds: float
+    asked: bool
+    said: str = ""  #: the end of its log, where it was not asked
+    listened: bool = True  #: whether it had come so far
+
+
+class JobSeen(NamedTuple):
+    """A job at the end; `entries` oldest first."""
+
+    status: JobStatus
+    cycle: int
+    entries: tuple[ResultRecord, ...]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that is known of a run."""
+
+    orders: Mapping[str, Order]
+    acked: Mapping[str, Acked] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)  #: id -> error of an enqueue
+    bodies: Sequence[Body] = ()
+    calls: Sequence[Told] = ()  #: of callbacks
+    jobs: Mapping[str, JobSeen] = field(default_factory=dict)
+    acts: Sequence[Act] = ()
+    waits: Sequence[Wait] = ()
+    strikes: Sequence[Strike] = ()
+    exits: Sequence[Exit] = ()
+    orphans: Sequence[str] = ()  #: processes that outlived all workers
+    unsound: Sequence[str] = ()  #: what is wrong in the store
+    leaks: Sequence[str] = ()  #: keys that outlived all times to live
+    counts: Mapping[str, int] = field(default_factory=dict)  #: jobs by status, as the queues count them
+    tally: Mapping[str, int] = field(default_factory=dict)  #: the same, as the jobs say
+    idle: bool = False  #: whether the machine had nothing else to do, so that lateness means something
+    shutdown_s: float = 30.0
+
+    @cached_property
+    def begun(self) -> Mapping[str, list[Body]]:
+        """Bodies by job, in order of their beginning."""
+        found: dict[str, list[Body]] = defaultdict(list)
+        for body in sorted(self.bodies, key=lambda body: body.began_ns):
+            found[body.job_id].append(body)
+        return found
+
+    @cached_property
+    def acted(self) -> Mapping[str, list[Act]]:
+        """Acts by job."""
+        found: dict[str, list[Act]] = defaultdict(list)
+        for act in self.acts:
+            found[act.job_id].append(act)
+        return found
+
+    def was(self, what: str, job_id: str) -> bool:
+        """Whether that was done to the job, or may have been: an error of a connection tells nothing."""
+        return any(act.what == what for act in self.acted.get(job_id, ()))
+
+    def struck(self, kinds: frozenset[str], worker: str, since_ms: float, until_ms: float) -> bool:
+        """Whether a fault of these kinds may have hit that worker then."""
+        return any(
+            strike.kind in kinds
+            and strike.worker in ("", worker)
+            and strike.at_ms <= until_ms
+            and strike.until_ms >= since_ms
+            for strike in self.strikes
+        )
+
+    def any_strike(self, kinds: frozenset[str]) -> bool:
+        """Whether there was any fault of these kinds."""
+        return any(strike.kind in kinds for strike in self.strikes)
+
+
+def read(path: Path) -> Iterator[Told]:
+    """What was told in a run."""
+    for line in path.read_text().splitlines():
+        event, job_id, execution, pid, mono, wall = line.split()
+        yield Told(event, job_id, execution, int(pid), int(mono), int(wall))
+
+
+def read_bodies(path: Path) -> list[Body]:
+    """What the bodies of a run told. A copy of a process that a job has forked tells nothing."""
+    bodies: dict[str, Body] = {}
+    for told in read(path):
+        if told.event == "begin":
+            bodies[told.execution] = Body(told.execution, told.job_id, told.pid, told.mono_ns, told.wall_ns / 1e6)
+            continue
+        body = bodies.get(told.execution)
+        if body is None or body.pid != told.pid:
+            continue
+        if told.event == "end":
+            body.ended_ns, body.ended_ms = told.mono_ns, told.wall_ns / 1e6
+        elif told.event == "out":
+            body.left_ns = told.mono_ns
+    return list(bodies.values())

@@ -1,0 +1,349 @@
+"""What must hold after a chaos run: pure functions over its evidence, one sentence per violation.
+
+A job is judged by its executions, as the design speaks of them: each has one entry, a token fences it, and what a lost
+worker held is judged once. What a fault excuses is excused only where there was such a fault at that time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
+from typing import Final
+
+from rqlike.records import ResultRecord
+from rqlike.serializers import resolve_serializer
+from rqlike.settings import HISTORY_LENGTH
+from rqlike.states import CRASHES, JobStatus, Reason, ResultType
+from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen
+from tests.chaos.kinds import MAX_CRASHES
+
+LATE_MS: Final = 50.0  #: a due job on an idle machine
+TOLD_MS: Final = 3000.0  #: for a waiter to hear, on a machine that is busy with the rest of the run
+_CLOCK_MS: Final = 2.0  #: the server rounds to milliseconds, and so does everybody
+_HEARD_MS: Final = 2000.0  #: for a fault to take effect, and for a busy machine
+_BEFORE_IT_BEGAN: Final = frozenset({Reason.STOPPED, Reason.CANCELED})
+
+Judge = Callable[[Evidence], Iterator[str]]
+
+
+def _gone(evidence: Evidence, job_id: str) -> bool:
+    """Whether the job may be gone: it was deleted, or its result was to be kept not at all."""
+    return evidence.was("delete", job_id) or evidence.orders[job_id].result_ttl == 0
+
+
+def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
+    """INV-1. A job whose enqueue returned exists until its time to live is over."""
+    for job_id in evidence.acked:
+        if job_id in evidence.jobs:
+            continue
+        if not _gone(evidence, job_id):
+            yield f"{job_id} was acknowledged and is gone"
+        elif not evidence.was("delete", job_id) and not any(body.ended_ns for body in evidence.begun.get(job_id, ())):
+            yield f"{job_id} is gone as if it had returned, and it never did"
+
+
+def nothing_is_stuck(evidence: Evidence) -> Iterator[str]:
+    """INV-2. Once the faults are over and a worker lives, every job comes to an end."""
+    for job_id, job in evidence.jobs.items():
+        if not job.status.terminal:
+            yield f"{job_id} is still {job.status}"
+
+
+def one_status_one_home(evidence: Evidence) -> Iterator[str]:
+    """INV-3. Each job is in one status and at home there and nowhere else, and no index says otherwise."""
+    yield from evidence.unsound
+
+
+def each_execution_has_one_entry(evidence: Evidence) -> Iterator[str]:
+    """INV-4. Each execution that began has exactly one entry, and the last ten are kept."""
+    for job_id, job in evidence.jobs.items():
+        ids = [entry.execution_id for entry in job.entries]
+        if len(ids) > HISTORY_LENGTH:
+            yield f"{job_id} has {len(ids)} entries"
+        if len(set(ids)) != len(ids):
+            yield f"{job_id} has an execution twice: {ids}"
+        bodies = evidence.begun.get(job_id, [])
+        if len(ids) < HISTORY_LENGTH and job.status.terminal:
+            for body in bodies:
+                if body.execution not in ids:
+                    yield f"{job_id} has no entry of {body.execution}, which began"
+        yield from _without_a_body(evidence, job, {body.execution for body in bodies})
+
+
+def _without_a_body(evidence: Evidence, job: JobSeen, begun: set[str]) -> Iterator[str]:
+    for entry in job.entries:
+        if entry.execution_id in begun or entry.reason in _BEFORE_IT_BEGAN:
+            continue
+        since, until = entry.started_ms - _HEARD_MS, entry.created_ms + _HEARD_MS
+        if entry.reason not in CRASHES or not evidence.struck(DEADLY, entry.worker_name, since, until):
+            yield f"{entry.job_id} has an entry ({entry.reason}) of {entry.execution_id}, which never began"
+
+
+def entries_are_in_order(evidence: Evidence) -> Iterator[str]:
+    """INV-5. Entries stand in the order of the executions, without a gap, and the last one is what the status says."""
+    for job_id, job in evidence.jobs.items():
+        for before, after in pairwise(job.entries):
+            if _place(before.id) >= _place(after.id):
+                yield f"{job_id} has entries out of order: {before.id}, {after.id}"
+            if not _follows(before, after):
+                yield f"{job_id}: {before.type.name} {_at(before)} is followed by {_at(after)}"
+        if job.entries and len(job.entries) < HISTORY_LENGTH and job.entries[0].attempt != 1:
+            yield f"{job_id} begins with {_at(job.entries[0])}"
+        if job.status.terminal and not _agrees(job):
+            last = job.entries[-1] if job.entries else None
+            yield f"{job_id} is {job.status} in cycle {job.cycle}, and its last entry is {last}"
+
+
+def _place(entry_id: str) -> tuple[int, int]:
+    first, _, second = entry_id.partition("-")
+    return int(first), int(second)
+
+
+def _at(entry: ResultRecord) -> str:
+    return f"cycle {entry.cycle} attempt {entry.attempt}"
+
+
+def _follows(before: ResultRecord, after: ResultRecord) -> bool:
+    if before.cycle == after.cycle:
+        return before.type is ResultType.RETRIED and after.attempt == before.attempt + 1
+    return after.cycle > before.cycle and after.attempt == 1
+
+
+def _agrees(job: JobSeen) -> bool:
+    last = job.entries[-1] if job.entries and job.entries[-1].cycle == job.cycle else None
+    match job.status:
+        case JobStatus.FINISHED:
+            return last is not None and last.type is ResultType.SUCCESSFUL
+        case JobStatus.FAILED:
+            return last is not None and last.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+        case JobStatus.STOPPED:
+            return last is not None and last.type is ResultType.STOPPED
+        case JobStatus.EXPIRED:
+            return last is None
+    # canceled: before it began, between two attempts, or while it ran
+    return last is None or last.type in (ResultType.RETRIED, ResultType.STOPPED)
+
+
+def executions_do_not_overlap(evidence: Evidence) -> Iterator[str]:
+    """INV-6. Two executions of a job overlap only where a worker was frozen or cut off for longer than its lease."""
+    for job_id, bodies in evidence.begun.items():
+        for before, after in pairwise(bodies):
+            if before.over_ns is None or before.over_ns <= after.began_ns:
+                continue
+            if not evidence.any_strike(PARTING):
+                over = (before.over_ns - after.began_ns) / 1e6
+                yield f"{job_id} ran {over:.0f} ms beside itself"
+
+
+def bodies_are_not_repeated(evidence: Evidence) -> Iterator[str]:
+    """INV-7. A body that returned is recorded as such, unless a fault fell between its end and its record."""
+    for job_id, job in evidence.jobs.items():
+        entries = {entry.execution_id: entry for entry in job.entries}
+        for body in evidence.begun.get(job_id, ()):
+            entry = entries.get(body.execution)
+            if entry is None or body.ended_ms is None or not evidence.orders[job_id].returns:
+                continue
+            if entry.type is ResultType.SUCCESSFUL or entry.reason in (*_BEFORE_IT_BEGAN, Reason.RETRY_RETURNED):
+                continue
+            until = entry.created_ms + _HEARD_MS
+            if not evidence.struck(DEADLY, entry.worker_name, body.ended_ms - _HEARD_MS, until):
+                yield f"{job_id} returned in {body.execution}, which is recorded as {entry.reason}"
+
+
+def each_job_comes_to_what_it_is(evidence: Evidence) -> Iterator[str]:
+    """INV-8. A finished job has run and has its own value; one that failed did so in the way of its kind, or by a
+    fault."""
+    for job_id, job in evidence.jobs.items():
+        order = evidence.orders[job_id]
+        for entry in job.entries:
+            if entry.type is ResultType.SUCCESSFUL:
+                yield from _wrong_value(evidence, job_id, entry)
+            elif entry.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED):
+                yield from _wrong_failure(evidence, entry)
+        if job.status is JobStatus.FINISHED and not any(body.ended_ns for body in evidence.begun.get(job_id, ())):
+            yield f"{job_id} ({order.kind}) is finished, and never returned"
+
+
+def _wrong_value(evidence: Evidence, job_id: str, entry: ResultRecord) -> Iterator[str]:
+    order = evidence.orders[job_id]
+    if not order.returns:
+        yield f"{job_id} ({order.kind}) is recorded as successful"
+    elif entry.value is None:
+        if not evidence.any_strike(frozenset({"memory"})):
+            yield f"{job_id} ({order.kind}) has no value"
+    elif (found := resolve_serializer(entry.serializer).loads(entry.value)) != order.value:
+        yield f"{job_id} ({order.kind}) has the value {found!r:.60}"
+
+
+def _wrong_failure(evidence: Evidence, entry: ResultRecord) -> Iterator[str]:
+    order = evidence.orders[entry.job_id]
+    if entry.reason in order.of.ends:
+        return
+    since, until = entry.started_ms - _HEARD_MS, entry.created_ms + _HEARD_MS
+    if entry.reason not in CRASHES or not evidence.struck(DEADLY, entry.worker_name, since, until):
+        last = (entry.exc_string or "").strip()[-200:]
+        yield f"{entry.job_id} ({order.kind}) failed: {entry.reason} on {entry.worker_name}: {last}"
+
+
+def attempts_are_counted(evidence: Evidence) -> Iterator[str]:
+    """INV-9. No more attempts than granted, no more crashes in a row than allowed."""
+    for job_id, job in evidence.jobs.items():
+        order = evidence.orders[job_id]
+        granted = 1 + max(order.retries, 3 if order.of.act == "returns_retry" else 0)
+        crashes, cycle = 0, 0
+        for entry in job.entries:
+            crashes = crashes + 1 if entry.reason in CRASHES and entry.cycle == cycle else int(entry.reason in CRASHES)
+            cycle = entry.cycle
+            if entry.attempt > granted:
+                yield f"{job_id} has attempt {entry.attempt} of {granted}"
+            if crashes > MAX_CRASHES or (crashes == MAX_CRASHES and entry.type is ResultType.RETRIED):
+                yield f"{job_id} crashed {crashes} times in a row and was tried again"
+
+
+def nothing_leaks(evidence: Evidence) -> Iterator[str]:
+    """INV-10. When all times to live are over and a worker has swept, only the namespace's constants are left."""
+    for key in evidence.leaks:
+        yield f"{key} is left"
+
+
+def enqueueing_is_all_or_nothing(evidence: Evidence) -> Iterator[str]:
+    """INV-11. An enqueue that failed has written a whole job or none, and the same call once more changes nothing."""
+    for job_id in evidence.refused:
+        if job_id not in evidence.jobs and evidence.begun.get(job_id) and not _gone(evidence, job_id):
+            yield f"{job_id} was refused, began all the same, and is gone"
+    for job_id, acked in evidence.acked.items():
+        if acked.again not in ("", "replayed"):
+            yield f"{job_id} was sent twice and answered with {acked.again!r}"
+
+
+def each_waiter_learns_what_became_of_its_job(evidence: Evidence) -> Iterator[str]:
+    """INV-12. Each waiter gets the value of its job, or the error that says why there is none."""
+    for wait in evidence.waits:
+        order, job = evidence.orders[wait.job_id], evidence.jobs.get(wait.job_id)
+        first = None if job is None else next((e for e in job.entries if e.cycle == 1 and e.type.final), None)
+        truncated = job is not None and len(job.entries) >= HISTORY_LENGTH
+        if wait.error == "":
+            if wait.value != order.value:
+                yield f"who waited for {wait.job_id} got {wait.value!r:.60}"
+            elif job is not None and not truncated and (first is None or first.type is not ResultType.SUCCESSFUL):
+                yield f"who waited for {wait.job_id} got a value, and it has none"
+        elif not _may_be_told(evidence, wait.error, wait.job_id, job, first):
+            yield f"who waited for {wait.job_id} ({order.kind}) got {wait.error}"
+        late = 0.0 if first is None else wait.at_ms - first.created_ms
+        if late > TOLD_MS and not evidence.any_strike(AWAY):
+            yield f"who waited for {wait.job_id} was told {late:.0f} ms after it had ended"
+
+
+def _may_be_told(evidence: Evidence, error: str, job_id: str, job: JobSeen | None, first: ResultRecord | None) -> bool:
+    gone = _gone(evidence, job_id)
+    match error:
+        case "JobFailed":
+            return job is None or first is None or first.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+        case "JobCanceled":
+            return evidence.was("cancel", job_id)
+        case "JobExpired":
+            return evidence.orders[job_id].ttl is not None
+        case "NoSuchJobError" | "ResultExpired":
+            return gone
+        case "ResultNotStored":
+            return evidence.any_strike(frozenset({"memory"}))
+        case "ConnectionError" | "TimeoutError" | "OutOfMemoryError" | "BusyLoadingError":
+            return evidence.any_strike(AWAY)
+    return False
+
+
+def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
+    """INV-19. A callback follows an execution that is on record, and is called at most once for it."""
+    for execution, times in Counter(call.execution for call in evidence.calls).items():
+        if times > 1:
+            yield f"the callback of {execution} was called {times} times"
+    for call in evidence.calls:
+        job = evidence.jobs.get(call.job_id)
+        if job is None or len(job.entries) >= HISTORY_LENGTH:
+            continue
+        entry = next((entry for entry in job.entries if entry.execution_id == call.execution), None)
+        if entry is None or entry.type is not ResultType.SUCCESSFUL:
+            yield f"the callback of {call.execution} was called, and {call.job_id} has no such success"
+
+
+def the_canceled_do_not_run(evidence: Evidence) -> Iterator[str]:
+    """INV-13. A job that was canceled before it was claimed never begins."""
+    for act in evidence.acts:
+        if act.what == "cancel" and act.answer == JobStatus.CANCELED:
+            for body in evidence.begun.get(act.job_id, ()):
+                if body.began_ms > act.at_ms + _CLOCK_MS:
+                    yield f"{act.job_id} began {body.began_ms - act.at_ms:.0f} ms after it was canceled"
+
+
+def workers_end_in_good_order(evidence: Evidence) -> Iterator[str]:
+    """INV-14. After SIGTERM a worker exits with 0 in time, none ends by itself, and nothing outlives them."""
+    for exit_ in evidence.exits:
+        if not exit_.asked:
+            if exit_.listened or not evidence.any_strike(NO_START):
+                yield f"{exit_.worker} ended by itself with {exit_.code}: {exit_.said}"
+        elif exit_.code is None:
+            yield f"{exit_.worker} did not end within {exit_.seconds:.0f} s after SIGTERM"
+        elif exit_.code != 0 and not (exit_.code == 75 and evidence.any_strike(AWAY)):
+            yield f"{exit_.worker} ended with {exit_.code} after SIGTERM"
+    for orphan in evidence.orphans:
+        yield f"{orphan} outlived all workers"
+
+
+def due_jobs_come_in_time(evidence: Evidence) -> Iterator[str]:
+    """INV-17. A scheduled job begins not before its time, and on an idle machine at most 50 ms late."""
+    for job_id, acked in evidence.acked.items():
+        order, bodies = evidence.orders[job_id], evidence.begun.get(job_id)
+        if order.delay is None or not bodies:
+            continue
+        early = acked.sent_ms + order.delay * 1000 - bodies[0].began_ms
+        late = bodies[0].began_ms - acked.acked_ms - order.delay * 1000
+        if early > _CLOCK_MS and _first_is_kept(evidence, job_id, bodies[0]):
+            yield f"{job_id} began {early:.0f} ms before its time"
+        if evidence.idle and late > LATE_MS:
+            yield f"{job_id} began {late:.0f} ms late"
+
+
+def _first_is_kept(evidence: Evidence, job_id: str, body: Body) -> bool:
+    """Not where an operator has put the job into the queue meanwhile."""
+    return not evidence.was("requeue", job_id) or body.began_ms < evidence.acted[job_id][0].at_ms
+
+
+def counts_are_the_jobs(evidence: Evidence) -> Iterator[str]:
+    """INV-18. What the queues count is what there is."""
+    for status in sorted({*evidence.counts, *evidence.tally}):
+        counted, found = evidence.counts.get(status, 0), evidence.tally.get(status, 0)
+        if counted != found:
+            yield f"{counted} jobs are counted as {status}, and there are {found}"
+
+
+INVARIANTS: Final[Mapping[str, Judge]] = {
+    "INV-1": nothing_is_lost,
+    "INV-2": nothing_is_stuck,
+    "INV-3": one_status_one_home,
+    "INV-4": each_execution_has_one_entry,
+    "INV-5": entries_are_in_order,
+    "INV-6": executions_do_not_overlap,
+    "INV-7": bodies_are_not_repeated,
+    "INV-8": each_job_comes_to_what_it_is,
+    "INV-9": attempts_are_counted,
+    "INV-10": nothing_leaks,
+    "INV-11": enqueueing_is_all_or_nothing,
+    "INV-12": each_waiter_learns_what_became_of_its_job,
+    "INV-13": the_canceled_do_not_run,
+    "INV-14": workers_end_in_good_order,
+    "INV-17": due_jobs_come_in_time,
+    "INV-18": counts_are_the_jobs,
+    "INV-19": callbacks_are_called_once_at_most,
+}
+#: Of features that are not there yet.
+NOT_YET: Final[Mapping[str, str]] = {
+    "INV-15": "dependents run only after all they depend on has succeeded, and are enqueued once",
+    "INV-16": "each moment of a cron schedule is enqueued once, however many schedulers there are",
+}
+
+
+def violations(evidence: Evidence) -> dict[str, list[str]]:
+    """Sentences by invariant; only those that are violated."""
+    found = {name: list(judge(evidence)) for name, judge in INVARIANTS.items()}
+    return {name: sentences for name, sentences in found.items() if sentences}

@@ -1,0 +1,126 @@
+"""The kinds of jobs of a chaos run, and what each comes to where nothing is done to it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.bodies import LARGE
+
+RETURNS: Final = ""  #: in place of a reason
+QUEUES: Final = ("a", "b")
+MAX_CRASHES: Final = 3
+TIMEOUT_S: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the body does, and the reasons with which its last execution may end; `RETURNS` is a value."""
+
+    act: str
+    ends: frozenset[str]
+    weight: float
+    naps: tuple[float, float] = (0.0, 0.0)
+    retries: int | None = None  #: None: by the dice
+    timeout: float = 60.0
+
+
+def _kind(act: str, ends: str, weight: float, **more: object) -> Kind:
+    return Kind(act, frozenset(ends.split(",")), weight, **more)  # type: ignore[arg-type]
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    "quick": _kind("nap", RETURNS, 40),
+    "short": _kind("nap", RETURNS, 12, naps=(0.001, 0.05)),
+    "slow": _kind("nap", RETURNS, 8, naps=(0.1, 0.6)),
+    "long": _kind("nap", RETURNS, 3, naps=(1.0, 4.0), retries=3),
+    "flaky": _kind("flaky", RETURNS, 4, retries=8),
+    "returns_retry": _kind("returns_retry", RETURNS, 2, retries=0),
+    "large": _kind("large", RETURNS, 4),
+    "exit": _kind("exit", "killed", 2),
+    "segfault": _kind("segfault", "killed", 1),
+    "hang": _kind("hang", "timeout", 1, retries=0, timeout=TIMEOUT_S),
+    "deaf": _kind("deaf", "timeout", 1, retries=0, timeout=TIMEOUT_S),
+    "swallow": _kind("swallow", "timeout", 1, retries=0, timeout=TIMEOUT_S),
+    "unserialisable": _kind("unserialisable", "serialization", 2),
+    "recurse": _kind("recurse", "exception", 2),
+    "long_traceback": _kind("long_traceback", "exception", 1),
+    "system_exit": _kind("system_exit", "exception", 2),
+    "fork": _kind("fork", RETURNS, 1),
+    "close_all": _kind("close_all", "killed", 1),
+    "vandal": _kind("vandal", RETURNS, 2),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One job that is to be enqueued, and what is done to it afterwards."""
+
+    id: str
+    kind: str
+    queue: str = QUEUES[0]
+    seconds: float = 0.0
+    retries: int = 0
+    repeats: int = 0
+    delay: float | None = None
+    ttl: float | None = None
+    at_front: bool = False
+    result_ttl: float | None = None
+    act: str = ""  #: cancel | delete | requeue, or nothing
+    act_after: float = 0.0  #: seconds after it was acknowledged
+    waits: bool = False  #: somebody blocks on it
+    resend: bool = False  #: the same call is sent twice
+    calls_back: bool = False
+
+    @property
+    def of(self) -> Kind:
+        return KINDS[self.kind]
+
+    @property
+    def returns(self) -> bool:
+        """Whether its body is to return a value."""
+        return RETURNS in self.of.ends
+
+    @property
+    def value(self) -> str:
+        """What it returns."""
+        return self.id.ljust(LARGE, ".") if self.of.act == "large" else self.id
+
+
+def orders(seed: int, count: int) -> list[Order]:
+    """The jobs of a run, by its seed alone."""
+    dice = random.Random(seed)
+    names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
+    return [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
+
+
+def due_orders(seed: int, count: int) -> list[Order]:
+    """Nothing but quick jobs that are due later."""
+    dice = random.Random(seed)
+    return [Order(f"{seed}-{number}", "quick", delay=dice.uniform(0.05, 1.5)) for number in range(count)]
+
+
+def _order(dice: random.Random, job_id: str, name: str) -> Order:
+    kind = KINDS[name]
+    act = dice.choices(("", "cancel", "delete", "requeue"), (85, 5, 4, 6))[0]
+    retries = kind.retries if kind.retries is not None else dice.choice((0, 0, 2, 6))
+    plain = act == "" and kind.ends == {RETURNS}
+    return Order(
+        job_id,
+        name,
+        queue=dice.choice(QUEUES),
+        seconds=dice.uniform(*kind.naps),
+        retries=retries,
+        repeats=dice.choice((2, 3)) if plain and dice.random() < 0.05 else 0,
+        delay=dice.uniform(0.05, 1.5) if dice.random() < 0.12 else None,
+        ttl=dice.choice((0.2, 1.0, 30.0)) if dice.random() < 0.06 else None,
+        at_front=dice.random() < 0.05,
+        result_ttl=0.0 if plain and dice.random() < 0.06 else None,
+        act=act,
+        act_after=dice.expovariate(4),
+        waits=dice.random() < 0.15,
+        resend=act == "" and dice.random() < 0.1,
+        calls_back=dice.random() < 0.1,
+    )

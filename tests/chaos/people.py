@@ -1,0 +1,199 @@
+"""Those who use the queue during a chaos run: a producer, an operator, and some who wait. Threads of the driver."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry as ClientRetry
+
+from rqlike import Job, Queue, Repeat, Retry
+from rqlike.exceptions import InvalidJobOperation, NoSuchJobError, RqlikeError
+from rqlike.states import JobStatus
+from rqlike.store import verbs
+from tests.chaos import bodies
+from tests.chaos.evidence import Acked, Act, Wait
+from tests.chaos.kinds import Order
+from tests.servers import eventually
+
+_WAITERS: Final = 12  #: at a time
+_WAIT_S: Final = 90.0
+_REQUEUES: Final = 20  #: looks whether a job has ended
+_AGAIN_S: Final = 0.3
+
+
+def now_ms() -> float:
+    """The wall clock, by which the server goes too."""
+    return time.time_ns() / 1e6
+
+
+def client_of(url: str) -> redis.Redis:
+    """A client that gives up soon, so that there are errors to be seen."""
+    patience = ClientRetry(ExponentialBackoff(cap=0.3, base=0.02), 4)
+    made: redis.Redis = redis.Redis.from_url(url, retry=patience, socket_timeout=1.5, socket_connect_timeout=1.0)
+    return made
+
+
+class People:
+    """Enqueues what is ordered within `seconds`, does to it what is to be done, and waits for some of it."""
+
+    def __init__(self, url: str, namespace: str, log: str, orders: Sequence[Order], seconds: float) -> None:
+        self.url, self.namespace, self.log = url, namespace, log
+        self.orders, self.seconds = orders, seconds
+        self.acked: dict[str, Acked] = {}
+        self.refused: dict[str, str] = {}
+        self.acts: list[Act] = []
+        self.waits: list[Wait] = []
+        self._todo: list[tuple[float, int, str, Job[Any], int]] = []
+        self._number = 0
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._room = threading.Semaphore(_WAITERS)
+        self._waiters: list[threading.Thread] = []
+        self._threads = [threading.Thread(target=call, daemon=True) for call in (self._produce, self._operate)]
+        self.problems: list[str] = []
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def done(self) -> bool:
+        """Whether everything was enqueued and done."""
+        with self._lock:
+            return not self._threads[0].is_alive() and not self._todo
+
+    def finish(self, timeout: float) -> int:
+        """Ends the operator and joins the waiters; how many of them still wait."""
+        self._stop.set()
+        end = time.monotonic() + timeout
+        for thread in (*self._threads, *self._waiters):
+            thread.join(max(0.01, end - time.monotonic()))
+        return sum(thread.is_alive() for thread in self._waiters)
+
+    # -- the producer --------------------------------------------------------------------------------------------------
+
+    def _produce(self) -> None:
+        client = client_of(self.url)
+        queues = {name: Queue(name, client, namespace=self.namespace) for name in {o.queue for o in self.orders}}
+        began = time.monotonic()
+        for number, order in enumerate(self.orders):
+            due = began + self.seconds * number / len(self.orders)
+            if due > time.monotonic():
+                self._stop.wait(due - time.monotonic())
+            try:
+                self._enqueue(queues[order.queue], order)
+            except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
+                self.problems.append(f"producer: {problem!r}")
+        client.close()
+
+    def _enqueue(self, queue: Queue, order: Order) -> None:
+        sent = now_ms()
+        due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
+        arguments = (self.log, order.id, order.of.act, order.seconds)
+        new = queue._prepare(bodies.perform, arguments, {}, _options(order), due)
+        request = verbs.enqueue(queue.name, (new,))
+        try:
+            (answer,) = queue.store.run(request)
+        except RedisError as problem:
+            self.refused[order.id] = type(problem).__name__
+            return
+        job: Job[Any] = Job(verbs.Fresh(new, queue.name, answer), queue.store)
+        self.acked[order.id] = Acked(sent, now_ms(), self._again(queue, request) if order.resend else "")
+        if order.waits and self._room.acquire(blocking=False):
+            self._waiters.append(threading.Thread(target=self._wait, args=(job,), daemon=True))
+            self._waiters[-1].start()
+        if order.act:
+            self._later(order.act_after, order.act, job, _REQUEUES)
+
+    @staticmethod
+    def _again(queue: Queue, request: Any) -> str:
+        try:
+            (answer,) = queue.store.run(request)
+        except RedisError:
+            return ""
+        return str(answer.word)
+
+    # -- the operator --------------------------------------------------------------------------------------------------
+
+    def _later(self, seconds: float, what: str, job: Job[Any], chances: int) -> None:
+        with self._lock:
+            self._number += 1
+            heapq.heappush(self._todo, (time.monotonic() + seconds, self._number, what, job, chances))
+
+    def _operate(self) -> None:
+        while not self._stop.is_set():
+            with self._lock:
+                due = bool(self._todo) and self._todo[0][0] <= time.monotonic()
+                task = heapq.heappop(self._todo) if due else None
+            if task is None:
+                self._stop.wait(0.01)
+                continue
+            _, _, what, job, chances = task
+            at = now_ms()
+            try:
+                answer = _DEEDS[what](job)
+            except (RqlikeError, RedisError) as problem:
+                answer = type(problem).__name__
+                if what == "requeue" and not isinstance(problem, NoSuchJobError) and chances > 1:
+                    self._later(_AGAIN_S, what, job, chances - 1)
+                    if isinstance(problem, InvalidJobOperation):
+                        continue
+            self.acts.append(Act(what, job.id, answer, now_ms() if answer == JobStatus.CANCELED else at))
+
+    # -- those who wait ------------------------------------------------------------------------------------------------
+
+    def _wait(self, job: Job[Any]) -> None:
+        value, error = None, ""
+        try:
+            value = job.wait(timeout=_WAIT_S)
+        except Exception as problem:  # noqa: BLE001  # whatever it is, it is judged
+            error = type(problem).__name__
+        self.waits.append(Wait(job.id, error, value, now_ms()))
+        self._room.release()
+
+
+def _options(order: Order) -> dict[str, Any]:
+    given: dict[str, Any] = {
+        "job_id": order.id,
+        "job_timeout": order.of.timeout,
+        "ttl": order.ttl,
+        "at_front": order.at_front,
+        "result_ttl": 3600 if order.result_ttl is None else order.result_ttl,
+        "failure_ttl": 3600,
+    }
+    if order.calls_back:
+        given["on_success"] = bodies.called_back
+    if order.retries:
+        given["retry"] = Retry(order.retries)
+    if order.repeats:
+        given["repeat"] = Repeat(order.repeats)
+    return given
+
+
+def _cancel(job: Job[Any]) -> str:
+    return str(job.store.run(verbs.cancel(job.id, f"cancel {job.id}")))
+
+
+def _delete(job: Job[Any]) -> str:
+    job.delete()
+    return "ok"
+
+
+def _requeue(job: Job[Any]) -> str:
+    job.requeue()
+    return "ok"
+
+
+_DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {"cancel": _cancel, "delete": _delete, "requeue": _requeue}
+
+
+def settled(people: People, timeout: float) -> None:
+    """Waits until everything was enqueued and done."""
+    eventually(lambda: people.done, timeout, 0.05, "the producer and the operator are done")

@@ -1,0 +1,25 @@
+"""Short chaos runs. The long form is `python -m tests.chaos`.
+
+A seed fixes the jobs and the faults, not the instants at which they meet, so each run is another one; what is judged is
+what is promised for all of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.driver import Settings, run
+from tests.chaos.report import as_text
+from tests.conftest import start_or_skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mix", ["kills", "points", "everything"])
+def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, tmp_path: Path) -> None:
+    start_or_skip("valkey").close()
+    done = run(Settings(seed=1, mix=mix, jobs=250, seconds=4.0), tmp_path)
+    assert not done.violations, as_text(done)
+    assert len(done.evidence.strikes) > 2
+    assert len(done.evidence.acked) > 100

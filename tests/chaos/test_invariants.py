@@ -1,0 +1,241 @@
+"""Each invariant of a chaos run can fail: evidence that was tampered with is caught, and by the one that is meant."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from rqlike.records import ResultRecord
+from rqlike.serializers import resolve_serializer
+from rqlike.states import JobStatus, Reason, ResultType
+from tests.chaos.evidence import Acked, Act, Body, Evidence, Exit, JobSeen, Strike, Told, Wait, read_bodies
+from tests.chaos.faults import EVERYTHING, MIXES
+from tests.chaos.invariants import INVARIANTS, NOT_YET, violations
+from tests.chaos.kinds import KINDS, Order, orders
+
+pack = resolve_serializer("msgpack").dumps
+T0: Final = 1_800_000_000_000.0  #: the wall clock at the beginning, in ms
+
+
+def body(execution: str, job_id: str, began_ms: float, ended_ms: float | None = None) -> Body:
+    """One that began and ended so many ms after the beginning."""
+    ended_ns = None if ended_ms is None else int(ended_ms * 1e6)
+    wall = None if ended_ms is None else T0 + ended_ms
+    return Body(execution, job_id, 100, int(began_ms * 1e6), T0 + began_ms, ended_ns, None, wall)
+
+
+def entry(execution: str, job_id: str, at_ms: int, **more: Any) -> ResultRecord:
+    """One of a job that returned its id, on worker w1."""
+    plain = ResultRecord(
+        f"{int(T0) + at_ms}-0", job_id, ResultType.SUCCESSFUL, 1, 1, "w1", execution, int(T0), int(T0) + at_ms
+    )
+    given: dict[str, Any] = {"value": pack(job_id), **more}
+    return plain._replace(**given)
+
+
+def retried(execution: str, job_id: str, at_ms: int, reason: Reason, **more: Any) -> ResultRecord:
+    return entry(execution, job_id, at_ms, type=ResultType.RETRIED, reason=reason, value=None, **more)
+
+
+#: a: returned. b: its worker was killed, then it returned. c: canceled before it began. d: deleted. e: due later.
+SOUND: Final = Evidence(
+    orders={
+        "a": Order("a", "quick", waits=True),
+        "b": Order("b", "slow", retries=2),
+        "c": Order("c", "quick", act="cancel"),
+        "d": Order("d", "quick", act="delete"),
+        "e": Order("e", "quick", delay=0.5),
+    },
+    acked={job_id: Acked(T0, T0 + 1) for job_id in "abcde"},
+    bodies=[
+        body("a1", "a", 10, 12),
+        body("b1", "b", 20),
+        body("b2", "b", 9000, 9100),
+        body("e1", "e", 510, 511),
+    ],
+    jobs={
+        "a": JobSeen(JobStatus.FINISHED, 1, (entry("a1", "a", 13),)),
+        "b": JobSeen(
+            JobStatus.FINISHED,
+            1,
+            (retried("b1", "b", 8000, Reason.ABANDONED), entry("b2", "b", 9101, attempt=2, worker_name="w2")),
+        ),
+        "c": JobSeen(JobStatus.CANCELED, 1, ()),
+        "e": JobSeen(JobStatus.FINISHED, 1, (entry("e1", "e", 512),)),
+    },
+    acts=[Act("cancel", "c", "canceled", T0 + 5), Act("delete", "d", "ok", T0 + 6)],
+    waits=[Wait("a", "", "a", T0 + 14)],
+    strikes=[Strike("parent", "w1", T0 + 500, T0 + 6500)],
+    exits=[Exit("w2", 0, 0.3, asked=True)],
+    counts={"finished": 3, "canceled": 1},
+    tally={"finished": 3, "canceled": 1},
+    idle=True,
+)
+
+
+def with_job(job_id: str, **changes: Any) -> Evidence:
+    return replace(SOUND, jobs={**SOUND.jobs, job_id: SOUND.jobs[job_id]._replace(**changes)})
+
+
+def with_order(job_id: str, **changes: Any) -> Evidence:
+    return replace(SOUND, orders={**SOUND.orders, job_id: replace(SOUND.orders[job_id], **changes)})
+
+
+def with_bodies(*bodies: Body) -> Evidence:
+    return replace(SOUND, bodies=[*SOUND.bodies, *bodies])
+
+
+def without_job(job_id: str, **more: Any) -> Evidence:
+    return replace(SOUND, jobs={name: job for name, job in SOUND.jobs.items() if name != job_id}, **more)
+
+
+def with_wait(job_id: str, error: str, value: object = None, **more: Any) -> Evidence:
+    return replace(SOUND, waits=[Wait(job_id, error, value, T0 + 14)], **more)
+
+
+A, B1, B2 = SOUND.jobs["a"].entries[0], *SOUND.jobs["b"].entries
+
+TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
+    "a job is gone": ("INV-1", lambda: without_job("a")),
+    "one is gone that was to be kept not at all, and never returned": (
+        "INV-1",
+        lambda: replace(with_order("d", result_ttl=0.0), acts=SOUND.acts[:1]),
+    ),
+    "a job is stuck": ("INV-2", lambda: with_job("c", status=JobStatus.QUEUED)),
+    "an index disagrees": ("INV-3", lambda: replace(SOUND, unsound=["a is at home in two places"])),
+    "an execution has no entry": ("INV-4", lambda: with_bodies(body("a0", "a", 5))),
+    "an execution has two entries": ("INV-4", lambda: with_job("a", entries=(A, A))),
+    "there are eleven entries": (
+        "INV-4",
+        lambda: with_job("a", entries=tuple(entry(f"a{n}", "a", n, attempt=n) for n in range(1, 12))),
+    ),
+    "an entry has no execution, and it was no crash": ("INV-4", lambda: replace(SOUND, bodies=SOUND.bodies[1:])),
+    "an entry of a crash has no execution, and there was no fault": (
+        "INV-4",
+        lambda: replace(SOUND, bodies=[b for b in SOUND.bodies if b.execution != "b1"], strikes=[]),
+    ),
+    "entries are out of order": ("INV-5", lambda: with_job("b", entries=(B2._replace(attempt=1), B1))),
+    "an attempt is missing": ("INV-5", lambda: with_job("b", entries=(B1, B2._replace(attempt=3)))),
+    "the first attempt is missing": ("INV-5", lambda: with_job("b", entries=(B2,))),
+    "the status is not that of the last entry": ("INV-5", lambda: with_job("a", status=JobStatus.FAILED)),
+    "an expired job has run": ("INV-5", lambda: with_job("a", status=JobStatus.EXPIRED)),
+    "a job runs beside itself": ("INV-6", lambda: with_bodies(body("b3", "b", 9050, 9200))),
+    "what returned was abandoned, and there was no fault": (
+        "INV-7",
+        lambda: replace(SOUND, bodies=[*SOUND.bodies[:1], body("b1", "b", 20, 30), *SOUND.bodies[2:]], strikes=[]),
+    ),
+    "a finished job never returned": ("INV-8", lambda: replace(SOUND, bodies=SOUND.bodies[1:])),
+    "a value is that of another job": ("INV-8", lambda: with_job("a", entries=(A._replace(value=pack("b")),))),
+    "a value is missing": ("INV-8", lambda: with_job("a", entries=(A._replace(value=None),))),
+    "a job succeeds that cannot": ("INV-8", lambda: with_order("a", kind="exit")),
+    "a job fails that cannot": (
+        "INV-8",
+        lambda: with_job(
+            "a",
+            status=JobStatus.FAILED,
+            entries=(A._replace(type=ResultType.FAILED, reason=Reason.EXCEPTION, value=None),),
+        ),
+    ),
+    "a job fails by a crash without a fault": (
+        "INV-8",
+        lambda: replace(
+            with_job(
+                "a",
+                status=JobStatus.FAILED,
+                entries=(A._replace(type=ResultType.FAILED, reason=Reason.KILLED, value=None),),
+            ),
+            strikes=[],
+        ),
+    ),
+    "there is an attempt too many": ("INV-9", lambda: with_order("b", retries=0)),
+    "it crashes too often in a row": (
+        "INV-9",
+        lambda: with_job(
+            "b", entries=tuple(retried(f"b{n}", "b", 8000 + n, Reason.KILLED, attempt=n) for n in range(1, 4))
+        ),
+    ),
+    "a key is left": ("INV-10", lambda: replace(SOUND, leaks=["{x}:results:a"])),
+    "a job that was refused began and is nowhere": (
+        "INV-11",
+        lambda: without_job(
+            "a", refused={"a": "ConnectionError"}, acked={k: v for k, v in SOUND.acked.items() if k != "a"}
+        ),
+    ),
+    "the same call once more was a new job": (
+        "INV-11",
+        lambda: replace(SOUND, acked={**SOUND.acked, "a": Acked(T0, T0 + 1, "duplicate")}),
+    ),
+    "a waiter gets another job's value": ("INV-12", lambda: with_wait("a", "", "b")),
+    "a waiter gets a value where there is none": ("INV-12", lambda: with_wait("c", "", "c")),
+    "a waiter hears of a failure that was none": ("INV-12", lambda: with_wait("a", "JobFailed")),
+    "a waiter hears that nobody canceled": ("INV-12", lambda: with_wait("a", "JobCanceled")),
+    "a waiter hears that it has expired": ("INV-12", lambda: with_wait("a", "JobExpired")),
+    "a waiter hears that it is gone": ("INV-12", lambda: with_wait("a", "NoSuchJobError")),
+    "a waiter hears that the value was not kept": ("INV-12", lambda: with_wait("a", "ResultNotStored")),
+    "a waiter is never told": ("INV-12", lambda: with_wait("a", "WaitTimeout")),
+    "a waiter loses its connection, and the network was well": ("INV-12", lambda: with_wait("a", "ConnectionError")),
+    "a canceled job begins": ("INV-13", lambda: with_bodies(body("c1", "c", 50, 51))),
+    "a worker ends by itself": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.0, asked=False)])),
+    "a worker ends badly": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.3, asked=True)])),
+    "a worker ends with unwritten outcomes": (
+        "INV-14",
+        lambda: replace(SOUND, exits=[Exit("w1", 75, 1.0, asked=True)]),
+    ),
+    "a worker does not end": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", None, 30.0, asked=True)])),
+    "a process outlives its worker": ("INV-14", lambda: replace(SOUND, orphans=["process 7"])),
+    "a due job begins early": ("INV-17", lambda: with_order("e", delay=0.6)),
+    "a due job begins late": ("INV-17", lambda: with_order("e", delay=0.4)),
+    "a callback is called twice": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "a", "a1", 100, 1, 1)] * 2)),
+    "a callback follows nothing": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "b", "b1", 100, 1, 1)])),
+    "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000)])),
+    "a count is wrong": ("INV-18", lambda: replace(SOUND, counts={"finished": 4, "canceled": 1})),
+}
+
+
+def test_sound_evidence_violates_nothing() -> None:
+    assert violations(SOUND) == {}
+
+
+@pytest.mark.parametrize("tampering", TAMPERED)
+def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_meant(tampering: str) -> None:
+    name, made = TAMPERED[tampering]
+    assert name in violations(made())
+
+
+def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
+    assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 20)}
+
+
+def test_an_overlap_is_excused_where_a_worker_was_frozen() -> None:
+    frozen = replace(with_bodies(body("b3", "b", 9050, 9200)), strikes=[Strike("freeze", "w2", T0, T0 + 9000)])
+    assert "INV-6" not in violations(frozen)
+
+
+def test_a_lost_connection_is_excused_where_the_server_was_killed() -> None:
+    killed = replace(with_wait("a", "ConnectionError"), strikes=[*SOUND.strikes, Strike("server_kill", "", T0, T0 + 9)])
+    assert violations(killed) == {}
+
+
+def test_what_a_copy_of_a_horse_tells_is_not_the_body(tmp_path: Any) -> None:
+    path = tmp_path / "told"
+    path.write_text("begin a a1 7 1000000 5000000\nend a a1 8 2000000 6000000\nout a a1 7 3000000 7000000\n")
+    (found,) = read_bodies(path)
+    assert (found.ended_ns, found.left_ns, found.over_ns) == (None, 3_000_000, 3_000_000)
+
+
+def test_the_jobs_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
+    assert orders(7, 50) == orders(7, 50) != orders(8, 50)
+    many = orders(1, 2000)
+    assert {order.kind for order in many} == set(KINDS)
+    assert {order.act for order in many} == {"", "cancel", "delete", "requeue"}
+    assert all(any(getattr(order, name) for order in many) for name in ("repeats", "delay", "ttl", "waits", "resend"))
+
+
+def test_every_fault_is_in_some_mix_and_everything_is_all_of_them() -> None:
+    assert {name for mix in MIXES.values() for name in mix} == set(EVERYTHING)
+    assert random.Random(1).choices(list(EVERYTHING), list(EVERYTHING.values()))
