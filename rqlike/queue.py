@@ -245,15 +245,15 @@ class Queue:
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = self._prepare(func, args, kwargs, options, due)
-        request, kept = verbs.enqueue(self.name, (new,)), PLAINLY
-        if self._is_durable(options):
+        request, kept = verbs.enqueue(self.name, (new,)), None
+        if (options or self._usual.durable) and self._is_durable(options):  # most calls have none and ask no further
             ((answer,),), kept = run_durably(self.store, [request])
         else:
             (answer,) = self.store.run(request)
         if answer.word == "duplicate":
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
-        if kept.missing:
+        if kept is not None and kept.missing:
             raise _not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
