@@ -177,7 +177,8 @@ class Queue:
             raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
         datas = list(job_datas)
         prepared = [self._prepare(*data) for data in datas]
-        durable = any(self._is_durable(data.options) for data in datas)
+        durable = self._usual.durable
+        durable = any(data.options.get("durable", durable) for data in datas)
         jobs: list[Job[Any] | None] = []
         errors: dict[int, RqlikeError] = {}
         kept = PLAINLY
@@ -244,14 +245,14 @@ class Queue:
     ) -> Job[Any]:
         new = self._prepare(func, args, kwargs, options, due)
         request, kept = verbs.enqueue(self.name, (new,)), PLAINLY
-        if self._is_durable(options):
+        if options.get("durable", self._usual.durable) if options else self._usual.durable:
             ((answer,),), kept = run_durably(self.store, [request])
         else:
             (answer,) = self.store.run(request)
         if answer.word == "duplicate":
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
-        if kept.missing:
+        if kept is not PLAINLY and kept.missing:
             raise _not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
@@ -272,10 +273,6 @@ class Queue:
         if checked is PLAIN and not headers:
             return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
         return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
-
-    def _is_durable(self, options: Mapping[str, Any]) -> bool:
-        """Of options that are checked."""
-        return bool(options.get("durable", self._usual.durable)) if options else self._usual.durable
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
