@@ -178,7 +178,8 @@ class Queue:
             raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
         datas = list(job_datas)
         prepared = [self._prepare(*data) for data in datas]
-        durable = any(self._is_durable(data.options) for data in datas)
+        durable = self._usual.durable
+        durable = any(data.options.get("durable", durable) for data in datas)
         jobs: list[Job[Any] | None] = []
         errors: dict[int, RqlikeError] = {}
         kept = PLAINLY
@@ -245,15 +246,15 @@ class Queue:
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = self._prepare(func, args, kwargs, options, due)
-        request, kept = verbs.enqueue(self.name, (new,)), None
-        if (options or self._usual.durable) and self._is_durable(options):  # most calls have none and ask no further
+        request, kept = verbs.enqueue(self.name, (new,)), PLAINLY
+        if options.get("durable", self._usual.durable) if options else self._usual.durable:
             ((answer,),), kept = run_durably(self.store, [request])
         else:
             (answer,) = self.store.run(request)
         if answer.word == "duplicate":
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
-        if kept is not None and kept.missing:
+        if kept is not PLAINLY and kept.missing:
             raise _not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
@@ -276,10 +277,6 @@ class Queue:
         if checked is PLAIN and not headers:
             return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
         return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
-
-    def _is_durable(self, options: Mapping[str, Any]) -> bool:
-        """Of options that are checked."""
-        return bool(options.get("durable", self._usual.durable)) if options else self._usual.durable
 
     # -- looking -------------------------------------------------------------------------------------------------------
 

@@ -99,16 +99,15 @@ class _Work:
         self._store = store
         self._requests = requests
         self._line = line
-        self._tries = 0
+        self._may_be_written = False
         self.answers: list[Any] | None = None
         self.confirmation = Confirmation()
 
     def attempt(self) -> None:
         """Sends all of it and waits. Raises ConnectionError or TimeoutError where it is to be tried again."""
-        self._tries += 1
         self._line.connect()
         means = self._means()
-        if not means.sync and not means.replicas and self._tries == 1:
+        if not means.sync and not means.replicas and not self._may_be_written:
             raise DurabilityUnavailable(why=means.why_no_disk)
         try:
             answers = self._write(means)
@@ -141,6 +140,7 @@ class _Work:
         return Means(sync, replicas)
 
     def _write(self, means: Means) -> list[Any]:
+        self._may_be_written = True
         *before, last = self._requests
         answers = []
         for request in before:
@@ -174,11 +174,11 @@ class _Work:
         """Whether the disk has it. Before it answers, a server begins a sync that is due; two answers in a row that
         tell of no sync under way mean that the one that was due has ended."""
         time.sleep(max(0.0, written_at + _EVERY_S - clock.mono()))
-        calm = 0
-        while calm < 2 and clock.mono() < written_at + DURABLE_S:
+        calm = looks = 0
+        while calm < 2 and (looks < 2 or clock.mono() < written_at + DURABLE_S):
             self._send(pack("INFO", "persistence"))
             facts = self._line.read_response(disable_decoding=True)
-            calm = calm + 1 if all(sign in facts for sign in _CALM) else 0
+            looks, calm = looks + 1, calm + 1 if all(sign in facts for sign in _CALM) else 0
             if not calm:
                 time.sleep(_LOOK_S)
         return calm == 2

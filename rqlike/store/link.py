@@ -297,7 +297,7 @@ class Link:
             self._socket.close()
             self._go_to(self._route.onward(reply))
             return
-        elif said == ROLE and reply[0] != b"master":
+        elif said == ROLE and not (isinstance(reply, list) and reply[:1] == [b"master"]):
             raise OSError("it is a replica; the sentinels have not agreed on another primary yet")
         if not self._greeting:
             self._state, self._deadline = _State.READY, None

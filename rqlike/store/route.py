@@ -82,9 +82,11 @@ class Route:
 
     def onward(self, answer: Reply) -> Stop:
         """The stop that a sentinel's answer names. Raises OSError where it names none, or one by its host name."""
-        if not isinstance(answer, list) or len(answer) != 2:
-            raise OSError(f"it knows no primary named {self.first().service!r}")
-        host, port = answer[0].decode(errors="replace"), int(answer[1])
+        match answer:
+            case [bytes(named), bytes(numeral)] if numeral.isdigit():
+                host, port = named.decode(errors="replace"), int(numeral)
+            case _:
+                raise OSError(f"it knows no primary named {self.first().service!r}")
         family, target = self._forced or (_family(host), (host, port))
         if family == socket.AF_UNSPEC:
             raise OSError(

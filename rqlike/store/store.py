@@ -51,6 +51,7 @@ class Store:
         self._connection = _checked(connection)
         self._client: redis.Redis | None = None
         self._patient: redis.Redis | None = None
+        self._followed: object = None  #: the primary of the caller's client when that was made
         self._bare = False
 
     @property
@@ -171,16 +172,18 @@ class Store:
 
     def _own_client(self) -> redis.Redis:
         client, own = self.client, self._patient
-        if own is None or _has_moved(client, own):
+        found = _primary_of(client)
+        # Where the caller's client has found another primary since, what it enqueues there could not be seen here, for
+        # as long as the old one is left to live.
+        if own is None or (found != self._followed and found not in (None, _primary_of(own))):
+            self._followed = found
             own = self._patient = patient_client(client, BLOCK_S + _MARGIN_S)
         return own
 
 
-def _has_moved(client: redis.Redis, own: redis.Redis) -> bool:
-    """Whether one of two clients that ask sentinels has found another primary than the other: what is enqueued by the
-    one could not be seen by the other, for as long as an old primary is left to live."""
-    there, here = (getattr(one.connection_pool, "master_address", None) for one in (client, own))
-    return there is not None and here is not None and there != here
+def _primary_of(client: redis.Redis) -> object:
+    """Where a client that asks sentinels was told to connect last; None for others, and before that."""
+    return getattr(client.connection_pool, "master_address", None)
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def test_c2_sigterm_at_any_instant_of_taking_a_job_loses_and_stops_none(stable: 
 def test_c3_a_job_of_a_killed_worker_is_soon_run_by_another_and_not_failed_unseen(stable: Stable) -> None:
     """RQ leaves it in the intermediate queue; two maintenance passes (10 to 20 minutes) later it is FAILED, although
     it never ran."""
-    job = stable.queue().enqueue(bodies.mark, stable.file(), retry=Retry(1))
+    job = stable.queue().enqueue(bodies.mark, stable.file(), "ran", 0.5, retry=Retry(1))
     lost = stable.start(plan={"lease_ms": 500, "renew_s": 0.1}, wait=False)
     running(job)
     lost.kill()

@@ -129,6 +129,16 @@ def test_a_replica_that_does_not_answer_is_told_and_the_job_runs_all_the_same(se
         queue.enqueue(tasks.nothing, job_id="a")
 
 
+def test_disk_and_replica_are_told_apart(servers: Making, namespace: str) -> None:
+    group = servers(replicas=1, appendonly="yes", appendfsync="everysec")
+    queue = queue_on(group.servers[0], namespace)
+    queue.enqueue(tasks.nothing, durable=True)
+    group.servers[1].pause()
+    with pytest.raises(NotDurableError) as caught:
+        queue.enqueue(tasks.nothing, durable=True)
+    assert (caught.value.on_disk, caught.value.replicas) == (True, 0)
+
+
 def test_a_call_that_is_sent_again_is_not_taken_for_confirmed(servers: Making, namespace: str) -> None:
     """A server says of a connection that wrote nothing that all have it. So the script must write the second time
     too."""
