@@ -19,6 +19,7 @@ from tests.chaos.people import now_ms
 from tests.chaos.stage import Post, Stage
 
 _AWAY_S: Final = 1.5  #: a server that is away for longer lets short leases lapse, and it is no outage yet
+_REST_S: Final = 4.0  #: for every worker to find it again and to renew: two outages in a row would outlast a lease
 _ANY_TIME_S: Final = 3600.0
 _FULL: Final = 1  #: bytes of maxmemory
 _CUTS: Final = (100, 8_000)  #: bytes between two cuts
@@ -76,6 +77,7 @@ class Faults:
         self._undo: list[tuple[float, Callable[[], None]]] = []
         self._next = time.monotonic() + gap_s
         self._server_down = False
+        self._server_rests = 0.0  #: until then it is left in peace
         self.strikes: list[Strike] = []
         self._acts: Mapping[str, Callable[[], tuple[str, float] | None]] = {
             "horse": self._horse,
@@ -228,26 +230,30 @@ class Faults:
     # -- the server ----------------------------------------------------------------------------------------------------
 
     def _server_kill(self) -> tuple[str, float] | None:
-        if self._server_down:
+        if self._server_down or time.monotonic() < self._server_rests:
             return None
         self._server_down = True
         self._stage.server.kill()
 
         def start() -> None:
             self._stage.server.start()
-            self._server_down = False
+            self._server_is_back()
 
         return "", self._later(self._dice.uniform(0.0, _AWAY_S), start) + 1.0
 
+    def _server_is_back(self) -> None:
+        self._server_down = False
+        self._server_rests = time.monotonic() + _REST_S
+
     def _server_pause(self) -> tuple[str, float] | None:
-        if self._server_down:
+        if self._server_down or time.monotonic() < self._server_rests:
             return None
         self._server_down = True
         self._stage.server.pause()
 
         def proceed() -> None:
             self._stage.server.proceed()
-            self._server_down = False
+            self._server_is_back()
 
         return "", self._later(self._dice.uniform(0.1, _AWAY_S), proceed)
 
