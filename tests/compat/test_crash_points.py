@@ -81,7 +81,7 @@ def test_c2_sigterm_at_any_instant_of_taking_a_job_loses_and_stops_none(stable: 
     the job is lost, with one it is stuck and later marked as failed."""
     dice = random.Random(2)
     queues = [stable.queue(name) for name in "ab"]
-    queued = [queues[n % 2].enqueue(bodies.mark, stable.file(), str(n)) for n in range(60)]
+    queued = [queues[n % 2].enqueue(bodies.mark, stable.file(), str(n), 0.01) for n in range(60)]
     stops = 0
     while any(queue.count for queue in queues):
         worker = stable.start("a", "b", wait=False)
