@@ -79,26 +79,6 @@ class Faults:
         self._server_down = False
         self._server_rests = 0.0  #: until then it is left in peace
         self.strikes: list[Strike] = []
-        self._acts: Mapping[str, Callable[[], tuple[str, float] | None]] = {
-            "horse": self._horse,
-            "zygote": self._zygote,
-            "parent": self._parent,
-            "both": self._both,
-            "term": self._term,
-            "point": self._point,
-            "freeze": lambda: self._freeze(horses=False),
-            "freeze_all": lambda: self._freeze(horses=True),
-            "nap_horse": self._nap_horse,
-            "server_kill": self._server_kill,
-            "server_pause": self._server_pause,
-            "flush": self._flush,
-            "clients": self._clients,
-            "cut": self._cut,
-            "hole": self._hole,
-            "road_cut": self._road_cut,
-            "road_hole": self._road_hole,
-            "memory": self._memory,
-        }
 
     def tick(self) -> None:
         """Undoes what has lasted long enough; strikes if it is time."""
@@ -113,7 +93,7 @@ class Faults:
     def strike(self, name: str) -> bool:
         """That fault, now; whether there was somebody to hit."""
         at = now_ms()
-        hit = self._acts[name]()
+        hit = _ACTS[name](self)
         if hit is None:
             return False
         worker, seconds = hit
@@ -312,6 +292,28 @@ class Faults:
             return None
         road.swallow()
         return "producer", self._later(self._dice.uniform(0.5, 2.0), road.heal)
+
+
+_ACTS: Final[Mapping[str, Callable[[Faults], tuple[str, float] | None]]] = {
+    "horse": Faults._horse,
+    "zygote": Faults._zygote,
+    "parent": Faults._parent,
+    "both": Faults._both,
+    "term": Faults._term,
+    "point": Faults._point,
+    "freeze": lambda faults: faults._freeze(horses=False),
+    "freeze_all": lambda faults: faults._freeze(horses=True),
+    "nap_horse": Faults._nap_horse,
+    "server_kill": Faults._server_kill,
+    "server_pause": Faults._server_pause,
+    "flush": Faults._flush,
+    "clients": Faults._clients,
+    "cut": Faults._cut,
+    "hole": Faults._hole,
+    "road_cut": Faults._road_cut,
+    "road_hole": Faults._road_hole,
+    "memory": Faults._memory,
+}
 
 
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:
