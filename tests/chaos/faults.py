@@ -19,6 +19,7 @@ from tests.chaos.people import now_ms
 from tests.chaos.stage import Post, Stage
 
 _AWAY_S: Final = 1.5  #: a server that is away for longer lets short leases lapse, and it is no outage yet
+_REST_S: Final = 4.0  #: for every worker to find it again and to renew: two outages in a row would outlast a lease
 _ANY_TIME_S: Final = 3600.0
 _FULL: Final = 1  #: bytes of maxmemory
 _CUTS: Final = (100, 8_000)  #: bytes between two cuts
@@ -76,27 +77,8 @@ class Faults:
         self._undo: list[tuple[float, Callable[[], None]]] = []
         self._next = time.monotonic() + gap_s
         self._server_down = False
+        self._server_rests = 0.0  #: until then it is left in peace
         self.strikes: list[Strike] = []
-        self._acts: Mapping[str, Callable[[], tuple[str, float] | None]] = {
-            "horse": self._horse,
-            "zygote": self._zygote,
-            "parent": self._parent,
-            "both": self._both,
-            "term": self._term,
-            "point": self._point,
-            "freeze": lambda: self._freeze(horses=False),
-            "freeze_all": lambda: self._freeze(horses=True),
-            "nap_horse": self._nap_horse,
-            "server_kill": self._server_kill,
-            "server_pause": self._server_pause,
-            "flush": self._flush,
-            "clients": self._clients,
-            "cut": self._cut,
-            "hole": self._hole,
-            "road_cut": self._road_cut,
-            "road_hole": self._road_hole,
-            "memory": self._memory,
-        }
 
     def tick(self) -> None:
         """Undoes what has lasted long enough; strikes if it is time."""
@@ -111,7 +93,7 @@ class Faults:
     def strike(self, name: str) -> bool:
         """That fault, now; whether there was somebody to hit."""
         at = now_ms()
-        hit = self._acts[name]()
+        hit = _ACTS[name](self)
         if hit is None:
             return False
         worker, seconds = hit
@@ -228,26 +210,30 @@ class Faults:
     # -- the server ----------------------------------------------------------------------------------------------------
 
     def _server_kill(self) -> tuple[str, float] | None:
-        if self._server_down:
+        if self._server_down or time.monotonic() < self._server_rests:
             return None
         self._server_down = True
         self._stage.server.kill()
 
         def start() -> None:
             self._stage.server.start()
-            self._server_down = False
+            self._server_is_back()
 
         return "", self._later(self._dice.uniform(0.0, _AWAY_S), start) + 1.0
 
+    def _server_is_back(self) -> None:
+        self._server_down = False
+        self._server_rests = time.monotonic() + _REST_S
+
     def _server_pause(self) -> tuple[str, float] | None:
-        if self._server_down:
+        if self._server_down or time.monotonic() < self._server_rests:
             return None
         self._server_down = True
         self._stage.server.pause()
 
         def proceed() -> None:
             self._stage.server.proceed()
-            self._server_down = False
+            self._server_is_back()
 
         return "", self._later(self._dice.uniform(0.1, _AWAY_S), proceed)
 
@@ -306,6 +292,28 @@ class Faults:
             return None
         road.swallow()
         return "producer", self._later(self._dice.uniform(0.5, 2.0), road.heal)
+
+
+_ACTS: Final[Mapping[str, Callable[[Faults], tuple[str, float] | None]]] = {
+    "horse": Faults._horse,
+    "zygote": Faults._zygote,
+    "parent": Faults._parent,
+    "both": Faults._both,
+    "term": Faults._term,
+    "point": Faults._point,
+    "freeze": lambda faults: faults._freeze(horses=False),
+    "freeze_all": lambda faults: faults._freeze(horses=True),
+    "nap_horse": Faults._nap_horse,
+    "server_kill": Faults._server_kill,
+    "server_pause": Faults._server_pause,
+    "flush": Faults._flush,
+    "clients": Faults._clients,
+    "cut": Faults._cut,
+    "hole": Faults._hole,
+    "road_cut": Faults._road_cut,
+    "road_hole": Faults._road_hole,
+    "memory": Faults._memory,
+}
 
 
 def _signal(pids: Sequence[int], number: signal.Signals) -> None:

@@ -244,8 +244,10 @@ def _may_be_told(evidence: Evidence, error: str, job_id: str, job: JobSeen | Non
             return evidence.was("cancel", job_id)
         case "JobExpired":
             return evidence.orders[job_id].ttl is not None
-        case "NoSuchJobError" | "ResultExpired":
+        case "NoSuchJobError":
             return gone
+        case "ResultExpired":  # a notice is gone once a new cycle has begun
+            return gone or (job is not None and job.cycle > 1 and first is None)
         case "ResultNotStored":
             return evidence.any_strike(frozenset({"memory"}))
         case "ConnectionError" | "TimeoutError" | "OutOfMemoryError" | "BusyLoadingError":

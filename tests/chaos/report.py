@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 
 from tests.chaos.driver import Run
+from tests.chaos.evidence import Evidence
 from tests.chaos.invariants import INVARIANTS, NOT_YET
 
 
@@ -48,4 +50,34 @@ def as_text(run: Run, most: int = 5) -> str:
     for name, said in run.violations.items():
         lines += [f"  {name} {sentence}" for sentence in said[:most]]
         lines += [f"  {name} and {len(said) - most} more"] if len(said) > most else []
+    lines += as_stories(run) if run.violations else []
     return "\n".join(lines)
+
+
+def as_stories(run: Run) -> list[str]:
+    """What happened to the jobs that violations name, and when what was struck; ms since the first enqueue."""
+    evidence = run.evidence
+    zero = min((acked.sent_ms for acked in evidence.acked.values()), default=0.0)
+    lines = [f"  {s.at_ms - zero:.0f} to {s.until_ms - zero:.0f}: {s.kind} {s.worker}" for s in evidence.strikes]
+    text = " ".join(sentence for said in run.violations.values() for sentence in said)
+    for job_id in evidence.orders:
+        if job_id in set(text.replace(",", " ").split()):
+            lines += [f"  {job_id}: {line}" for line in _story(evidence, job_id, zero)]
+    return lines
+
+
+def _story(evidence: Evidence, job_id: str, zero: float) -> Iterator[str]:
+    yield str(evidence.orders[job_id])
+    for body in evidence.begun.get(job_id, ()):
+        over = None if body.over_ns is None else (body.over_ns - body.began_ns) / 1e6
+        yield f"{body.began_ms - zero:.0f} body {body.execution} for {over} ms, pid {body.pid}"
+    for act in evidence.acted.get(job_id, ()):
+        yield f"{act.at_ms - zero:.0f} {act.what}: {act.answer}"
+    for wait in evidence.waits:
+        if wait.job_id == job_id:
+            yield f"{wait.at_ms - zero:.0f} waiter: {wait.error or 'value'}"
+    job = evidence.jobs.get(job_id)
+    for entry in job.entries if job is not None else ():
+        at = f"cycle {entry.cycle} attempt {entry.attempt} on {entry.worker_name}"
+        yield f"{entry.created_ms - zero:.0f} entry {entry.execution_id} {entry.type.name} {entry.reason} {at}"
+    yield "gone" if job is None else f"{job.status} in cycle {job.cycle}"
