@@ -15,7 +15,7 @@ from rqlike.keys import Keys
 from rqlike.store import turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
-from tests.chaos.evidence import AWAY, DEADLY, Evidence, JobSeen, read, read_bodies
+from tests.chaos.evidence import Evidence, JobSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
 from tests.chaos.kinds import QUEUES, due_orders, orders
@@ -27,6 +27,7 @@ from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
 _QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
+_ORPHANS_S: Final = 2.0
 _FAR_MS: Final = 10 * 31_536_000_000
 _LOAD: Final = 500
 
@@ -144,7 +145,6 @@ class _Director:
 
     def _evidence(self, found: tuple[Any, list[str], Counter[str], Counter[str]], waiting: int) -> Evidence:
         jobs, complaints, counts, tally = found
-        struck = any(strike.kind in DEADLY | AWAY for strike in self.faults.strikes)
         return Evidence(
             orders=self.orders,
             acked=self.people.acked,
@@ -157,7 +157,7 @@ class _Director:
             strikes=self.faults.strikes,
             exits=self.stage.exits,
             orphans=[
-                *self._orphans(struck),
+                *self._orphans(),
                 *self.stage.orphans,
                 *self.people.problems,
                 *([f"{waiting} waiters"] if waiting else []),
@@ -170,10 +170,12 @@ class _Director:
             shutdown_s=SHUTDOWN_S,
         )
 
-    def _orphans(self, struck: bool) -> list[str]:
-        """What a job has forked dies with its horse by the worker's hand, so not where that was killed."""
-        left = self.stage.processes()
-        return [] if struck else [f"process {pid}" for pid in left]
+    def _orphans(self) -> list[str]:
+        """What a job has forked dies with its horse: by the hand of the worker, or of its guardian."""
+        end = time.monotonic() + _ORPHANS_S
+        while (left := self.stage.processes()) and time.monotonic() < end:
+            pass_time(0.05)
+        return [f"process {pid}" for pid in left]
 
     def _leaks(self) -> list[str]:
         """What is left once all times to live are over and a worker has looked once more, long after."""

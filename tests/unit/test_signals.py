@@ -5,14 +5,26 @@ from __future__ import annotations
 import os
 import select
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 from rqlike.worker.signals import SignalPipe, blocked
+
+
+@pytest.fixture
+def no_child_ends() -> Iterator[None]:
+    """Children of other tests may end at any moment, and their signal would be told too."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+    yield
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def readable(pipe: SignalPipe, timeout: float = 5.0) -> bool:
     return bool(select.select([pipe], [], [], timeout)[0])
 
 
+@pytest.mark.usefixtures("no_child_ends")
 def test_a_signal_makes_the_pipe_readable_and_is_told_once() -> None:
     with SignalPipe([signal.SIGUSR1, signal.SIGUSR2]) as pipe:
         assert not readable(pipe, 0)
@@ -24,6 +36,7 @@ def test_a_signal_makes_the_pipe_readable_and_is_told_once() -> None:
         assert not readable(pipe, 0)
 
 
+@pytest.mark.usefixtures("no_child_ends")
 def test_signals_are_told_even_where_the_pipe_is_full() -> None:
     with SignalPipe([signal.SIGUSR1, signal.SIGUSR2]) as pipe:
         try:
@@ -65,6 +78,7 @@ def test_what_was_there_before_is_put_back() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
+@pytest.mark.usefixtures("no_child_ends")
 def test_signals_around_a_fork_are_delivered_afterwards() -> None:
     with SignalPipe([signal.SIGUSR1]) as pipe:
         with blocked():
