@@ -13,6 +13,7 @@ What a job has taken out of its group (`setsid`, a daemon) is out of reach, here
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from contextlib import suppress
@@ -23,7 +24,8 @@ from rqlike.worker.channel import anonymous_file
 
 NAME: Final = "rqlike-guardian"  #: among its arguments, for whoever looks at `ps`
 SHELL: Final = "/bin/sh"
-_PIPE, _LIST = 3, 4  #: its descriptors
+_PIPE, _LIST = 3, 4  #: its descriptors; a shell knows none above 9
+_ABOVE: Final = 10
 #: Nothing is ever written into the pipe: the end of `read` is the end of the worker.
 _SCRIPT: Final = f"""
 read -r _ <&{_PIPE}
@@ -37,7 +39,7 @@ class Guardian:
 
     def __init__(self, room: int, shell: str = SHELL) -> None:
         self._shell = shell
-        self._file = anonymous_file("rqlike-horses")
+        self._file = _moved_up(anonymous_file("rqlike-horses"))
         self._places: dict[int, int] = {}  # horse -> its place in the file
         self._free = list(range(room))[::-1]
         self._pipe = -1
@@ -51,6 +53,7 @@ class Guardian:
     def start(self) -> None:
         """Starts it. Raises OSError where there is no shell, or no room for a process."""
         theirs, ours = os.pipe()
+        theirs = _moved_up(theirs)
         null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
         actions = [null, *((os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2))]
         actions += [(os.POSIX_SPAWN_DUP2, theirs, _PIPE), (os.POSIX_SPAWN_DUP2, self._file, _LIST)]
@@ -105,6 +108,13 @@ class Guardian:
     def _forget_it(self) -> None:
         os.close(self._pipe)
         self._pid, self._pipe = None, -1
+
+
+def _moved_up(fd: int) -> int:
+    """The same under a number that is none of the guardian's, or putting one into its place could overwrite another."""
+    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _ABOVE)
+    os.close(fd)
+    return moved
 
 
 def _line(horse: int) -> bytes:

@@ -109,6 +109,24 @@ def guardian() -> Iterator[Guardian]:
     made.end()
 
 
+def test_a_guardian_works_where_low_descriptors_are_free() -> None:
+    """Its pipe and its list may be given the very numbers under which the shell is to find them."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.closerange(3, 10)
+        os.dup2(write, 9)
+        made = Guardian(room=2)
+        made.start()
+        held = {Path(f"/proc/{made._pid}/fd/{number}").readlink().name.partition(":")[0] for number in (3, 4)}
+        os.write(9, " ".join(sorted(held)).encode())
+        os._exit(0)
+    os.close(write)
+    with open(read, "rb") as heard:  # noqa: PTH123  # a descriptor
+        assert heard.read() == b"memfd pipe"
+    os.waitpid(child, 0)
+
+
 def test_one_horse_too_many_is_not_guarded_and_does_no_harm(guardian: Guardian) -> None:
     nobody = 2**30  # no system has such a pid
     for pid in (nobody + 1, nobody + 2, nobody + 3):
