@@ -333,15 +333,16 @@ _asked: Final[set[str]] = set()
 suffice for it."""
 
 
-def stored_serializer(name: str) -> Serializer:
+def stored_serializer(name: str, *, pickles: bool | None = None) -> Serializer:
     """The serializer of a name that came from the server.
 
-    Raises DeserializationError for an unknown one, and for "pickle" where this process has never asked for it.
+    `pickles`: whether it may be pickle; None: where this process has asked for it. Raises DeserializationError for an
+    unknown one, and for "pickle" where it may not be.
     """
     found = _BY_NAME.get(name)
     if found is None:
         raise DeserializationError(problem=f"the serializer {name!r:.40} is not known here")
-    if name == PickleSerializer.name and name not in _asked:
+    if name == PickleSerializer.name and not (name in _asked if pickles is None else pickles):
         raise DeserializationError(problem="a pickle is read only where serializer='pickle' was asked for")
     return found
 

@@ -12,9 +12,9 @@ local status = get(flat, F.status)
 if not allowed('claim', status) then return {now, {}} end
 local queue = get(flat, F.queue)
 local home = key_home('queued', queue)
+grant(job_id, flat, get(flat, F.attempt), worker, token) -- first: it may refuse what is stored of the job
 call('ZREM', home, job_id)
 if get(flat, F.ttl_deadline) then call('ZREM', key_ttl(queue), job_id) end
 if call('EXISTS', home) == 0 then call('DEL', key_markers(queue)) end
 call('ZADD', key_home('started', queue), string.format('%.0f', now + lease_ms), job_id)
-grant(job_id, flat, get(flat, F.attempt), worker, token)
 return {now, {{job_id, flat}}}

@@ -8,20 +8,25 @@
 --- @include ask
 --- @include erase
 local nonce, words = ARGV[2], {}
-for index = 3, #ARGV do
-  local job_id = ARGV[index]
+
+local function delete(job_id)
   local got = redis.pcall('HMGET', key_job(job_id), unpack(ERASE_FIELDS))
   if is_whole(got) then
     if got[1] == 'started' then ask(job_id, 'deleted') end
     erase(job_id, got, nonce)
-    words[#words + 1] = 'ok'
+    return 'ok'
   elseif call('EXISTS', key_job(job_id)) == 1 then
     erase_strange(job_id, nonce)
-    words[#words + 1] = 'ok'
-  else
-    local trace = newest_entry(job_id)
-    words[#words + 1] = trace and nonce ~= '' and entry_answers(trace, nonce) and 'ok' or 'NOJOB'
+    return 'ok'
   end
+  local trace = newest_entry(job_id)
+  return trace and nonce ~= '' and entry_answers(trace, nonce) and 'ok' or 'NOJOB'
 end
+
+-- Whatever one of them raises, what the others share is put away.
+local fine, problem = pcall(function()
+  for index = 3, #ARGV do words[#words + 1] = delete(ARGV[index]) end
+end)
 erased()
+if not fine then error(problem) end
 return words

@@ -37,6 +37,9 @@ class Rig(NamedTuple):
     serializer: Serializer | None = None  #: one of its own; the built-in ones are known by name
     payload_limit: int = PAYLOAD_LIMIT  #: bytes of a result
     allow: Sequence[str] | None = None  #: globs of function paths; None allows all
+    #: Whether pickled arguments are read; None: where this process has asked for pickle. A process that runs jobs must
+    #: not leave that to them: any module that a job imports may ask.
+    pickles: bool | None = None
 
 
 class Ran(NamedTuple):
@@ -101,7 +104,7 @@ def prepare(call: CallRecord | None, rig: Rig, job_id: str, call_error: str) -> 
     """
     if call is None:
         raise DeserializationError(f"The call of job {job_id} cannot be read: {call_error}", job_id=job_id)
-    serializer = _serializer(call.policy.serializer, rig.serializer, job_id)
+    serializer = _serializer(call.policy.serializer, rig, job_id)
     func = resolve(call.func_name, rig.allow)
     try:
         args, kwargs = loads_call(serializer, call.payload)
@@ -116,11 +119,12 @@ def prepare(call: CallRecord | None, rig: Rig, job_id: str, call_error: str) -> 
     return serializer, body
 
 
-def _serializer(name: str, own: Serializer | None, job_id: str) -> Serializer:
+def _serializer(name: str, rig: Rig, job_id: str) -> Serializer:
+    own = rig.serializer
     if own is not None and own.name == name:
         return own
     try:
-        return stored_serializer(name)
+        return stored_serializer(name, pickles=rig.pickles)
     except DeserializationError as error:
         text = (
             f"Job {job_id} was enqueued with serializer {name!r}, which this worker does not have; "

@@ -133,6 +133,7 @@ def masked(url: str) -> str:
     head, separator, rest = url.partition("://")
     if not separator:
         head, rest = "", url
+    rest = re.sub(r"(?i)([?&][^=&?]*password=)[^&]*", r"\1***", rest)  # first: it may hold an @ of its own
     credentials, at, place = rest.rpartition("@")
     if at and ":" in credentials:
         credentials = credentials.partition(":")[0] + ":***"
@@ -140,7 +141,6 @@ def masked(url: str) -> str:
         # redis://:secret, the host forgotten: what stands in the place of a port and is none may be the password.
         several = r"(?:,[^/:,\[]*(?::\d+)?)*" if head in sentinels.SCHEMES else ""
         place = re.sub(rf"^([^/:\[]*):(?!\d+{several}(?:[/?]|$))[^/]+", r"\1:***", place)
-    place = re.sub(r"(?i)((?:\?|&)[^=&]*password=)[^&]*", r"\1***", place)
     return f"{head}{separator}{credentials}{at}{place}"
 
 

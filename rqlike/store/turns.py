@@ -170,16 +170,22 @@ def _read_renewed(reply: Any) -> Renewed:
 
 
 def register(worker: str, instance: str, facts: Mapping[str, object], now_ms: int | None = None) -> Request[int]:
-    """A worker begins; the answer is the server's time in ms."""
+    """A worker begins; the answer is the server's time in ms. Refused where a worker of this name is alive, and where
+    the server's ACL keeps a command from this user that some script of a worker needs."""
     flat = codec.encode_worker(facts)
 
-    def taken(word: str, detail: str) -> RqlikeError | None:
+    def refused(word: str, detail: str) -> RqlikeError | None:
+        if word == "NORIGHT":
+            return RqlikeError(
+                f"The server does not let this user call {', '.join(detail.split())}, without which a worker would "
+                "leave jobs half way. Grant them (ACL SETUSER), or let the worker connect as another user."
+            )
         if word != "TAKEN":
             return None
         host, _, pid = detail.partition(" ")
         return RqlikeError(f"A worker named {worker!r} is alive (host {host}, pid {pid}); give this one another name.")
 
-    return Request("register", (worker, instance, len(flat), *flat), int, taken, now_ms)
+    return Request("register", (worker, instance, len(flat), *flat), int, refused, now_ms)
 
 
 def depart(worker: str) -> Request[int]:

@@ -14,11 +14,13 @@ What a job has taken out of its group (`setsid`, a daemon) is out of reach, here
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import signal
 from contextlib import suppress
 from typing import Final
 
+from rqlike import logs
 from rqlike.running.handlers import ALL
 from rqlike.worker.channel import anonymous_file
 
@@ -26,6 +28,7 @@ NAME: Final = "rqlike-guardian"  #: among its arguments, for whoever looks at `p
 SHELL: Final = "/bin/sh"
 _PIPE, _LIST = 3, 4  #: its descriptors; a shell knows none above 9
 _ABOVE: Final = 10
+_AGAIN_S: Final = 1.0  #: seconds between two starts
 #: Nothing is ever written into the pipe: the end of `read` is the end of the worker.
 _SCRIPT: Final = f"""
 read -r _ <&{_PIPE}
@@ -35,7 +38,7 @@ _ENTRY: Final = 12  #: bytes for a pid and the end of its line
 
 
 class Guardian:
-    """The worker's side, for at most `room` horses at a time. Nothing happens before `start`."""
+    """The worker's side, for at most `room` horses at a time. Nothing happens before `keep` or `start`."""
 
     def __init__(self, room: int, shell: str = SHELL) -> None:
         self._shell = shell
@@ -44,30 +47,56 @@ class Guardian:
         self._free = list(range(room))[::-1]
         self._pipe = -1
         self._pid: int | None = None
+        self.due_s = math.inf  #: when `keep` is to be called though no child has ended
+        self._not_before_s = 0.0
+        self._told = False  #: that there is none
 
     @property
     def fds(self) -> tuple[int, ...]:
         """What no horse may hold: as long as somebody holds the pipe, the worker seems to live."""
         return (self._file, self._pipe) if self._pipe >= 0 else (self._file,)
 
+    def keep(self, now: float) -> None:
+        """Has it started where it is not there, or not any more; at most once a second, so that one which dies at once
+        is not started as fast as it dies. `now`: monotonic seconds."""
+        if self.lives():
+            self.due_s = math.inf
+            return
+        if now < self._not_before_s:
+            self.due_s = self._not_before_s
+            return
+        self._not_before_s = now + _AGAIN_S
+        try:
+            self.start()
+            self.due_s, self._told = math.inf, False
+        except OSError as problem:
+            # where there is no shell there will be none in a second either
+            self.due_s = math.inf if isinstance(problem, FileNotFoundError) else self._not_before_s
+            if not self._told:
+                logs.unguarded(str(problem))
+            self._told = True
+
     def start(self) -> None:
         """Starts it. Raises OSError where there is no shell, or no room for a process."""
         theirs, ours = os.pipe()
-        theirs = _moved_up(theirs)
-        null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
-        actions = [null, *((os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2))]
-        actions += [(os.POSIX_SPAWN_DUP2, theirs, _PIPE), (os.POSIX_SPAWN_DUP2, self._file, _LIST)]
         try:
-            # A group of its own and no signals: what is meant for the worker or its terminal is not meant for it.
-            self._pid = os.posix_spawn(
-                self._shell, ["sh", "-c", _SCRIPT, NAME], {}, file_actions=actions, setpgroup=0, setsigmask=ALL
-            )
+            theirs = _moved_up(theirs)
+            self._pid = self._spawned(theirs)
         except OSError:
             os.close(ours)
             raise
         finally:
             os.close(theirs)
         self._pipe = ours
+
+    def _spawned(self, pipe: int) -> int:
+        null = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDWR, 0)
+        actions = [null, *((os.POSIX_SPAWN_DUP2, 0, fd) for fd in (1, 2))]
+        actions += [(os.POSIX_SPAWN_DUP2, pipe, _PIPE), (os.POSIX_SPAWN_DUP2, self._file, _LIST)]
+        # A group of its own and no signals: what is meant for the worker or its terminal is not meant for it.
+        return os.posix_spawn(
+            self._shell, ["sh", "-c", _SCRIPT, NAME], {}, file_actions=actions, setpgroup=0, setsigmask=ALL
+        )
 
     def lives(self) -> bool:
         """Whether it is there. One that has died is buried, and may be started again."""
@@ -80,7 +109,8 @@ class Guardian:
         return False
 
     def note(self, horse: int) -> None:
-        """A horse was forked: its group is to be killed when the worker ends. One too many is not guarded."""
+        """A horse was forked: its group is to be killed when the worker ends. One too many is not guarded, nor is one
+        for which a full disk has no place in the list."""
         if self._free:
             place = self._places[horse] = self._free.pop()
             self._write(place, horse)
@@ -93,7 +123,8 @@ class Guardian:
             self._free.append(place)
 
     def _write(self, place: int, horse: int) -> None:
-        os.pwrite(self._file, _line(horse), place * _ENTRY)
+        with suppress(OSError):  # a file on a disk that is full, where the system has no files in memory
+            os.pwrite(self._file, _line(horse), place * _ENTRY)
 
     def end(self) -> None:
         """There is nothing left to guard."""

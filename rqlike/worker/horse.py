@@ -249,9 +249,9 @@ class _Horse:
         self._make_result = make_result
         self._deadline = Deadline()
         self._deadline.install()
-        self._rig = Rig(
-            self._deadline, settings.middleware, settings.serializer, settings.payload_limit, settings.allow
-        )
+        own = settings.serializer
+        pickles = own is not None and own.name == "pickle"
+        self._rig = Rig(self._deadline, settings.middleware, own, settings.payload_limit, settings.allow, pickles)
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
         self._spoke = False  # aloud, since the last frame came: what follows must not be heard before it

@@ -104,18 +104,10 @@ class Supervisor:
         """The horses with executions or their callbacks, until they are buried."""
         return [horse for horse in self.horses if horse.handed]
 
-    def _guard(self) -> None:
-        """Has a guardian for as long as there are horses, where one can be had."""
-        if self._guardian is not None and not self._guardian.lives():
-            try:
-                self._guardian.start()
-            except OSError as problem:  # no shell, or no room for a process: said once
-                logs.unguarded(str(problem))
-                self._guardian = None
-
     @failpoint("parent.fork")
     def _fork(self) -> Horse:
-        self._guard()
+        if self._guardian is not None:
+            self._guardian.keep(clock.mono())
         if self._zygote is not None:
             try:
                 horse = self._connected(self._born)
@@ -381,6 +373,8 @@ class Supervisor:
     def tend(self, now: float) -> list[Event]:
         """Takes back what waits behind something slow; dumps and kills what is overdue."""
         events: list[Event] = []
+        if self._guardian is not None and now >= self._guardian.due_s:
+            self._guardian.keep(now)
         for horse in self.horses:
             if now < horse.moment:
                 continue
@@ -411,6 +405,7 @@ class Supervisor:
     def next_moment(self) -> float:
         """The monotonic moment at which `tend` or `staff` is due; infinity for never."""
         first = min([horse.moment for horse in self.horses], default=math.inf)
+        first = first if self._guardian is None else min(first, self._guardian.due_s)
         return min(first, self._fork_at) if self._fork_at > clock.mono() else first
 
     def end(self) -> None:
@@ -440,7 +435,8 @@ class Supervisor:
                 events += self.hear(horse)
                 self.horses.remove(horse)
                 events += self._bury(horse, status)
-        self._guard()
+        if self._guardian is not None:
+            self._guardian.keep(clock.mono())
         return events
 
     def _bury(self, horse: Horse, status: int) -> list[Event]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from rqlike.worker.channel import HorseEnd
 from rqlike.worker.guardian import Guardian
 from rqlike.worker.supervisor import Supervisor
 from tests.process import jobs
@@ -84,8 +85,12 @@ def test_a_signal_for_the_whole_group_of_a_worker_is_not_for_its_guardian(stable
 def test_a_worker_goes_on_without_a_guardian_where_there_is_no_shell_and_says_so_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def horse(end: HorseEnd, close_fds: Sequence[int]) -> NoReturn:
+        while True:
+            signal.pause()
+
     supervisor = Supervisor(
-        lambda end, fds: os._exit(0),
+        horse,
         concurrency=1,
         jobs_per_horse=1,
         kill_grace=1.0,
@@ -96,7 +101,7 @@ def test_a_worker_goes_on_without_a_guardian_where_there_is_no_shell_and_says_so
     with caplog.at_level("WARNING", "rqlike"):
         supervisor.staff(1)
         supervisor.reap()
-    assert [horse.pid > 0 for horse in supervisor.horses] == [True]
+    assert len(supervisor.horses) == 1
     supervisor.end()
     assert caplog.text.count("no guardian could be started") == 1
 
@@ -125,6 +130,22 @@ def test_a_guardian_works_where_low_descriptors_are_free() -> None:
     with open(read, "rb") as heard:  # noqa: PTH123  # a descriptor
         assert heard.read() == b"memfd pipe"
     os.waitpid(child, 0)
+
+
+def test_a_guardian_that_dies_at_once_is_started_once_a_second(tmp_path: Path) -> None:
+    shell = tmp_path / "sh"
+    shell.write_text(f"#!/bin/sh\necho x >> {tmp_path}/starts\n")
+    shell.chmod(0o755)
+    made = Guardian(room=2, shell=str(shell))
+    for _ in range(5):
+        made.keep(100.0)
+        eventually(lambda: not made.lives(), message="it has died")
+    made.keep(100.9)
+    assert made.due_s == 101.0
+    made.keep(101.0)
+    eventually(lambda: not made.lives())
+    made.end()
+    assert len(told(tmp_path / "starts")) == 2
 
 
 def test_one_horse_too_many_is_not_guarded_and_does_no_harm(guardian: Guardian) -> None:

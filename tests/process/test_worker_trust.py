@@ -11,6 +11,7 @@ import redis
 from rqlike import Callback, Retry, codec
 from rqlike.options import Policy
 from rqlike.records import CallRecord
+from rqlike.serializers import resolve_serializer
 from rqlike.states import JobStatus, Reason
 from tests.process import jobs
 from tests.process.jobs import told
@@ -82,3 +83,40 @@ def test_a_worker_that_was_asked_to_reads_pickle(stable: Stable) -> None:
     stable.start(serializer="pickle")
     assert outcome(job).type.name == "SUCCESSFUL"
     assert told(stable.file()) == ["unpickled"]
+
+
+def asks_for_pickle() -> None:
+    """As a module does that makes a queue of its own."""
+    resolve_serializer("pickle")
+
+
+def test_what_a_job_imports_cannot_make_a_horse_read_pickle(stable: Stable) -> None:
+    first = stable.queue().enqueue(asks_for_pickle)
+    job = stable.queue().fetch_job(with_a_bomb(stable, stable.client()))
+    assert job is not None
+    stable.start()
+    assert outcome(first).type.name == "SUCCESSFUL"
+    assert outcome(job).reason is Reason.SERIALIZATION
+    assert told(stable.file()) == []
+
+
+@pytest.mark.parametrize("right", ["copy", "hdel", "zadd"])
+def test_a_worker_without_a_right_that_it_needs_refuses_to_start_and_names_it(stable: Stable, right: str) -> None:
+    client = stable.client()
+    client.acl_setuser(
+        f"no-{right}",
+        enabled=True,
+        passwords=["+secret"],
+        keys=["*"],
+        channels=["*"],
+        categories=["+@all"],
+        commands=[f"-{right}"],
+    )
+    job = stable.queue().enqueue(jobs.echo, 1)
+    url = stable.server.url.replace("unix://", f"unix://no-{right}:secret@")
+    worker = stable.start(url=url, wait=False)
+    assert worker.ends() != 0
+    assert f"does not let this user call {right.upper()}" in worker.log
+    assert "secret" not in worker.log
+    assert job.get_status() is JobStatus.QUEUED
+    client.acl_deluser(f"no-{right}")

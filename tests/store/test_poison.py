@@ -472,3 +472,35 @@ def test_a_key_of_a_moment_that_is_of_another_type_fails_no_job(scene: Scene, na
         replaced(scene.client, key, kind)
         serve(scene)
         assert [scene.status(job.id) for job in jobs] == [JobStatus.FINISHED] * 3
+
+
+def test_a_delete_that_fails_half_way_leaves_nothing_for_the_next_entry(scene: Scene) -> None:
+    scene.enqueue(new_job("good"), new_job("live"))
+    scene.client.set(scene.store.keys.results("ghost"), "something else")
+    with suppress(DeserializationError):
+        scene.run(verbs.delete(["good", "ghost"], "nonce"))
+    assert not scene.client.exists(scene.store.keys.scratch())
+    (execution,) = scene.turn(want=1).granted
+    assert execution.job_id == "live"
+    scene.settle(execution, raised())
+    assert scene.client.xlen(scene.store.keys.results("live")) == 1
+
+
+def test_one_claim_looks_at_a_bounded_number_of_overdue_jobs(scene: Scene) -> None:
+    overdue = [new_job(f"late{number}", policy=Policy(ttl=1.0), ttl_ms=1000) for number in range(700)]
+    scene.enqueue(*overdue[:350])
+    scene.enqueue(*overdue[350:])
+    scene.enqueue(new_job("fresh"))
+    scene.pass_ms(2000)
+    assert scene.turn(want=16).granted == ()
+    assert scene.client.zcard(scene.store.keys.home(JobStatus.QUEUED, QUEUE)) >= 701 - 500 - 16
+    assert [one.job_id for one in scene.turn(want=16).granted] == ["fresh"]
+
+
+def test_an_attempt_that_is_none_leaves_a_job_that_is_begun_by_its_id_where_it_was(scene: Scene) -> None:
+    scene.enqueue(new_job("j"))
+    scene.client.hset(scene.store.keys.job("j"), codec.FIELDS["attempt"], "-5")
+    before = scene.dump()
+    with pytest.raises(DeserializationError):
+        scene.run(turns.begin("j", "w", "token", LEASE_MS))
+    assert scene.dump() == before

@@ -190,6 +190,8 @@ def test_a_bad_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ("redis+sentinel://h1:1,h2:2/mymaster/0", "redis+sentinel://h1:1,h2:2/mymaster/0"),
         ("redis+sentinel://u:s3cret@h1:1,h2:2/mymaster", "redis+sentinel://u:***@h1:1,h2:2/mymaster"),
         ("redis+sentinel://h/svc?sentinel_password=s3cret&db=1", "redis+sentinel://h/svc?sentinel_password=***&db=1"),
+        ("redis+sentinel://h,h2/svc?sentinel_password=s3@cret", "redis+sentinel://h,h2/svc?sentinel_password=***"),
+        ("redis://host:6379/0?password=a@s3cret", "redis://host:6379/0?password=***"),
         ("redis+sentinel://:s3cret,h2:2/svc", "redis+sentinel://:***/svc"),
     ],
 )

@@ -151,3 +151,13 @@ def test_field_names_are_short_and_no_two_are_alike() -> None:
     for names in (codec.FIELDS, codec.ENTRY):
         assert all(len(short) == 1 for short in names.values())
         assert len(set(names.values())) == len(names)
+
+
+def test_a_worker_asks_at_its_start_for_every_command_that_its_scripts_call() -> None:
+    words = {"COUNT", "ERR", "GET", "LIMIT", "MAXLEN", "WITHSCORES", "WRONGTYPE"}
+    verbs = ("advance", "renew", "register", "depart", "annotate")
+    called = {word for verb in verbs for word in re.findall(r"'([A-Z]{3,})'", script(verb).bare)} - words
+    text = (LUA / "register.lua").read_text()
+    asked = re.findall(r"'([A-Z]+)'", text[text.index("COMMANDS = {") : text.index("if redis.acl_check_cmd")])
+    assert called == set(asked)
+    assert asked == sorted(asked)

@@ -16,7 +16,7 @@ local function append(job_id, first, last, nonce)
       id = redis.pcall('XADD', scratch, '*', unpack(ARGV, first, last))
     end
     -- where it is no stream something else has left it there: then this entry is made in its place
-    local copied = type(id) == 'string' and call('COPY', scratch, stream)
+    local copied = type(id) == 'string' and redis.pcall('COPY', scratch, stream)
     call('DEL', scratch)
     if copied == 1 then return id end -- 0: there is a history already
   end

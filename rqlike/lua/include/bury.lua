@@ -5,6 +5,12 @@ local function told(problem)
   return string.sub(type(problem) == 'table' and problem.err or tostring(problem), 1, 300)
 end
 
+-- Whether the server has refused a command, and not what it was to work on: that says nothing about a job.
+local function is_refusal(why)
+  local word = string.match(why, '^%-?(%u+) ')
+  return word and word ~= 'WRONGTYPE' and word ~= 'ERR' or string.find(why, 'user executing the script', 1, true)
+end
+
 -- bury(job_id, queues, problem): a job that no script can work with, since something else has written into its keys. It
 -- leaves every home it may be in, so that nobody meets it again, and fails where it can still be marked. A key that is
 -- no hash is left as it is. Answers what was wrong.

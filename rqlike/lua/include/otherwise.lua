@@ -5,6 +5,7 @@
 --- @include leave
 --- @include append
 -- The verdicts that are not an end for good: give_back, retry, repeat; and the ends that an operator asked for.
+
 -- A number that counts something; `least` where it is none, or one that never grows.
 local function counted(text, least)
   local number = tonumber(text)
@@ -21,7 +22,8 @@ end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
 local function give_back(job_id, job)
-  enter('give_back', job_id, job.queue, job.status, 'queued', job.place or place(C.NORMAL_BAND, next_sequence(1)), {F.attempt, job.attempt - 1})
+  local score = job.place or place(C.NORMAL_BAND, next_sequence(1))
+  enter('give_back', job_id, job.queue, job.status, 'queued', score, {F.attempt, job.attempt - 1})
   call('HDEL', key_job(job_id), F.token, F.worker, F.started, F.asked, F.lapsed)
   if job.asked then
     leave('cancel', job_id, load_leaving(job_id), 'canceled')

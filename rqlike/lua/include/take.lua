@@ -1,8 +1,10 @@
 --- @include grant
 --- @include chunked
 --- @include load
--- take(queue, want, granted, worker, mint, lease, broken): claims up to `want` jobs of a queue for a worker: started, token, and
--- a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is empty now.
+-- take(queue, want, granted, worker, mint, lease, broken): claims up to `want` jobs of a queue for a worker: started,
+-- token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is empty
+-- now. Jobs that turn out to be overdue or none are not counted in `want`, and there may be any number of them, so it
+-- looks at 500 at most; the next sweep comes at once where a deadline is over.
 -- `broken` is told of jobs that cannot be claimed for what is in their keys.
 
 -- Its deadline was missed, and nobody has seen it until now.
@@ -59,8 +61,10 @@ local function take(queue, want, granted, worker, mint, lease, broken)
       index = index + 2
     end
   end
-  while want > 0 and not emptied do
+  local looked_at = 0
+  while want > 0 and not emptied and looked_at < C.TOUCH_LIMIT do
     popped, index = call('ZPOPMIN', home, want), 1
+    looked_at = looked_at + #popped / 2
     emptied = #popped < 2 * want or call('EXISTS', home) == 0
     while true do
       local fine, problem = pcall(claim_all)
