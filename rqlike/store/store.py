@@ -29,6 +29,8 @@ from rqlike.store.scripts import script
 from rqlike.store.sentinels import is_led, owner_of, pool_like
 
 T = TypeVar("T")
+
+_LOADS: Final = 3  #: of a script in a row: somebody may flush it, or a failover, between its load and its call
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
 Entries = list[tuple[bytes, list[bytes]]]
 
@@ -115,15 +117,18 @@ class Store:
         return self._send(self._own_client(), request)
 
     def _send(self, client: redis.Redis, request: Request[T]) -> T:
-        command = self._command(request)
+        command, loads = self._command(request), 0
         try:
-            # NEVER_DECODE: replies are bytes on clients with decode_responses=True too
-            try:
-                reply = client.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
-            except NoScriptError:
-                verb = script(request.script)
-                client.script_load(verb.bare if self._bare else verb.source)
-                reply = client.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
+            while True:
+                try:
+                    # NEVER_DECODE: replies are bytes on clients with decode_responses=True too
+                    reply = client.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
+                    break
+                except NoScriptError:
+                    if loads == _LOADS:
+                        raise
+                    verb, loads = script(request.script), loads + 1
+                    client.script_load(verb.bare if self._bare else verb.source)
         except ResponseError as refusal:
             meant = _meant(request, refusal)
             if meant is None:

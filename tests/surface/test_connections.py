@@ -203,3 +203,24 @@ def test_a_reply_that_is_slow_to_arrive_is_waited_for(server: Server, namespace:
         job = queue.enqueue(tasks.echo, 5, result_ttl=0)
         SimpleWorker(["q"], connection=client, namespace=namespace).work(burst=True, logging_level=None)
         assert job.wait(timeout=5) == 5
+
+
+class Forgetful(redis.Redis):
+    """A client of a server that loses its scripts just after it was given one, so many times."""
+
+    times = 2
+
+    def script_load(self, script: Any) -> Any:
+        answer = super().script_load(script)
+        if self.times:
+            self.times -= 1
+            self.script_flush()
+        return answer
+
+
+def test_a_script_that_is_lost_between_its_load_and_its_call_is_loaded_again(
+    own_server: Server, namespace: str
+) -> None:
+    with Forgetful(unix_socket_path=str(own_server.socket)) as client:
+        assert Queue("q", client, namespace=namespace).enqueue(tasks.nothing).get_status() == "queued"
+        assert client.times == 0
