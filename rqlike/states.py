@@ -17,7 +17,7 @@ class JobStatus(StrEnum):
     QUEUED = "queued"  #: waiting for a worker; `claim` moves it out
     STARTED = "started"  #: a worker holds a lease on it; its worker, or after the lease any other, moves it out
     SCHEDULED = "scheduled"  #: due later (delay, retry, repeat); any worker moves it out when it is due
-    DEFERRED = "deferred"  #: waits for the jobs it depends on
+    DEFERRED = "deferred"  #: reserved for jobs that depend on others, which is not there yet
     FINISHED = "finished"  #: returned a value; kept for its result_ttl
     FAILED = "failed"  #: raised, timed out or was lost, and no attempt is left; the dead letters of its queue
     STOPPED = "stopped"  #: stopped by command while it ran

@@ -112,6 +112,8 @@ def explained(error: BaseException, session: Session) -> tuple[int, str] | None:
 def unreachable(error: BaseException, address: Address) -> str:
     """One line: which server, who chose it, what happened, what to do."""
     why = " ".join(str(error).split()).rstrip(".")
+    if type(error).__name__ == "MasterNotFoundError":  # goes on with the objects that redis-py works with
+        why = why.partition(" : ")[0]
     if _is_redis(error, "AuthenticationError"):
         remedy = "Put user name and password into the URL: redis://user:password@host:6379/0"
     elif address.url == DEFAULT_URL and not address.embedded:
