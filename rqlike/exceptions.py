@@ -102,8 +102,8 @@ class EnqueueManyError(RqlikeError):
 
 
 class DurabilityUnavailable(RqlikeError):
-    """Nothing was enqueued: the server keeps what is written in its memory alone ({why}), so durable=True cannot be
-    kept. Set `appendonly yes` with appendfsync always or everysec, attach a replica, or leave durable out."""
+    """Nothing was enqueued: nothing but the server's memory is known to keep what is written ({why}), so durable=True
+    cannot be kept. Set `appendonly yes` with appendfsync always or everysec, attach a replica, or leave durable out."""
 
     why: str = ""
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 import fakeredis
 import hypothesis
@@ -47,14 +48,19 @@ class AnyServer:
             made.close()
 
 
+def skip_or_fail(missing: ServerMissing) -> NoReturn:
+    """A skip with the reason, or a failure under CI."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI is set, so nothing may be skipped: {missing}")
+    pytest.skip(str(missing))
+
+
 def start_or_skip(kind: Kind) -> Server:
     """A started server; where there is none, a skip with the reason, or a failure under CI."""
     try:
         return Server(kind)
     except ServerMissing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI is set, so nothing may be skipped: {missing}")
-        pytest.skip(str(missing))
+        skip_or_fail(missing)
 
 
 @pytest.fixture(scope="session")

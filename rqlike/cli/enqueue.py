@@ -76,7 +76,13 @@ class _EnqueueCommand(Command):
 @click.option("--at-front", is_flag=True, help="Before the others of its queue.")
 @click.option("--durable", is_flag=True, help="Return only when the server's disk and a replica have it.")
 @click.option("-S", "--serializer", default="msgpack", show_default=True, help="msgpack, json or pickle.")
-@click.option("--wait", "limit", type=_wait_limit, metavar="[=SECONDS]", help="Wait for it and print its value; a limit is written --wait=20.")
+@click.option(
+    "--wait",
+    "limit",
+    type=_wait_limit,
+    metavar="[=SECONDS]",
+    help="Wait for it and print its value; a limit is written --wait=20.",
+)
 @pass_session
 def enqueue(
     session: Session,

@@ -136,7 +136,8 @@ class _Work:
         if b"\naof_enabled:1\r" not in facts:
             return Means("", replicas, "appendonly is off, and no replica is attached")
         if sync not in ("always", "everysec"):
-            return Means("", replicas, f"appendfsync is {sync}, and no replica is attached")
+            why = "CONFIG GET appendfsync is refused" if sync == "unknown" else f"appendfsync is {sync}"
+            return Means("", replicas, f"{why}, and no replica is attached")
         return Means(sync, replicas)
 
     def _write(self, means: Means) -> list[Any]:

@@ -108,7 +108,10 @@ def client_of(url: str, client_options: Mapping[str, Any]) -> redis.Redis:
     given: dict[str, Any] = {"retry": Retry(EqualJitterBackoff(cap=1.0, base=0.02), _TRIES), **said.server}
     given.update(client_options)
     secure = given.pop("ssl", False)
-    return owner_of(_pool(said.service, _manager(said.hosts, said.sentinel), secure, given))
+    entry = said.sentinel
+    if entry.get("ssl"):  # whoever signs for the servers signs for their sentinels
+        entry = {**{name: value for name, value in client_options.items() if name.startswith("ssl_")}, **entry}
+    return owner_of(_pool(said.service, _manager(said.hosts, entry), secure, given))
 
 
 def owner_of(pool: redis.ConnectionPool) -> redis.Redis:

@@ -16,6 +16,7 @@ from redis.retry import Retry
 from rqlike import Job, Queue
 from rqlike.decorators import job
 from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, NotDurableError
+from tests.conftest import skip_or_fail
 from tests.groups import Group
 from tests.process.proxies import LossyProxy
 from tests.servers import Kind, Server, ServerMissing, eventually
@@ -34,7 +35,7 @@ def servers() -> Iterator[Making]:
             try:
                 return stack.enter_context(Group(kind, replicas=replicas, sentinels=0, options=options))
             except ServerMissing as missing:
-                pytest.skip(str(missing))
+                skip_or_fail(missing)
 
         yield make
 

@@ -17,6 +17,7 @@ from rqlike import Job, Queue, Retry, clock
 from rqlike.exceptions import DurabilityUnavailable, NotDurableError
 from rqlike.states import JobStatus
 from rqlike.store.store import Store
+from tests.conftest import skip_or_fail
 from tests.groups import Group
 from tests.process import jobs
 from tests.process.jobs import told
@@ -36,7 +37,7 @@ def group() -> Iterator[Group]:
     try:
         made = Group(options={"appendonly": "yes", "appendfsync": "always"})
     except ServerMissing as missing:
-        pytest.skip(str(missing))
+        skip_or_fail(missing)
     yield made
     made.close()
 

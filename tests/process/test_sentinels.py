@@ -20,6 +20,7 @@ from rqlike.store import verbs
 from rqlike.store.endpoint import Endpoint
 from rqlike.store.link import Link
 from rqlike.store.resp import INCOMPLETE
+from tests.conftest import skip_or_fail, start_or_skip
 from tests.groups import SERVICE, Group, SentinelProcess
 from tests.process import jobs
 from tests.process.workers import Stable, outcome
@@ -34,7 +35,7 @@ def group() -> Iterator[Group]:
     try:
         made = Group()
     except ServerMissing as missing:
-        pytest.skip(str(missing))
+        skip_or_fail(missing)
     yield made
     made.close()
 
@@ -212,10 +213,8 @@ def test_servers_and_sentinels_are_spoken_to_by_tls(
     tls = {"tls-cert-file": made, "tls-key-file": key, "tls-ca-cert-file": made, "tls-auth-clients": "no"}
     tls["tls-replication"] = "yes"  # by which a sentinel speaks to a server, too
     port, sentinel_port = free_port(), free_port()
-    try:
-        alone = Server("redis7", options={**tls, "tls-port": str(port)})
-    except ServerMissing as missing:
-        pytest.skip(str(missing))
+    start_or_skip("redis7").close()
+    alone = Server("redis7", options={**tls, "tls-port": str(port)})
     stable = Stable(alone, namespace, tmp_path)
     watcher = SentinelProcess("redis7", port, first={**tls, "tls-port": str(sentinel_port)})
     place = f"127.0.0.1:{sentinel_port}/{SERVICE}"
@@ -224,6 +223,8 @@ def test_servers_and_sentinels_are_spoken_to_by_tls(
         worker = stable.start(url=url)
         with connect(url) as client:
             assert Queue("default", client, namespace=namespace).enqueue(jobs.echo, 1).wait(timeout=10) == 1
+        with connect(f"rediss+sentinel://{place}", ssl_ca_certs=made) as client:
+            assert client.ping()
         worker.terminate()
         assert worker.ends() == 0, worker.log
         assert "CERTIFICATE_VERIFY_FAILED" in trouble_of(f"rediss+sentinel://{place}")
