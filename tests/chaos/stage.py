@@ -127,6 +127,8 @@ class Stage:
         """Notes who has ended, and fills empty posts."""
         for one in list(self.leaving):
             code, took = one.worker.process.poll(), time.monotonic() - one.since
+            if code is None and one.doomed and _stands_still(one.worker.pid):  # at a failpoint on its way out
+                one.worker.signal(signal.SIGCONT)
             if code is not None or took > SHUTDOWN_S + 10:
                 self.leaving.remove(one)
                 if not (one.doomed and code == -signal.SIGKILL):
