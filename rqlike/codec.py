@@ -1,8 +1,5 @@
-"""Records to bytes and back. The only place that knows the names of hash fields and stream entry fields.
-
-Names are one letter: a job is a hash of a dozen of them, and a million jobs wait at once. The Lua verbs get the same
-names by substitution (`F.status`), so neither side can misspell one. Reading never raises on foreign data: what
-cannot be read is a record that says so.
+"""Records to bytes and back, by the names in `fields`. Reading never raises on foreign data: what cannot be read is a
+record that says so.
 """
 
 from __future__ import annotations
@@ -14,6 +11,7 @@ from typing import Any, Final, NoReturn, cast
 
 import msgpack
 
+from rqlike import fields
 from rqlike.durations import FOREVER, LONGEST
 from rqlike.exceptions import DeserializationError, PayloadTooLarge, RqlikeError
 from rqlike.options import PLAIN_POLICY, Policy
@@ -24,76 +22,6 @@ from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, META_LIMIT, TRACEBACK
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 
 CALL_VERSION: Final = 1
-
-#: Fields of a job's hash. `call`, `meta` and `overrides` are prefixes: c0 c1 … hold 64 bytes each, `c#` says that
-#: the whole is a string of its own; `callback_error` is followed by an execution id.
-FIELDS: Final = {
-    "status": "s",
-    "queue": "q",
-    "place": "z",
-    "nonce": "n",
-    "act": "r",  # nonce of the last operator's act on it
-    "lapsed": "i",  # execution that is judged for a lost worker
-    "created": "t",
-    "enqueued": "e",
-    "due": "u",
-    "ttl": "l",
-    "ttl_deadline": "x",
-    "token": "k",
-    "worker": "w",
-    "started": "b",
-    "ended": "d",
-    "attempt": "a",
-    "crashes": "h",
-    "cycle": "y",
-    "since": "g",
-    "repeats": "p",
-    "asked": "v",
-    "failure_ttl": "f",
-    "result_ttl": "j",
-    "call": "c",
-    "meta": "m",
-    "overrides": "o",
-    "callback_error": "!",
-}
-
-#: Fields of a stream entry.
-ENTRY: Final = {
-    "type": "t",
-    "value": "v",
-    "serializer": "s",
-    "exc_string": "x",
-    "exc_type": "e",
-    "reason": "r",
-    "worker": "w",
-    "execution": "i",
-    "attempt": "a",
-    "cycle": "y",
-    "started": "b",
-    "ended": "d",
-    "next_attempt": "u",
-    "notice": "q",
-    "nonce": "n",
-}
-
-#: Fields of a worker's hash.
-WORKER: Final = {
-    "instance": "instance",
-    "birth": "birth",
-    "seen": "seen",
-    "host": "hostname",
-    "pid": "pid",
-    "version": "version",
-    "python": "python_version",
-    "queues": "queues",
-    "state": "state",
-    "concurrency": "concurrency",
-    "jobs": "jobs",
-    "successful": "successful_job_count",
-    "failed": "failed_job_count",
-    "working": "working_ms",
-    "order": "order",
-}
 
 #: Keys of the policy map inside a call; only what is not the default travels.
 _POLICY: Final = {
@@ -284,6 +212,8 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         None if asked is None else _text(asked),
         _blob(got, b"m") if b"m0" in got else b"",
         callback_errors(got) if b"!" in b"".join(got) else {},
+        "",
+        number(got[b"@"]) if b"@" in got else None,
     )
 
 
@@ -422,11 +352,11 @@ def decode_results(
 
 
 def encode_worker(values: Mapping[str, object]) -> list[bytes | str | int]:
-    """Worker fields, by the names of `WORKER`, as a flat list."""
+    """Worker fields, by the names of `fields.WORKER`, as a flat list."""
     flat: list[bytes | str | int] = []
     for name, value in values.items():
         packed = _PACK(list(value)) if isinstance(value, tuple | list) else value
-        flat += (WORKER[name], cast("bytes | str | int", packed))
+        flat += (fields.WORKER[name], cast("bytes | str | int", packed))
     return flat
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.outcomes import Outcome, Verdict
 from rqlike.records import Execution, ResultRecord
@@ -13,9 +13,9 @@ from rqlike.states import ResultType
 Field = bytes | str | int
 
 _NAMES = ("execution", "worker", "started", "ended", "type", "attempt", "cycle", "value", "serializer")
-_EXECUTION, _WORKER, _STARTED, _ENDED, _TYPE, _ATTEMPT, _CYCLE, _VALUE, _SERIALIZER = (codec.ENTRY[n] for n in _NAMES)
+_EXECUTION, _WORKER, _STARTED, _ENDED, _TYPE, _ATTEMPT, _CYCLE, _VALUE, _SERIALIZER = (fields.ENTRY[n] for n in _NAMES)
 _NAMES_OF_FAILURE = ("reason", "exc_type", "exc_string", "next_attempt")
-_REASON, _EXC_TYPE, _EXC_STRING, _NEXT_ATTEMPT = (codec.ENTRY[name] for name in _NAMES_OF_FAILURE)
+_REASON, _EXC_TYPE, _EXC_STRING, _NEXT_ATTEMPT = (fields.ENTRY[name] for name in _NAMES_OF_FAILURE)
 
 
 def entry_of(

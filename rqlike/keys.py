@@ -44,7 +44,8 @@ class Keys:
         return f"{self.prefix}contact"
 
     def watch(self) -> str:
-        """Hash queue -> "moment worker": who wakes for the next due moment of a queue. Written by claim."""
+        """Hash queue -> "moment worker": who wakes for the next due moment of a queue; under the empty name for the
+        next schedule. Written by claim."""
         return f"{self.prefix}watch"
 
     def home(self, status: str, queue: str) -> str:
@@ -61,7 +62,7 @@ class Keys:
         return f"{self.prefix}wake:{queue}"
 
     def job(self, job_id: str) -> str:
-        """Hash, one job; its fields stand in `codec.FIELDS`. Lives as long as the job; dated when the job ends."""
+        """Hash, one job; its fields stand in `fields.JOB`. Lives as long as the job; dated when the job ends."""
         return f"{self.prefix}job:{job_id}"
 
     def blob(self, field: str, job_id: str) -> str:
@@ -76,6 +77,20 @@ class Keys:
     def scratch(self) -> str:
         """A stream on its way from its 4 kB node to a tight one; exists only inside a script."""
         return f"{self.prefix}scratch"
+
+    def schedules(self) -> str:
+        """Sorted set of schedule keys by the moment, in ms, at which a worker is to look at them: the next slot, 2 s
+        on where one is firing it, 10^14 where it is paused or over. Written by `schedule` and by each fire."""
+        return f"{self.prefix}schedules"
+
+    def schedule(self, key: str) -> str:
+        """Hash, one schedule: its timetable, the template of its jobs, its next slot and its counters; the fields stand
+        in `fields.SCHEDULE`. Lives until it is removed."""
+        return f"{self.prefix}schedule:{key}"
+
+    def fires(self, key: str) -> str:
+        """List, the last 25 fires of a schedule, newest first. Lives and dies with it."""
+        return f"{self.prefix}fires:{key}"
 
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""

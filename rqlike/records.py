@@ -52,6 +52,7 @@ class JobRecord(NamedTuple):
     meta: bytes = b""
     callback_errors: Mapping[str, str] = _NONE  #: by execution id
     unreadable: str = ""  #: why nothing of it can be trusted: it never runs, and its status only stands for that
+    slot_ms: int | None = None  #: the slot of its schedule that it was made for
 
     @property
     def policy(self) -> Policy:

@@ -103,6 +103,7 @@ _ENDED = "finished failed stopped canceled expired"
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
     _row("enqueue", f"- {_ENDED}", "queued scheduled", "", "a producer", "a new job, or a new cycle of one that ended"),
+    _row("fire", "-", "queued", "", "any worker", "a slot of its schedule has come, or somebody wants it run now"),
     _row("promote", "scheduled", "queued", "", "any worker", "its time has come"),
     _row("claim", "queued", "started", "", "a worker", "a worker with a free horse takes it under a token and a lease"),
     _row("give_back", "started", "queued", "", "its worker", "claimed but not begun: back to its old place, free"),

@@ -24,7 +24,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from rqlike import codec, exceptions, keys, options, states, timeouts  # noqa: E402
+from rqlike import exceptions, fields, keys, options, states, timeouts  # noqa: E402
 from rqlike.cli import main as program  # noqa: E402
 
 DOCS: Final = ROOT / "docs"
@@ -137,13 +137,14 @@ def redis_keys() -> str:
 def hash_fields() -> str:
     """The fields of hashes and of stream entries, by the short names they are stored under."""
     tables = (
-        ("A job's hash", codec.FIELDS),
-        ("An entry of a job's stream", codec.ENTRY),
-        ("A worker's hash", codec.WORKER),
+        ("A job's hash", fields.JOB),
+        ("An entry of a job's stream", fields.ENTRY),
+        ("A schedule's hash", fields.SCHEDULE),
+        ("A worker's hash", fields.WORKER),
     )
     parts = []
-    for title, fields in tables:
-        rows = ((f"`{short}`", name.replace("_", " ")) for name, short in fields.items())
+    for title, names in tables:
+        rows = ((f"`{short}`", name.replace("_", " ")) for name, short in names.items())
         parts.append(f"{title}:\n\n{table(('field', 'holds'), rows)}")
     return "\n\n".join(parts)
 

@@ -6,7 +6,8 @@
 --       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
---          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with
+--          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with; and where
+--          schedules have come due, {{key, timetable, slot, revision, fired}…} for this worker to fire
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include packed
@@ -63,7 +64,7 @@ if kept then
   end
 end
 
-local granted, lapsed, moment, more = {}, {}, nil, false
+local granted, lapsed, slots, moment, more = {}, {}, {}, nil, false
 local minted = 0
 local function mint()
   minted = minted + 1
@@ -74,6 +75,8 @@ local idle = false
 if string.find(mode, 's', 1, true) then
   --- @include contact
   local open = recovery_is_open()
+  --- @include namespace
+  moment = sweep_namespace(worker, slots, broken)
   local keys = {key_watch()}
   for _, queue in ipairs(queues) do
     local size = #keys
@@ -126,4 +129,4 @@ if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 end
-return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems})
+return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems, #slots > 0 and slots or nil})

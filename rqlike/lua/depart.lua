@@ -4,6 +4,7 @@
 -- Answers: 1
 --- @include now
 --- @include ring
+--- @include summon
 local worker = ARGV[2]
 call('DEL', key_worker(worker), key_control(worker), key_call(worker))
 call('ZREM', key_workers(), worker)
@@ -12,7 +13,9 @@ for at = 1, #watched, 2 do
   local queue, holder = watched[at], string.match(watched[at + 1], '^%d+ (.*)$')
   if holder == worker then
     call('HDEL', key_watch(), queue)
-    if call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
+    if queue == '' then
+      summon(now)
+    elseif call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
   end
 end
 return 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.exceptions import RqlikeError
 from rqlike.outcomes import Verdict
@@ -26,12 +26,12 @@ class Settlement(NamedTuple):
     @property
     def carries_value(self) -> bool:
         """Whether a full server may refuse it."""
-        return codec.ENTRY["value"] in self.entry[::2]
+        return fields.ENTRY["value"] in self.entry[::2]
 
     def without_value(self) -> Settlement:
         """The same without the value, for a server that has no room for it."""
         pairs = zip(self.entry[::2], self.entry[1::2], strict=True)
-        kept = tuple(part for pair in pairs if pair[0] != codec.ENTRY["value"] for part in pair)
+        kept = tuple(part for pair in pairs if pair[0] != fields.ENTRY["value"] for part in pair)
         return Settlement(self.execution, self.verdict, kept)
 
     def arguments(self) -> tuple[Argument, ...]:

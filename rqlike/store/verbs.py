@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError, DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
@@ -225,7 +225,7 @@ def save(
     """Writes editable blobs of a job (`meta`, `overrides`) and its ttls, in ms ("default" is the worker's).
 
     `redate`: a job that has ended is kept for `result_ttl` from now on."""
-    flat = tuple(part for name, data in blobs.items() for part in (codec.FIELDS[name], data))
+    flat = tuple(part for name, data in blobs.items() for part in (fields.JOB[name], data))
     ttl = "" if failure_ttl is None else failure_ttl
     arguments = (job_id, ttl, result_ttl, int(redate), *flat)
     return Request("save", arguments, int, _refusal(job_id, "save"), now_ms)

@@ -33,7 +33,7 @@ from rqlike.worker.signals import SignalPipe
 from rqlike.worker.steps import steps_of
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
-from rqlike.worker.watch import Watch, Watched
+from rqlike.worker.watch import Watch, wanted
 
 _SETUP_CHANCES: Final = 3
 _EXIT_UNWRITTEN: Final = 75
@@ -115,7 +115,9 @@ class Parent:
 
     def _sleep(self) -> None:
         now = clock.mono()
-        for source, mask in self._watch.wait(self._watched(), self._next_moment(now) - now):
+        for source, mask in self._watch.wait(
+            wanted(self._signals, self._links, self._horses.horses), self._next_moment(now) - now
+        ):
             if isinstance(source, Horse):
                 if mask & selectors.EVENT_WRITE:
                     self._horses.write(source)
@@ -130,19 +132,6 @@ class Parent:
         for link in self._links:
             if link.wake_at is not None and now >= link.wake_at:
                 self._hear_link(link)
-
-    def _watched(self) -> list[Watched]:
-        watched: list[Watched] = [(self._signals.fileno(), selectors.EVENT_READ, 0, self._signals)]
-        for link in self._links:
-            if (fd := link.fileno()) >= 0:
-                watched.append((fd, link.mask, link.connections, link))
-        for horse in self._horses.horses:
-            if not horse.silent:
-                mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer.pending else 0)
-                watched.append((horse.end.sock.fileno(), mask, horse.pid, horse))
-            if horse.overdue and horse.whispers_now and not horse.silent:
-                watched.append((horse.end.whispers, selectors.EVENT_READ, horse.pid, horse))
-        return watched
 
     def _next_moment(self, now: float) -> float:
         """When the loop has something to do though nothing comes. What is past must be acted on by one round of it."""
@@ -390,7 +379,8 @@ class Parent:
         now, times = clock.mono(), self._times
         times.offset_ms = answer.now_ms - round(now * 1000)
         if answer.moment_ms is not None:
-            times.watched = now + (answer.moment_ms - answer.now_ms) / 1000 + 0.001
+            moment = now + (answer.moment_ms - answer.now_ms) / 1000 + 0.001
+            times.watched = min(times.watched or moment, moment)  # it may have been told meanwhile to look earlier
         if answer.more_to_prune:
             times.prune = now + PRUNE_S
             times.watched = min(times.watched or times.prune, times.prune)
@@ -432,6 +422,8 @@ class Parent:
             self.stop("told by an operator")
         elif what == "kill-horse":
             self._desk.kill_running("Killed by an operator's kill-horse.")
+        elif what == "look":
+            self._times.watched = clock.mono()
         else:
             self._desk.order(token, what, more_to_come=self._turn is not None)
 

@@ -3,10 +3,30 @@
 from __future__ import annotations
 
 import selectors
+from collections.abc import Iterable
+
+from rqlike.store.link import Link
+from rqlike.worker.reins import Horse
+from rqlike.worker.signals import SignalPipe
 
 #: Descriptor, mask, life, source. `life` tells it from a later one that was given the same number: a closed descriptor
 #: leaves the system's own list by itself, so the new one must be put into it though the number is known.
 Watched = tuple[int, int, int, object]
+
+
+def wanted(signals: SignalPipe, links: Iterable[Link], horses: Iterable[Horse]) -> list[Watched]:
+    """All that may have something to say now, or has room for what waits to be sent to it."""
+    watched: list[Watched] = [(signals.fileno(), selectors.EVENT_READ, 0, signals)]
+    for link in links:
+        if (fd := link.fileno()) >= 0:
+            watched.append((fd, link.mask, link.connections, link))
+    for horse in horses:
+        if not horse.silent:
+            mask = selectors.EVENT_READ | (selectors.EVENT_WRITE if horse.writer.pending else 0)
+            watched.append((horse.end.sock.fileno(), mask, horse.pid, horse))
+        if horse.overdue and horse.whispers_now and not horse.silent:
+            watched.append((horse.end.whispers, selectors.EVENT_READ, horse.pid, horse))
+    return watched
 
 
 class Watch:

@@ -15,7 +15,7 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
-from rqlike import codec, serializers
+from rqlike import fields, serializers
 from rqlike.cli import main
 from rqlike.exceptions import DeserializationError
 from rqlike.queue import Queue
@@ -112,7 +112,7 @@ def test_no_text_of_somebody_else_reaches_the_terminal_raw(run: Run, queue: Queu
     keys, store = queue.store.keys, queue.store
     inline = Queue("mail", client, namespace=store.namespace, is_async=False)
     job = inline.enqueue("tests.surface.tasks.fail", said, description=said, meta={said: said})
-    client.hset(keys.job(job.id), codec.FIELDS["worker"], evil)
+    client.hset(keys.job(job.id), fields.JOB["worker"], evil)
     entry: dict[Any, Any] = {"t": 2, "i": "e", "w": evil, "x": evil, "e": evil, "r": "killed", "b": 1, "d": 2}
     client.xadd(keys.results(job.id), entry)
     client.sadd(keys.queues(), evil)

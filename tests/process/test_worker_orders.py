@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rqlike import Job, Worker, codec
+from rqlike import Job, Worker, fields
 from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
 from rqlike.exceptions import JobCanceled, JobStopped, NoSuchJobError, RqlikeError
 from tests.process import jobs
@@ -91,7 +91,7 @@ def test_a_stop_whose_word_was_lost_is_found_by_the_renewal(stable: Stable) -> N
     worker = stable.start(plan={"renew_s": 1.0})
     job, horse = begun(stable)
     # the durable wish alone, as a lost word leaves it
-    stable.client().hset(f"{{{stable.namespace}}}:job:{job.id}", codec.FIELDS["asked"], "stopped")
+    stable.client().hset(f"{{{stable.namespace}}}:job:{job.id}", fields.JOB["asked"], "stopped")
     eventually(lambda: is_gone(horse), 3.0)
     assert outcome(job).reason == "stopped"
     assert worker.horses()

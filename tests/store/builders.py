@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.entries import entry_of
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
@@ -196,7 +196,7 @@ class Scene:
         client.zrem(keys.home("queued", QUEUE), job_id)
         client.delete(keys.markers(QUEUE))
         client.zadd(keys.home("deferred", QUEUE), {job_id: self.now_ms})
-        client.hset(keys.job(job_id), codec.FIELDS["status"], "deferred")
+        client.hset(keys.job(job_id), fields.JOB["status"], "deferred")
 
 
 def _content(client: redis.Redis, kind: str, key: str) -> Any:

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from rqlike.codec import ENTRY, FIELDS
+from rqlike.fields import ENTRY, JOB
 from rqlike.keys import Keys
 from rqlike.settings import HISTORY_LENGTH, MARKERS
 from rqlike.states import JobStatus
 from tests.store.builders import BASE_MS, Dump
 
-_F: Final = {name: short.encode() for name, short in FIELDS.items()}
+_F: Final = {name: short.encode() for name, short in JOB.items()}
 _E: Final = {name: short.encode() for name, short in ENTRY.items()}
 _LIVE_ENDINGS: Final = ("call", "meta", "overrides")
 
@@ -92,7 +92,7 @@ class _Reading:
         status, queue = self.status(job_id), (self.field(job_id, "queue") or b"").decode()
         if not status.terminal and expiry != -1:
             yield f"{job_id} is {status} and expires"
-        parts = [self.keys.results(job_id), *(self.keys.blob(FIELDS[name], job_id) for name in _LIVE_ENDINGS)]
+        parts = [self.keys.results(job_id), *(self.keys.blob(JOB[name], job_id) for name in _LIVE_ENDINGS)]
         for part in parts:
             if part in self.dump and self.dump[part][2] != expiry:
                 yield f"{part} expires at {self.dump[part][2]}, {key} at {expiry}"
@@ -158,7 +158,7 @@ class _Reading:
 
     def _blobs(self) -> Iterator[str]:
         for name in _LIVE_ENDINGS:
-            for job_id, key in self._under(self.keys.blob(FIELDS[name], "")):
+            for job_id, key in self._under(self.keys.blob(JOB[name], "")):
                 if job_id not in self.jobs:
                     yield f"{key} outlived its job"
                 elif self.dump[self.jobs[job_id]][1].get(_F[name] + b"#") != str(len(self.dump[key][1])).encode():

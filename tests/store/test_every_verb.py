@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pytest
 
-from rqlike import codec
+from rqlike import fields
 from rqlike.exceptions import InvalidTransition, NoSuchJobError
 from rqlike.options import Policy
 from rqlike.outcomes import Verdict
@@ -120,10 +120,10 @@ def bury(scene: Scene, given: Execution | None) -> None:
     before = scene.status("j")
     if before is not None and not before.terminal and before is not JobStatus.DEFERRED:
         for name in ("attempt", "ttl"):
-            scene.client.hset(key, codec.FIELDS[name], "garbage")
+            scene.client.hset(key, fields.JOB[name], "garbage")
     scene.now_ms += 2_000
     if given is not None:
-        scene.client.hdel(key, codec.FIELDS["queue"])
+        scene.client.hdel(key, fields.JOB["queue"])
         scene.turn("w", scene.judged(given, returned()))
     scene.turn("w", sweep=True, want=1)
     scene.turn("w", sweep=True, want=1)

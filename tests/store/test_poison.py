@@ -13,7 +13,7 @@ import msgpack
 import pytest
 import redis
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.entries import entry_of
 from rqlike.exceptions import DeserializationError, NoSuchJobError, WaitError
 from rqlike.job import Job
@@ -60,7 +60,7 @@ def scene(any_server: AnyServer, namespace: str) -> Scene:
 def poisons(scene: Scene) -> Iterator[tuple[str, Write]]:
     """A name of each, and what writes it, given the job's id."""
     keys = scene.store.keys
-    for name, field in codec.FIELDS.items():
+    for name, field in fields.JOB.items():
         if name not in (*BLOBS, "callback_error"):
             yield f"without.{name}", without(keys, field)
         for number, garbage in enumerate(GARBAGE):
@@ -296,7 +296,7 @@ def test_notes_of_a_moment_may_hold_anything(scene: Scene, garbage: bytes) -> No
         scene.client.set(key, garbage)
     scene.client.set(keys.call("w"), b"0 " + garbage + b" 5 i-w")
     scene.client.hset(keys.watch(), QUEUE, garbage)
-    scene.client.hset(keys.worker("w"), mapping=dict.fromkeys(codec.WORKER.values(), garbage))
+    scene.client.hset(keys.worker("w"), mapping=dict.fromkeys(fields.WORKER.values(), garbage))
     scene.run(turns.renew("w", {"state": "busy"}, []))
     serve(scene)
     assert scene.order(JobStatus.FINISHED) == ["a", "b"]
@@ -306,7 +306,7 @@ def test_a_word_for_a_running_job_that_no_operator_gives_is_no_order(scene: Scen
     scene.enqueue(new_job("a"))
     execution = scene.claim_one()
     for garbage in (*GARBAGE, b"shutdown", b"kill-horse", b"lost"):
-        scene.client.hset(scene.store.keys.job("a"), codec.FIELDS["asked"], garbage)
+        scene.client.hset(scene.store.keys.job("a"), fields.JOB["asked"], garbage)
         assert scene.run(turns.renew("w", {}, [execution])).words == ("ok",)
 
 
@@ -314,7 +314,7 @@ def test_the_lease_of_a_job_is_renewed_beside_one_that_is_none_any_more(scene: S
     scene.enqueue(*(new_job(name) for name in "abcd"))
     executions = scene.claim(4)
     keys, client = scene.store.keys, scene.client
-    client.hdel(keys.job("a"), codec.FIELDS["queue"])
+    client.hdel(keys.job("a"), fields.JOB["queue"])
     replaced(client, keys.job("b"), WRONG["string"])
     client.delete(keys.job("c"))
     scene.now_ms += LEASE_MS - 1
@@ -355,8 +355,8 @@ def test_a_job_that_cannot_be_read_says_how_to_be_rid_of_it_and_can_be_deleted(s
     store, client = scene.store, scene.client
     scene.enqueue(new_job("strange"), new_job("unknown"), new_job("lost"))
     replaced(client, store.keys.job("strange"), WRONG["list"])
-    client.hset(store.keys.job("unknown"), codec.FIELDS["status"], "suspended")
-    client.hdel(store.keys.job("lost"), codec.FIELDS["queue"])
+    client.hset(store.keys.job("unknown"), fields.JOB["status"], "suspended")
+    client.hdel(store.keys.job("lost"), fields.JOB["queue"])
     for job_id in ("strange", "unknown"):
         with pytest.raises(DeserializationError, match=f"`rqlike jobs rm {job_id}`"):
             Job.fetch(job_id, client, store.namespace)
@@ -370,7 +370,7 @@ def test_a_job_that_cannot_be_read_says_how_to_be_rid_of_it_and_can_be_deleted(s
 
 def test_an_id_that_something_else_has_taken_is_refused_and_the_rest_of_the_call_goes_on(scene: Scene) -> None:
     scene.put(JobStatus.FINISHED, "a")
-    scene.client.hdel(scene.store.keys.job("a"), codec.FIELDS["queue"])
+    scene.client.hdel(scene.store.keys.job("a"), fields.JOB["queue"])
     scene.client.set(scene.store.keys.job("b"), "x")
     scene.client.set(scene.store.keys.results("c"), "x")
     answers = scene.enqueue(*(new_job(name, "n") for name in "abcd"))
@@ -392,7 +392,7 @@ def test_a_worker_whose_record_is_garbage_is_shown_beside_the_others(scene: Scen
     keys = scene.store.keys
     for name in ("w1", "w2", "w3"):
         scene.store.run(turns.register(name, "i", {"pid": 7, "queues": ["q"], "jobs": []}))
-    scene.client.hset(keys.worker("w1"), mapping=dict.fromkeys(codec.WORKER.values(), b"\xff" * 50))
+    scene.client.hset(keys.worker("w1"), mapping=dict.fromkeys(fields.WORKER.values(), b"\xff" * 50))
     replaced(scene.client, keys.worker("w2"), WRONG["list"])
     found = Worker.all(scene.client, namespace=scene.store.namespace)
     assert [worker.name for worker in found] == ["w1", "w3"]
@@ -416,7 +416,7 @@ def test_an_entry_with_garbage_in_any_field_is_a_result_or_none(scene: Scene) ->
         "e": "E",
         "r": "killed",
     }
-    for field in (*codec.ENTRY.values(), "unknown"):
+    for field in (*fields.ENTRY.values(), "unknown"):
         for garbage in GARBAGE:
             scene.client.xadd(key, {**whole, field: garbage}, maxlen=20)
             job = Job.fetch("a", scene.client, scene.store.namespace)
@@ -499,7 +499,7 @@ def test_one_claim_looks_at_a_bounded_number_of_overdue_jobs(scene: Scene) -> No
 
 def test_an_attempt_that_is_none_leaves_a_job_that_is_begun_by_its_id_where_it_was(scene: Scene) -> None:
     scene.enqueue(new_job("j"))
-    scene.client.hset(scene.store.keys.job("j"), codec.FIELDS["attempt"], "-5")
+    scene.client.hset(scene.store.keys.job("j"), fields.JOB["attempt"], "-5")
     before = scene.dump()
     with pytest.raises(DeserializationError):
         scene.run(turns.begin("j", "w", "token", LEASE_MS))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 
-from rqlike import codec
+from rqlike import fields
 from rqlike.exceptions import RqlikeError
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome
@@ -97,7 +97,7 @@ class Play:
     def write(self, client: redis.Redis, key: str, word: bytes) -> None:
         match client.type(key):
             case b"hash":
-                field = self.dice.choice([*codec.FIELDS.values(), *codec.WORKER.values()])
+                field = self.dice.choice([*fields.JOB.values(), *fields.WORKER.values()])
                 if field in "cmo":
                     client.hset(key, f"{field}0", self.dice.choice(CALLS))
                 elif self.dice.random() < 0.3:
@@ -109,7 +109,7 @@ class Play:
             case b"zset":
                 client.zadd(key, {word: self.dice.choice([0, 1e18, -1e18, float("inf")])})
             case b"stream":
-                client.xadd(key, {self.dice.choice([*codec.ENTRY.values()]): word})
+                client.xadd(key, {self.dice.choice([*fields.ENTRY.values()]): word})
 
     def work(self, want: int | None = None) -> None:
         dice = self.dice

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rqlike import codec
+from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError
 from rqlike.options import Policy
@@ -42,13 +42,13 @@ CALL = st.builds(
 )
 
 
-def stored(call: bytes, **fields: bytes) -> list[bytes]:
+def stored(call: bytes, **values: bytes) -> list[bytes]:
     """The flat fields of a queued job, its call in one field."""
-    return [b"s", b"queued", b"q", b"q", b"t", b"5", *chunks("c", call), *flat(fields)]
+    return [b"s", b"queued", b"q", b"q", b"t", b"5", *chunks("c", call), *flat(values)]
 
 
-def flat(fields: dict[str, bytes]) -> list[bytes]:
-    return [part for name, value in fields.items() for part in (codec.FIELDS[name].encode(), value)]
+def flat(values: dict[str, bytes]) -> list[bytes]:
+    return [part for name, value in values.items() for part in (fields.JOB[name].encode(), value)]
 
 
 def chunks(prefix: str, data: bytes) -> list[bytes]:
@@ -251,7 +251,7 @@ def test_a_nest_or_a_length_beyond_all_bounds_is_a_call_error(data: bytes) -> No
     assert job is not None and job.call is None and job.call_error
 
 
-@given(st.dictionaries(st.sampled_from([name.encode() for name in codec.FIELDS.values()]), st.binary(max_size=40)))
+@given(st.dictionaries(st.sampled_from([name.encode() for name in fields.JOB.values()]), st.binary(max_size=40)))
 def test_any_bytes_in_any_field_are_a_job_or_say_that_they_are_none(fields: dict[bytes, bytes]) -> None:
     flat_fields = [part for pair in fields.items() for part in pair]
     try:

@@ -24,10 +24,10 @@ LINE_LIMIT = 450
 # names to its left. "worker.*" is a whole package, whose modules may import each other (though never in a circle).
 LAYERS = (
     (
-        "safetext exceptions failpoints timeouts states settings keys clock durations tables callables policies events "
+        "safetext exceptions failpoints timeouts states settings fields keys clock durations tables callables policies events "
         "logs"
     ),
-    "options records refusals serializers codec outcomes entries firetimes",
+    "options records refusals serializers codec outcomes entries firetimes timetables",
     (
         "store.scripts store.resp store.requests store.verbs store.turns store.embedded_keeper store.embedded "
         "store.sentinels store.connecting store.endpoint store.route store.link store.store store.durable "

@@ -10,7 +10,7 @@ import fakeredis
 import pytest
 
 import rqlike
-from rqlike import codec, settings, states
+from rqlike import fields, settings, states
 from rqlike.states import JobStatus
 from rqlike.store import scripts
 from rqlike.store.scripts import script
@@ -62,7 +62,19 @@ def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_wr
     for name in ("enqueue", "requeue", "save", "advance"):
         assert "flags" not in script(name).source.splitlines()[0]
     readers = {name for name in scripts.names() if script(name).reads_only}
-    assert readers == {"counts", "find", "history", "list", "load", "newest", "peek", "queues", "workers"}
+    assert readers == {
+        "counts",
+        "find",
+        "history",
+        "list",
+        "load",
+        "newest",
+        "peek",
+        "queues",
+        "schedule_of",
+        "schedules",
+        "workers",
+    }
 
 
 @pytest.mark.parametrize("name", scripts.names())
@@ -77,7 +89,7 @@ def test_an_unknown_name_fails_when_the_script_is_assembled() -> None:
     for text, error in (("F.nonsense", KeyError), ("C.NONSENSE", AttributeError)):
         with pytest.raises(error):
             pattern.sub(scripts._substitute, text)
-    assert pattern.sub(scripts._substitute, "F.status") == f"'{codec.FIELDS['status']}'"
+    assert pattern.sub(scripts._substitute, "F.status") == f"'{fields.JOB['status']}'"
     assert pattern.sub(scripts._substitute, "C.MARKERS") == str(settings.MARKERS)
 
 
@@ -148,14 +160,14 @@ def test_every_script_compiles_on_real_servers(any_server: AnyServer) -> None:
 
 
 def test_field_names_are_short_and_no_two_are_alike() -> None:
-    for names in (codec.FIELDS, codec.ENTRY):
+    for names in (fields.JOB, fields.ENTRY):
         assert all(len(short) == 1 for short in names.values())
         assert len(set(names.values())) == len(names)
 
 
 def test_a_worker_asks_at_its_start_for_every_command_that_its_scripts_call() -> None:
-    words = {"COUNT", "ERR", "GET", "LIMIT", "MAXLEN", "WITHSCORES", "WRONGTYPE"}
-    verbs = ("advance", "renew", "register", "depart", "annotate")
+    words = {"COUNT", "ERR", "GET", "LIMIT", "MAXLEN", "REV", "WITHSCORES", "WRONGTYPE"}
+    verbs = ("advance", "renew", "register", "depart", "annotate", "fire")
     called = {word for verb in verbs for word in re.findall(r"'([A-Z]{3,})'", script(verb).bare)} - words
     text = (LUA / "register.lua").read_text()
     asked = re.findall(r"'([A-Z]+)'", text[text.index("COMMANDS = {") : text.index("if redis.acl_check_cmd")])

@@ -44,8 +44,8 @@ def test_what_only_a_worker_does_starts_from_started() -> None:
         assert VERBS[verb].sources == {JobStatus.STARTED}
 
 
-def test_a_job_that_is_not_there_can_only_be_enqueued() -> None:
-    assert [verb for verb in VERBS if allowed(verb, None)] == ["enqueue"]
+def test_a_job_that_is_not_there_can_only_be_enqueued_or_come_from_a_schedule() -> None:
+    assert [verb for verb in VERBS if allowed(verb, None)] == ["enqueue", "fire"]
 
 
 def test_the_permissions_in_lua_are_those_of_the_table() -> None:

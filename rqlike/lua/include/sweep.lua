@@ -4,6 +4,7 @@
 --- @include move
 --- @include load
 --- @include leave
+--- @include watch
 -- What time alone has made due in a queue: lapsed leases, due jobs, missed deadlines, dead members of indexes.
 
 -- `broken` is told of jobs that cannot be moved for what is in their keys.
@@ -101,21 +102,5 @@ end
 local function promote_and_expire(queue, worker, broken)
   local due = head_after(key_home('scheduled', queue), promote, queue, broken)
   local deadline = head_after(key_ttl(queue), expire, queue, broken)
-  local moment = math.min(due or math.huge, deadline or math.huge)
-  if moment == math.huge then
-    redis.pcall('HDEL', key_watch(), queue)
-    return nil
-  end
-  local noted = redis.pcall('HGET', key_watch(), queue)
-  if type(noted) == 'table' then -- no hash, so not ours, and what it is for are notes of a moment
-    call('DEL', key_watch())
-    noted = nil
-  end
-  local watched, holder = string.match(noted or '', '^(%d+) (.*)$')
-  watched = tonumber(watched)
-  if watched and holder ~= worker and watched <= moment and watched > now - 100 then return nil end
-  if watched ~= moment or holder ~= worker then
-    call('HSET', key_watch(), queue, string.format('%.0f', moment) .. ' ' .. worker)
-  end
-  return moment
+  return watch(queue, math.min(due or math.huge, deadline or math.huge), worker)
 end

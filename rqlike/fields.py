@@ -1,0 +1,99 @@
+"""What the fields of hashes and stream entries are called in Redis.
+
+Those of a job are one letter: a job is a hash of a dozen of them, and a million jobs wait at once. The Lua verbs get the
+same names by substitution (`F.status`), so neither side can misspell one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Fields of a job's hash. `call`, `meta` and `overrides` are prefixes: c0 c1 … hold 64 bytes each, `c#` says that
+#: the whole is a string of its own; `callback_error` is followed by an execution id.
+JOB: Final = {
+    "status": "s",
+    "queue": "q",
+    "place": "z",
+    "nonce": "n",
+    "act": "r",  # nonce of the last operator's act on it
+    "lapsed": "i",  # execution that is judged for a lost worker
+    "created": "t",
+    "enqueued": "e",
+    "due": "u",
+    "ttl": "l",
+    "ttl_deadline": "x",
+    "token": "k",
+    "worker": "w",
+    "started": "b",
+    "ended": "d",
+    "attempt": "a",
+    "crashes": "h",
+    "cycle": "y",
+    "since": "g",
+    "repeats": "p",
+    "asked": "v",
+    "failure_ttl": "f",
+    "result_ttl": "j",
+    "slot": "@",
+    "call": "c",
+    "meta": "m",
+    "overrides": "o",
+    "callback_error": "!",
+}
+
+#: Fields of a stream entry.
+ENTRY: Final = {
+    "type": "t",
+    "value": "v",
+    "serializer": "s",
+    "exc_string": "x",
+    "exc_type": "e",
+    "reason": "r",
+    "worker": "w",
+    "execution": "i",
+    "attempt": "a",
+    "cycle": "y",
+    "started": "b",
+    "ended": "d",
+    "next_attempt": "u",
+    "notice": "q",
+    "nonce": "n",
+}
+
+#: Fields of a worker's hash.
+WORKER: Final = {
+    "instance": "instance",
+    "birth": "birth",
+    "seen": "seen",
+    "host": "hostname",
+    "pid": "pid",
+    "version": "version",
+    "python": "python_version",
+    "queues": "queues",
+    "state": "state",
+    "concurrency": "concurrency",
+    "jobs": "jobs",
+    "successful": "successful_job_count",
+    "failed": "failed_job_count",
+    "working": "working_ms",
+    "order": "order",
+}
+
+#: Fields of a schedule's hash. Blobs are whole here: it is no compact hash in any case.
+SCHEDULE: Final = {
+    "timetable": "timetable",
+    "revision": "revision",  # grows with each change, so that nobody fires by an old timetable
+    "next": "next",
+    "last": "last",  # the newest slot that has fired
+    "last_at": "last_at",
+    "fired": "fired",
+    "missed": "missed",
+    "paused": "paused",
+    "created": "created",
+    "queue": "queue",
+    "call": "call",
+    "meta": "meta",
+    "band": "band",
+    "ttl": "ttl",
+    "failure_ttl": "failure_ttl",
+}

@@ -1,0 +1,46 @@
+--- @include place
+--- @include move
+--- @include blob
+-- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
+-- wrong, nothing is left of it. slot: the one it stands for, or nil.
+local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl}
+
+local function write_new(job_id, template, sequence, slot)
+  local queue, data, meta, band, ttl_ms, failure_ttl_ms = unpack(template)
+  local score = place(tonumber(band) or C.NORMAL_BAND, sequence)
+  local fields = {F.queue, queue, F.created, stamp, F.place, score}
+  local function add(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  if slot then add(F.slot, slot) end
+  if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+  if ttl_ms and ttl_ms ~= '' then
+    local deadline = string.format('%.0f', now + tonumber(ttl_ms))
+    add(F.ttl_deadline, deadline)
+    call('ZADD', key_ttl(queue), deadline, job_id)
+  end
+  put_blob(fields, F.call, job_id, data)
+  if meta and meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
+  call('SADD', key_queues(), queue)
+  enter('fire', job_id, queue, nil, 'queued', score, fields)
+end
+
+local function create(job_id, template, sequence, slot)
+  local fine, problem = pcall(write_new, job_id, template, sequence, slot)
+  if fine then return end
+  redis.pcall('ZREM', key_home('queued', template[1] or ''), job_id)
+  redis.pcall('ZREM', key_ttl(template[1] or ''), job_id)
+  call('DEL', key_job(job_id))
+  drop_blobs(job_id)
+  error(problem, 0)
+end
+
+local function remember(key, fire)
+  local name = key_fires(key)
+  if type(redis.pcall('LPUSH', name, fire)) == 'table' then
+    call('DEL', name) -- of another type, so not ours
+    call('LPUSH', name, fire)
+  end
+  call('LTRIM', name, 0, C.FIRES_KEPT - 1)
+end
