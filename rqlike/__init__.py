@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rqlike.results import Result, Results
     from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
     from rqlike.running.middleware import Middleware, use
+    from rqlike.schedules import Fire, Schedule
     from rqlike.states import JobStatus
     from rqlike.store.connecting import connect
     from rqlike.worker.simple import SimpleWorker
@@ -36,6 +37,7 @@ _HOMES = {
     "policies": "Callback Repeat Retry",
     "queue": "Counts EnqueueData Queue",
     "results": "Result Results",
+    "schedules": "Fire Schedule",
     "running.current": "WorkerInfo get_current_job get_current_worker",
     "running.middleware": "Middleware use",
     "states": "JobStatus",
@@ -49,6 +51,7 @@ __all__ = [
     "Callback",
     "Counts",
     "EnqueueData",
+    "Fire",
     "Job",
     "JobFunction",
     "JobStatus",
@@ -58,6 +61,7 @@ __all__ = [
     "Result",
     "Results",
     "Retry",
+    "Schedule",
     "SimpleWorker",
     "Worker",
     "WorkerInfo",

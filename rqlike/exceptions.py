@@ -161,6 +161,18 @@ class NoSuchJobError(RqlikeError):
     job_id: str = ""
 
 
+class NoSuchScheduleError(RqlikeError):
+    """There is no schedule {key} in this namespace: it never was, or was removed."""
+
+    key: str = ""
+
+
+class ScheduleChanged(RqlikeError):
+    """The schedule {key} was changed by somebody else each time this call was about to write it; try again."""
+
+    key: str = ""
+
+
 class ResultExpired(NoSuchJobError):
     """Job {job_id} ended, and its result is gone since; give it a longer result_ttl."""
 

@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar, cast
 VARIABLE: Final = "RQLIKE_FAILPOINT"
 
 #: What a worker asks of the server in a call, by `worker.steps`.
-STEPS: Final = ("claim", "finish", "recover", "return", "renew", "depart")
+STEPS: Final = ("claim", "finish", "recover", "return", "fire", "renew", "depart")
 #: Around what a process does by itself.
 _ACTS: Final = (
     "parent.fork",  # of a horse

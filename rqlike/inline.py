@@ -15,7 +15,8 @@ from typing import Any, Final, TypeVar
 
 from rqlike import clock, logs
 from rqlike.entries import entry_of, entry_record
-from rqlike.job import Job, load
+from rqlike.job import Job
+from rqlike.lookups import load
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution, JobRecord, ResultRecord
 from rqlike.results import Result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -13,13 +12,14 @@ from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError
+from rqlike.lookups import load, load_many
 from rqlike.options import check_description, check_job_id
 from rqlike.records import CallRecord, JobRecord
 from rqlike.results import Result, Results
 from rqlike.serializers import loads_call, stored_serializer
-from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Fresh
 
@@ -202,6 +202,11 @@ class Job(Generic[T]):
     def ended_at(self) -> datetime | None:
         """When its cycle ended."""
         return _at(self._record.ended_ms)
+
+    @property
+    def scheduled_for(self) -> datetime | None:
+        """The slot of its schedule that it stands for; None where it comes from none."""
+        return _at(self._record.slot_ms)
 
     @property
     def next_attempt_at(self) -> datetime | None:
@@ -497,30 +502,6 @@ class Job(Generic[T]):
 
     def __hash__(self) -> int:
         return hash(self.id)
-
-
-def load(store: Store, job_id: str) -> JobRecord:
-    """The record of a job. Raises NoSuchJobError, DeserializationError where nothing of it can be read."""
-    (record,) = store.run(verbs.load([job_id]))
-    if record is None:
-        raise NoSuchJobError(job_id=job_id)
-    if record.unreadable:
-        raise DeserializationError(f"{record.unreadable} `rqlike jobs rm {job_id}` deletes it.", job_id=job_id)
-    return record
-
-
-def load_many(store: Store, job_ids: Sequence[str]) -> list[JobRecord | None]:
-    """The records of jobs, None for each that does not exist; one round trip per 500 of them."""
-    found: list[JobRecord | None] = []
-    for at in range(0, len(job_ids), TOUCH_LIMIT):
-        part: list[JobRecord | None] = store.run(verbs.load(job_ids[at : at + TOUCH_LIMIT]))
-        found += part
-    return found
-
-
-def nonce() -> str:
-    """A mark that makes one act of a caller recognisable when its call is sent again."""
-    return os.urandom(6).hex()
 
 
 def cancel_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> None:

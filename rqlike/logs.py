@@ -139,6 +139,17 @@ def store_broken(queue: str, job_id: str, text: str) -> None:
     _say(logging.ERROR, "store_broken", f"{queue or '?'}: {what}: {text}", job_id=job_id, queue=queue, reason=text)
 
 
+def schedule_fired(key: str, jobs: int) -> None:
+    """Slots of a schedule have become jobs."""
+    _say(logging.DEBUG, "schedule_fired", f"schedule {key} fired: {jobs} job{'s' if jobs != 1 else ''}")
+
+
+def slots_missed(key: str, slots: int) -> None:
+    """Slots of a schedule never fire."""
+    text = f"schedule {key}: {slots} slot{'s were' if slots != 1 else ' was'} missed, no worker was there in time"
+    _say(logging.WARNING, "slots_missed", text)
+
+
 def value_dropped(job_id: str) -> None:
     """The server was full."""
     _say(

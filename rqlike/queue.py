@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, Unpack, overload
 
 from rqlike import callables, clock, codec, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
+from rqlike.exceptions import PayloadTooLarge
 from rqlike.failpoints import failpoint
 from rqlike.inline import run_inline
-from rqlike.job import Job, load_many, nonce
+from rqlike.job import Job
+from rqlike.lookups import load_many
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
 from rqlike.records import CallRecord
 from rqlike.registry import (
@@ -26,14 +27,19 @@ from rqlike.registry import (
     StoppedJobRegistry,
 )
 from rqlike.running.middleware import Call, producers
+from rqlike.schedules import Schedule, check_key, check_timetable, put_schedule
+from rqlike.sending import not_durable, send_many
 from rqlike.serializers import Serializer, dumps_call, resolve_serializer
-from rqlike.settings import BATCH, DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
+from rqlike.settings import DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
-from rqlike.store.durable import PLAINLY, Confirmation, run_durably
-from rqlike.store.requests import Request, random_id
+from rqlike.store.durable import PLAINLY, run_durably
+from rqlike.store.requests import nonce, random_id
 from rqlike.store.store import Conn, Store
-from rqlike.store.verbs import Enqueued, Fresh, NewJob
+from rqlike.store.verbs import Fresh, NewJob
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
 Func = Callable[..., Any] | str
@@ -180,66 +186,8 @@ class Queue:
         prepared = [self._prepare(*data) for data in datas]
         durable = self._usual.durable
         durable = any(data.options.get("durable", durable) for data in datas)
-        jobs: list[Job[Any] | None] = []
-        errors: dict[int, RqlikeError] = {}
-        kept = PLAINLY
-        if durable and prepared:
-            kept = self._send_many_durably(prepared, jobs, errors)
-        else:
-            self._send_many(prepared, jobs, errors)
-        if kept.missing:
-            raise _not_durable(jobs, kept, errors)
-        if errors:
-            raise EnqueueManyError(jobs=jobs, errors=errors)
-        return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
-
-    def _send_many(
-        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
-    ) -> None:
-        news, sent = iter(prepared), 0
-
-        def chunks() -> Iterator[Request[list[Enqueued]]]:
-            nonlocal sent
-            for at in range(0, len(prepared), BATCH):
-                sent = min(at + BATCH, len(prepared))
-                yield verbs.enqueue(self.name, prepared[at:sent])
-
-        try:
-            for answers in self.store.run_each(chunks()):
-                self._take(answers, news, jobs, errors)
-        except Exception as error:
-            error.add_note(_how_far(len(jobs), len(errors), sent, len(prepared)))
-            raise
-
-    def _send_many_durably(
-        self, prepared: Sequence[NewJob], jobs: list[Job[Any] | None], errors: dict[int, RqlikeError]
-    ) -> Confirmation:
-        chunks = [verbs.enqueue(self.name, prepared[at : at + BATCH]) for at in range(0, len(prepared), BATCH)]
-        try:
-            found, kept = run_durably(self.store, chunks)
-        except DurabilityUnavailable:
-            raise
-        except Exception as error:
-            error.add_note(_how_far(0, 0, len(prepared), len(prepared)))
-            raise
-        news = iter(prepared)
-        for answers in found:
-            self._take(answers, news, jobs, errors)
-        return kept
-
-    def _take(
-        self,
-        answers: Iterable[Enqueued],
-        news: Iterator[NewJob],
-        jobs: list[Job[Any] | None],
-        errors: dict[int, RqlikeError],
-    ) -> None:
-        for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-            if answer.word == "duplicate":
-                errors[len(jobs)] = verbs.duplicate(new.id, answer)
-                jobs.append(None)
-            else:
-                jobs.append(Job(Fresh(new, self.name, answer), self.store))
+        jobs = send_many(self.store, self.name, prepared, durable=durable)
+        return [job if self.is_async else run_inline(job) for job in jobs]
 
     @failpoint("producer.enqueue")
     def _enqueue(
@@ -255,7 +203,7 @@ class Queue:
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
         if kept is not PLAINLY and kept.missing:
-            raise _not_durable([job], kept)
+            raise not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
     def _prepare(
@@ -277,6 +225,48 @@ class Queue:
         if checked is PLAIN and not headers:
             return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
         return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
+
+    def schedule(
+        self,
+        key: str,
+        func: Func,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        cron: str | None = None,
+        every: Seconds | None = None,
+        tz: str | ZoneInfo = "UTC",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        limit: int | None = None,
+        missed: Literal["skip", "once", "all"] = "skip",
+        max_catchup: int = 10,
+        grace: Seconds | None = None,
+        **options: Unpack[JobOptions],
+    ) -> Schedule:
+        """A job of this call at each slot of `cron` (5 fields, or 6 with seconds last) in the zone `tz`, or `every` so
+        often. Two round trips.
+
+        The schedule lives in Redis under its `key`, which is one in the namespace; any worker of the namespace fires
+        it. The same key again replaces timetable and call; while the timetable is the same its slots go on as they
+        were, and `fired` and `paused` stay in any case. Slots of `every` begin one `every` from now, or at `start`.
+
+        `start`, `end`: the slots are from the one to the other. `limit`: that many slots fire. A slot that comes up to
+        `grace` seconds late fires as if in time; None is half the period, at most 60 s. Beyond that `missed` says what
+        happens: "skip" nothing, "once" the newest one fires for all, "all" the newest `max_catchup` fire, oldest first.
+        `options` are those of the jobs; their ids are made of key and slot.
+
+        Raises ValueError that says what is wrong with the timetable, and what `enqueue` raises.
+        """
+        table = check_timetable(
+            cron=cron, every=every, tz=tz, start=start, end=end, limit=limit,
+            missed=missed, max_catchup=max_catchup, grace=grace,
+        )  # fmt: skip
+        for name in ("job_id", "durable"):
+            if name in options:
+                raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself")
+        new = self._prepare(func, tuple(args), kwargs or {}, options, "")
+        return put_schedule(self.store, check_key(key), table, self.name, new)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -434,38 +424,6 @@ def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any,
         extra = f"{next(iter(own))}=" if own else "positional ones"
         raise TypeError(f"arguments were given both by args=/kwargs= and by {extra}; use one form")
     return tuple(given), dict(named)
-
-
-def _not_durable(
-    jobs: Sequence[Job[Any] | None], kept: Confirmation, errors: Mapping[int, RqlikeError] | None = None
-) -> NotDurableError:
-    facts = {
-        "job_id": next((job.id for job in jobs if job is not None), ""),
-        "jobs": jobs,
-        "errors": errors or {},
-        "missing": kept.missing,
-        "on_disk": kept.on_disk,
-        "replicas": kept.replicas,
-    }
-    if len(jobs) == 1:
-        return NotDurableError(**facts)
-    there = len(jobs) - len(errors or {})
-    return NotDurableError(
-        f"{there} of {len(jobs)} jobs are enqueued and will run, but it is not confirmed that they outlive a loss of "
-        f"the server: {kept.missing}. Go on with `.jobs`; to enqueue them again may run them twice.",
-        **facts,
-    )
-
-
-def _how_far(answered: int, refused: int, sent: int, total: int) -> str:
-    """What is known of the items when the server fails on the way."""
-    but = f" but for {refused} whose ids live jobs have" if refused else ""
-    known = f"the first {answered} are enqueued{but}, " if answered else ""
-    rest = f", and the {total - sent} after them are not" if sent < total else ""
-    return (
-        f"enqueue_many of {total} items: {known}the next {sent - answered} may be{rest}. "
-        "Items that have a job_id can be sent again: those that are enqueued are refused then."
-    )
 
 
 def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:

@@ -12,6 +12,7 @@ from rqlike.outcomes import Verdict
 from rqlike.records import Execution, JobRecord
 from rqlike.settings import LEASE_MS
 from rqlike.store.requests import Argument, Request
+from rqlike.store.schedules import DueSchedule, read_due
 
 # -- a worker's turn ---------------------------------------------------------------------------------------------------
 
@@ -85,6 +86,7 @@ class Turned(NamedTuple):
     moment_ms: int | None  #: when this worker is to ask again, whatever else happens
     more_to_prune: bool = False  #: there are more ids of expired jobs than one call removes
     problems: tuple[Problem, ...] = ()
+    due: tuple[DueSchedule, ...] = ()  #: schedules that this worker is to fire, within 2 s
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
@@ -99,7 +101,7 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment, more, problems = codec.unpack_reply(reply)
+    now, words, granted, lapsed, moment, more, problems, *slots = codec.unpack_reply(reply)
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
@@ -108,6 +110,7 @@ def _read_turned(reply: Any) -> Turned:
         moment_ms=codec.number(moment) if moment else None,
         more_to_prune=bool(more),
         problems=tuple(Problem(*map(codec.text, one)) for one in problems) if problems else (),
+        due=tuple(map(read_due, slots[0])) if slots else (),
     )
 
 

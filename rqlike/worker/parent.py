@@ -15,7 +15,7 @@ from typing import Any, Final
 from rqlike import clock, logs
 from rqlike.failpoints import failpoint
 from rqlike.records import Execution
-from rqlike.settings import FLUSH_S, IDLE_PRUNE_S, IDLE_RENEW, PRUNE_S, REPLY_S, SWEEP_S, TICK_S, UNWRITTEN_S
+from rqlike.settings import FLUSH_S, IDLE_PRUNE_S, IDLE_RENEW, PRUNE_S, REPLY_S, SWEEP_S, TICK_S
 from rqlike.store import turns
 from rqlike.store.link import Link
 from rqlike.store.requests import Request
@@ -25,6 +25,7 @@ from rqlike.worker.ahead import Ahead
 from rqlike.worker.desk import Desk
 from rqlike.worker.ears import MARKER, Ears
 from rqlike.worker.errands import Errands
+from rqlike.worker.firing import Firing
 from rqlike.worker.ledger import Ledger
 from rqlike.worker.plan import Plan
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, TakenBack
@@ -65,6 +66,7 @@ class Parent:
         self._rotation = Rotation(plan.queues, plan.strategy)
         self._errands = Errands(plan)
         self._ahead = Ahead(plan.concurrency, plan.prefetch)
+        self._firing = Firing()
         self._desk = Desk(ledger, supervisor, self._errands, self._times, self._ahead)
         self._number = 0
         self._hungry = True  #: there may be work to claim
@@ -276,9 +278,12 @@ class Parent:
         times = self._times
         due = times.watched is not None and now >= times.watched
         by_time = times.away is not None or (now >= times.swept + TICK_S and self._stopping is None)
+        wants_turn = self._has_turn(now) or self._woken or due or by_time
         if now >= times.renewal:  # first: a worker that is never done must keep its leases
             self._call_renew(now)
-        elif self._has_turn(now) or self._woken or due or by_time:
+        elif self._firing and not (wants_turn and self._firing.was_last):
+            self._call_fire()
+        elif wants_turn:
             self._call_turn(now, due)
         elif self._errands.notes:
             self._send(self._errands.next_note())
@@ -317,8 +322,15 @@ class Parent:
             times.swept, times.watched = now, None
         if sweep and prune:
             times.prune = now + (PRUNE_S if self._desk.busy else IDLE_PRUNE_S)
-        self._woken = False
+        self._woken = self._firing.was_last = False
         self._send(turns.advance(self._turn))
+
+    def _call_fire(self) -> None:
+        self._firing.was_last = True
+        request = self._firing.next_call(self._times.offset_ms)
+        self._desk.note(self._firing.told())
+        if request is not None:
+            self._send(request)
 
     def _call_renew(self, now: float) -> None:
         self._renewing = list(self._ledger.held.values())
@@ -358,6 +370,9 @@ class Parent:
             self._turned(turn, answer)
         elif isinstance(answer, Renewed):
             self._renewed(answer)
+        elif request.script == "fire":
+            self._hungry = self._firing.answered(answer) or self._hungry
+            self._desk.note(self._firing.told())
         elif request.script == "depart":
             self._departed = True
 
@@ -392,10 +407,11 @@ class Parent:
             times.renewal = min(times.renewal, now + self._plan.renew_s)
         for execution in answer.lapsed:
             self._desk.recovered(execution)
+        self._firing.take(answer.due, now)
         if turn.want:
             self._dry = len(answer.granted) < turn.want
             self._hungry = not self._dry or bool(answer.lapsed)
-            if self._dry and self._plan.burst and self._stopping is None and not self._desk.busy:
+            if self._dry and self._plan.burst and self._stopping is None and not (self._desk.busy or self._firing):
                 self.stop("burst: the queues are empty")
         if not turn.sweep and (self._dry or turn.woken):
             # The markers are gone, and one may have stood for a job that is due later: look soon.
@@ -431,28 +447,16 @@ class Parent:
 
     def _gives_up(self, now: float) -> bool:
         """Whether a stopping worker has waited long enough for the server to take its last outcomes."""
-        times = self._times
         if self._stopping is None or self._horses.running():
-            times.unreachable = None
+            self._times.unreachable = None
             return False
-        if self._refused_for_good:
-            return True
-        if self._calls.trouble is None:
-            times.unreachable = None
-            return False
-        if times.unreachable is None:
-            times.unreachable = now
-        return now >= times.unreachable + self._patience()
+        return self._refused_for_good or self._times.waited_enough(now, self._patience(), self._calls.trouble is None)
 
     def _patience(self) -> float:
         """Seconds that a stopping worker, which runs nothing any more, waits for a server that is away."""
         claims = self._turn is not None and self._turn.want > 0 and self._calls.may_have_arrived
-        if self._cold or not (self._ledger.held or claims):
-            return REPLY_S
-        times = self._times
-        if self._plan.shutdown_timeout_s is None:
-            return UNWRITTEN_S
-        return max(REPLY_S, (times.stop_by or 0.0) - (times.unreachable or 0.0))
+        owes = bool(self._ledger.held or claims)
+        return REPLY_S if self._cold or not owes else self._times.patience(self._plan)
 
     def _report(self) -> int:
         unwritten = self._ledger.unwritten

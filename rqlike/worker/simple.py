@@ -20,7 +20,8 @@ from rqlike.records import Execution
 from rqlike.settings import BLOCK_S, TICK_S
 from rqlike.states import Reason
 from rqlike.store import turns
-from rqlike.store.turns import Settlement
+from rqlike.store.turns import Settlement, Turned
+from rqlike.worker.firing import Firing
 from rqlike.worker.plan import Plan
 from rqlike.worker.worker import Worker
 
@@ -45,9 +46,12 @@ class SimpleWorker(Worker):
                 turned = runner.turn(1, sweep=True)
                 for lapsed in turned.lapsed:
                     runner.give_up(lapsed, turned.now_ms)
+                more = self._fire(turned)
                 if turned.granted:
                     self._perform(runner, turned.granted[0], turned.now_ms)
                     done, idle_since = done + 1, clock.mono()
+                elif more:
+                    continue
                 elif plan.burst or self._idle_for_too_long(plan, idle_since):
                     break
                 else:
@@ -56,6 +60,19 @@ class SimpleWorker(Worker):
         logs.worker_stopped(self.name, done)
         self.exit_code = 0
         return done > 0
+
+    def _fire(self, turned: Turned) -> bool:
+        """Fires the schedules it was handed; whether there are new jobs."""
+        if not turned.due:
+            return False
+        firing, now, made = Firing(), clock.mono(), False
+        firing.take(turned.due, now)
+        while (request := firing.next_call(turned.now_ms - round(now * 1000))) is not None:
+            answers = self.store.run(request)
+            made = firing.answered(answers) or made
+        for problem in firing.told():
+            logs.store_broken(*problem)
+        return made
 
     def _perform(self, runner: InlineRunner, execution: Execution, now_ms: int) -> None:
         if execution.job.unreadable:

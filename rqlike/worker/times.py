@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rqlike import clock
-from rqlike.settings import TICK_S
+from rqlike.settings import REPLY_S, TICK_S, UNWRITTEN_S
 from rqlike.worker.plan import Plan
 
 _LONG_AGO: float = -1e9
@@ -38,3 +38,18 @@ class Times:
             moments.append(None if plan.max_idle_s is None else self.busy + plan.max_idle_s)
             moments.append(None if plan.reload is None else self.reload)
         return moments
+
+    def waited_enough(self, now: float, patience_s: float, reachable: bool) -> bool:
+        """Whether the server has been away for all of a stopping worker's patience."""
+        if reachable:
+            self.unreachable = None
+            return False
+        if self.unreachable is None:
+            self.unreachable = now
+        return now >= self.unreachable + patience_s
+
+    def patience(self, plan: Plan) -> float:
+        """Seconds that a worker waits which has something to write and is to stop."""
+        if plan.shutdown_timeout_s is None:
+            return UNWRITTEN_S
+        return max(REPLY_S, (self.stop_by or 0.0) - (self.unreachable or 0.0))
