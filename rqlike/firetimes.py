@@ -1,0 +1,434 @@
+"""The calendar: when a cron expression fires. Pure: no clock, no server.
+
+An expression has five fields, minute, hour, day of month, month and day of week, or six, where seconds come LAST, as
+croniter and RQ have it. croniter reads it, with all its rules: names, lists, ranges, steps, `L`, `#`, `W`, the aliases
+(`@daily`), and either of two restricted day fields being enough. What it read is then walked here, in plain arithmetic
+on whole seconds, since croniter's own walk is ten times as slow and has other ideas about clock changes.
+
+The rules, in the wall-clock time of the zone:
+
+* Wildcard hours, an hour field that comes to all 24 (`*`, `*/1`, `0-23`): fires at each instant whose local time
+  matches. Where the clock is put back it goes on firing, where it is put forward it has nothing to make up for.
+* Fixed hours, all others (`2`, `9-17`, `*/2`): each local time fires once. One that comes twice (a fold) fires the
+  first time. If some fall into a gap, local times that are skipped, the first instant after the gap fires, once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from calendar import monthrange
+from collections.abc import Collection, Iterable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+from zoneinfo import ZoneInfo, available_timezones
+
+from croniter import CroniterError, croniter
+
+from rqlike import clock
+
+_DAY: Final = 86_400
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_ORDINAL: Final = _EPOCH.toordinal()
+# Seconds since the epoch. A day and more away from what a datetime can hold, so that any zone's offset fits in.
+_FIRST: Final = int(datetime(1, 1, 7, tzinfo=UTC).timestamp())
+_END: Final = int(datetime(9999, 12, 24, tzinfo=UTC).timestamp())
+
+_LONGEST: Final = 256  # characters
+_NAMES: Final = ("minute", "hour", "day of month", "month", "day of week", "second")
+_ALLOWED: Final = (
+    "minutes are 0 to 59",
+    "hours are 0 to 23",
+    "days are 1 to 31, L the last, 15W the day from Monday to Friday nearest to the 15th",
+    "months are 1 to 12, or JAN to DEC",
+    "weekdays are 0 (Sunday) to 6, or SUN to SAT; FRI#2 is the second Friday, L5 the last",
+    "seconds are 0 to 59, and come last",
+)
+_LAST: Final = (("59",), ("23",), ("31",), ("12", "dec"), ("6", "sat"), ("59",))
+_ALIASES: Final = "@hourly, @daily, @midnight, @weekly, @monthly, @yearly and @annually"
+
+
+def next_fire(expression: str, after: datetime, tz: str | ZoneInfo = "UTC") -> datetime:
+    """The first fire of a cron expression strictly after `after`, as an aware UTC datetime.
+
+    `expression` has five fields, or six, where seconds come last, or is an alias such as "@daily"; it is meant in the
+    wall-clock time of `tz`, an IANA name or a ZoneInfo. `after` is an aware datetime in any zone. Where clocks are
+    changed: an expression with fixed hours fires once, at the first instant after the gap, or the first time of two;
+    one whose hours are `*` fires by real time. Raises ValueError, with the reason, for a naive `after`, a bad
+    expression, an unknown zone, an expression that never comes (30 February), and past the year 9999. No server is
+    asked.
+    """
+    if after.utcoffset() is None:
+        raise ValueError(
+            f"after={after!r} has no time zone, so it means another moment on every host; "
+            "use datetime.now(timezone.utc) or after.replace(tzinfo=ZoneInfo('Europe/Berlin'))"
+        )
+    found = check(expression, tz).after_ms((after - _EPOCH) // timedelta(milliseconds=1))
+    if found is None:
+        raise ValueError(f"cron={expression!r} has no fire after {after} that a datetime could hold")
+    return clock.utc(found)
+
+
+def check(expression: str, tz: str | ZoneInfo = "UTC") -> Calendar:
+    """The calendar of an expression in a zone, for a producer: `expression` and `tz_name` of it are what to store.
+
+    Raises ValueError, which names the field, for what cannot be read, for what never comes, and for an unknown zone.
+    """
+    if not isinstance(expression, str):
+        raise ValueError(f'cron must be text such as "30 2 * * *", not {type(expression).__name__}')
+    return calendar(" ".join(expression.split()), zone_name(tz))
+
+
+def zone_name(tz: str | ZoneInfo) -> str:
+    """The IANA name of a zone, which is all of it that is stored. Raises ValueError where there is none."""
+    name: object = tz.key if isinstance(tz, ZoneInfo) else tz
+    if not isinstance(name, str) or not name:
+        raise ValueError(f'tz={tz!r} is not the name of a time zone: give "Europe/Berlin" or ZoneInfo("Europe/Berlin")')
+    return name
+
+
+@lru_cache(maxsize=4096)
+def calendar(expression: str, tz_name: str = "UTC") -> Calendar:
+    """The calendar of an expression in a zone; read once for each pair. Raises ValueError as `check` does."""
+    return Calendar(expression, tz_name)
+
+
+class Calendar:
+    """When one expression fires in one zone."""
+
+    def __init__(self, expression: str, tz_name: str) -> None:
+        self.expression = expression
+        self.tz_name = tz_name
+        fields, self._days = _read(expression)
+        self._seconds = _next_table(fields[5], 60)
+        self._minutes = _next_table(fields[0], 60)
+        self._hours = _next_table(fields[1], 24)
+        self._has_fixed_hours = "*" not in fields[1]
+        self._first_second = self._second_from(0)
+        self._zone = _zone(tz_name)
+
+    def after_ms(self, ms: int) -> int | None:
+        """The first fire strictly after, in milliseconds since the epoch; None past the end of all calendars (9999)."""
+        least = max(ms // 1000 + 1, _FIRST)
+        while least < _END:
+            span = self._zone.span_at(least)
+            found = self._first_in(span, least)
+            if found is not None:
+                return found * 1000
+            least = span.end
+        return None
+
+    def _first_in(self, span: _Span, least: int) -> int | None:
+        """The first fire of a span from the instant `least` on, or None."""
+        start = least + span.offset
+        if self._has_fixed_hours:
+            if least == span.start and span.shown < start:
+                missed = self._wall_from(span.shown)
+                if missed is not None and missed < start:
+                    return least
+            start = max(start, span.shown)
+        wall = self._wall_from(start)
+        if wall is None or wall - span.offset >= span.end:
+            return None
+        return wall - span.offset
+
+    def _wall_from(self, wall: int) -> int | None:
+        """The first match at or after a wall-clock time, both in seconds since 1970 as that clock counts them."""
+        day, second = divmod(wall, _DAY)
+        found = self._days.first_from(day)
+        if found == day:
+            second = self._second_from(second)
+            if second < _DAY:
+                return day * _DAY + second
+            found = self._days.first_from(day + 1)
+        return None if found is None else found * _DAY + self._first_second
+
+    def _second_from(self, second: int) -> int:
+        """The first match at or after a second of the day; _DAY where there is none."""
+        minute, second = divmod(second, 60)
+        hour, minute = divmod(minute, 60)
+        if self._hours[hour] == hour:
+            if self._minutes[minute] == minute:
+                second = self._seconds[second]
+                if second < 60:
+                    return hour * 3600 + minute * 60 + second
+                minute += 1
+            minute = self._minutes[minute]
+            if minute < 60:
+                return hour * 3600 + minute * 60 + self._seconds[0]
+            hour += 1
+        hour = self._hours[hour]
+        return _DAY if hour == 24 else hour * 3600 + self._minutes[0] * 60 + self._seconds[0]
+
+
+def _next_table(values: Collection[Any], size: int) -> tuple[int, ...]:
+    """For each of 0 to `size` the first value at or after it; `size` where there is none."""
+    table = [size] * (size + 1)
+    for value in range(size - 1, -1, -1):
+        table[value] = value if "*" in values or value in values else table[value + 1]
+    return tuple(table)
+
+
+# --- days
+
+
+class _Days:
+    """Which days match. A day is a number, of days since 1970."""
+
+    def __init__(self, days: Collection[Any], months: Collection[Any], weekdays: Collection[Any], parsed: Any) -> None:
+        self._days = frozenset(days)
+        self._weekdays = frozenset(weekdays)
+        self._months = frozenset(range(1, 13)) if "*" in months else frozenset(months)
+        self._nearest: Collection[int] = getattr(parsed, "nearest_weekday", ())
+        self._nth: dict[int, set[int | str]] = parsed.nth_weekday_of_month
+        self._is_every_day = "*" in days and "*" in weekdays and not self._nth and len(self._months) == 12
+        self._masks: dict[tuple[int, int], int] = {}
+
+    def is_unclear(self) -> bool:
+        """Two restricted fields that croniter does not join as it joins others: it would leave one out, or fail."""
+        is_special = bool(self._nth or self._nearest)
+        return is_special and "*" not in self._days and "*" not in self._weekdays
+
+    def never_come(self) -> bool:
+        lengths = ((month, monthrange(year, month)[1]) for month in self._months for year in (2023, 2024))
+        return not any(self._mask(weekday, length) for _, length in lengths for weekday in range(7))
+
+    def first_from(self, day: int) -> int | None:
+        """The first matching day at or after a day; None past the year 9999."""
+        if self._is_every_day:
+            return day
+        start = date.fromordinal(day + _EPOCH_ORDINAL)
+        year, month, skipped = start.year, start.month, start.day - 1
+        day -= skipped
+        weekday = (day + 4) % 7  # the first of 1970 was a Thursday
+        while year <= 9999:
+            length = monthrange(year, month)[1] if month == 2 else _LENGTHS[month]
+            if month in self._months:
+                mask = self._mask(weekday, length) >> skipped
+                if mask:
+                    return day + skipped + (mask & -mask).bit_length() - 1
+            day, weekday, skipped = day + length, (weekday + length) % 7, 0
+            year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+        return None
+
+    def _mask(self, weekday: int, length: int) -> int:
+        """The matching days of a month that begins on `weekday` and has `length` days; bit 0 is the first."""
+        mask = self._masks.get((weekday, length))
+        if mask is None:
+            wanted = (day for day in range(1, length + 1) if self._matches(day, (weekday + day - 1) % 7, length))
+            mask = self._masks[weekday, length] = sum(1 << (day - 1) for day in wanted)
+        return mask
+
+    def _matches(self, day: int, weekday: int, length: int) -> bool:
+        """Of two restricted fields either is enough."""
+        in_month = self._is_in_month(day, weekday, length)
+        in_week = self._is_in_week(day, weekday, length)
+        either = "*" not in self._days and "*" not in self._weekdays
+        return in_month or in_week if either else in_month and in_week
+
+    def _is_in_month(self, day: int, weekday: int, length: int) -> bool:
+        if self._nearest:
+            return any(day == _nearest_workday(wanted, day, weekday, length) for wanted in self._nearest)
+        return "*" in self._days or day in self._days or ("l" in self._days and day == length)
+
+    def _is_in_week(self, day: int, weekday: int, length: int) -> bool:
+        if self._nth:
+            nth = self._nth.get(weekday, ())
+            return (day - 1) // 7 + 1 in nth or ("l" in nth and day + 7 > length)
+        return "*" in self._weekdays or weekday in self._weekdays
+
+
+_LENGTHS: Final = (0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+
+
+def _nearest_workday(wanted: int, day: int, weekday: int, length: int) -> int:
+    """The day from Monday to Friday that is nearest to the day `wanted`, in a month where `day` is a `weekday`."""
+    wanted = min(wanted, length)
+    match (weekday + wanted - day) % 7:
+        case 6:
+            return wanted - 1 if wanted > 1 else wanted + 2
+        case 0:
+            return wanted + 1 if wanted < length else wanted - 2
+    return wanted
+
+
+# --- zones
+
+
+class _Span(NamedTuple):
+    """A time without a change of the clock, in seconds."""
+
+    start: int
+    end: int
+    offset: int  #: of the wall clock from UTC
+    shown: (
+        int  #: the wall clock had shown all times before this one: past `start` after a fold, not up to it after a gap
+    )
+
+
+class _Zone:
+    """The changes of the clock in one zone, found by asking for the offset of each day."""
+
+    # About a year; as long as a process asks for times that are near, there are few.
+    _PIECE: Final = 366 * _DAY
+    # Longer than a clock was ever put back: what was shown before can matter that long.
+    _BEFORE: Final = 3 * _DAY
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._pieces: dict[int, list[_Span]] = {}
+        self._latest = _Span(0, 0, 0, 0)
+
+    def span_at(self, instant: int) -> _Span:
+        latest = self._latest
+        if latest.start <= instant < latest.end:
+            return latest
+        number = instant // self._PIECE
+        spans = self._pieces.get(number)
+        if spans is None:
+            spans = self._pieces[number] = self._spans(number * self._PIECE, (number + 1) * self._PIECE)
+        latest = self._latest = next(span for span in spans if instant < span.end)
+        return latest
+
+    def _spans(self, start: int, end: int) -> list[_Span]:
+        began = max(start - self._BEFORE, _FIRST)
+        end = min(end, _END)
+        spans = []
+        shown = began + self._offset(began)
+        for change in (*self._changes(began, end), end):
+            offset = self._offset(began)
+            if change > start:
+                spans.append(
+                    _Span(max(began, start), change, offset, max(shown, start + offset) if began < start else shown)
+                )
+            shown = max(shown, change + offset)
+            began = change
+        return spans
+
+    def _changes(self, start: int, end: int) -> Iterable[int]:
+        """The instants of a stretch at which another offset begins; no zone has changed twice in a day."""
+        for low in range(start, end - 1, _DAY):
+            high = min(low + _DAY, end - 1)
+            before = self._offset(low)
+            if self._offset(high) == before:
+                continue
+            while high - low > 1:
+                middle = (low + high) // 2
+                if self._offset(middle) == before:
+                    low = middle
+                else:
+                    high = middle
+            yield high
+
+    def _offset(self, instant: int) -> int:
+        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
+        return 0 if offset is None else offset // timedelta(seconds=1)
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> _Zone:
+    if name == "UTC":  # the default; needs no database
+        return _Zone(UTC)
+    if name == "localtime":
+        raise ValueError("tz='localtime' is another zone on every host: name the zone, such as Europe/Berlin")
+    try:
+        return _Zone(ZoneInfo(name))
+    except (KeyError, ValueError, OSError) as error:  # the last for a directory, such as Europe
+        raise ValueError(_unknown_zone(name)) from error
+
+
+def _unknown_zone(name: str) -> str:
+    known = sorted(available_timezones())
+    if not known:
+        return (
+            f"tz={name!r} cannot be looked up, since this machine has no time zone database: "
+            "install the tzdata package of the system, or `pip install tzdata`"
+        )
+    lower = name.lower().replace(" ", "_")
+    exact = [zone for zone in known if lower in (zone.lower(), zone.lower().rpartition("/")[2])]
+    folded = {zone.lower(): zone for zone in known}
+    near = exact or [folded[zone] for zone in difflib.get_close_matches(lower, folded, n=3, cutoff=0.7)]
+    advice = f"did you mean {' or '.join(near[:3])}?" if near else 'give an IANA name such as "Europe/Berlin"'
+    return f"tz={name!r} is not a time zone that this machine knows: {advice}"
+
+
+# --- reading an expression
+
+
+def _read(expression: str) -> tuple[list[Collection[Any]], _Days]:
+    """The values of six fields in croniter's order, where "*" stands for all, and the days. Raises ValueError."""
+    text = " ".join(_fields(expression))
+    try:
+        parsed = croniter(text, 0)
+    except (CroniterError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(_blame(expression, text.split(" "))) from error
+    minutes, hours, days, months, weekdays, seconds = [*parsed.expanded, [0]][:6]
+    found = _Days(days, months, weekdays, parsed)
+    if found.is_unclear():
+        raise ValueError(
+            f"cron={expression!r} has both a day of month and a day of week, and one of them with #, L or W, "
+            "for which croniter has no clear rule: write * for one of the two, or make two schedules of it"
+        )
+    if found.never_come():
+        raise ValueError(f"cron={expression!r} never comes: no year has such a day in such a month")
+    return [minutes, hours, days, months, weekdays, seconds], found
+
+
+def _fields(expression: str) -> list[str]:
+    if len(expression) > _LONGEST:
+        raise ValueError(f"cron has {len(expression)} characters, and at most {_LONGEST} are read")
+    fields = expression.lower().split()
+    if expression.strip().startswith("@"):
+        return _alias(expression)
+    if len(fields) == 7:
+        raise ValueError(
+            f"cron={expression!r} has seven fields, and years are not supported; give five or six, "
+            "and start= and end= for the time in which it holds"
+        )
+    if len(fields) not in (5, 6):
+        raise ValueError(
+            f"cron={expression!r} has {len(fields)} field{'' if len(fields) == 1 else 's'}; give five "
+            "(minute, hour, day of month, month, day of week), or six, where seconds come last"
+        )
+    for name, field in zip(_NAMES, fields, strict=False):
+        if any(part[:1] in ("h", "r") for part in field.split(",")):
+            raise ValueError(
+                f"cron={expression!r}: the {name} field {field!r} is hashed or random, which is not supported, "
+                "since all workers must find the same times; give a number"
+            )
+    return [_without_idle_steps(field, last) for field, last in zip(fields, _LAST, strict=False)]
+
+
+def _alias(expression: str) -> list[str]:
+    alias = expression.strip().lower()
+    if alias == "@reboot":
+        raise ValueError(
+            f"cron={expression!r}: no machine's start is a time; enqueue where your program starts instead"
+        )
+    if alias not in re.findall(r"@\w+", _ALIASES):
+        raise ValueError(f"cron={expression!r} is not an alias; there are {_ALIASES}")
+    return [alias]
+
+
+def _without_idle_steps(field: str, last: tuple[str, ...]) -> str:
+    """A step that begins at the last value leaves that value alone: so says croniter 7, while 6 takes all values."""
+    parts = (part.partition("/") for part in field.split(","))
+    return ",".join(
+        head if head in last and re.fullmatch("0*[1-9][0-9]*", step) else head + slash + step
+        for head, slash, step in parts
+    )
+
+
+def _blame(expression: str, fields: list[str]) -> str:
+    for place, field in enumerate(fields):
+        alone = ["*"] * len(fields)
+        alone[place] = field
+        try:
+            croniter.expand(" ".join(alone))
+        except (CroniterError, ValueError, TypeError, KeyError):
+            return (
+                f"cron={expression!r}: the {_NAMES[place]} field {field!r} cannot be read: {_ALLOWED[place]}; "
+                "write one, a list (1,5), a range (1-5) or a step (*/5)"
+            )
+    return f"cron={expression!r} cannot be read: its fields do not go together"
