@@ -1,7 +1,7 @@
 """What the fields of hashes and stream entries are called in Redis.
 
-Those of a job are one letter: a job is a hash of a dozen of them, and a million jobs wait at once. The Lua verbs get the
-same names by substitution (`F.status`), so neither side can misspell one.
+Those of a job are one letter: a job is a hash of a dozen of them, and a million jobs wait at once. The Lua verbs get
+the same names by substitution (`F.status`), so neither side can misspell one.
 """
 
 from __future__ import annotations

@@ -15,18 +15,18 @@ The rules, in the wall-clock time of the zone:
 
 from __future__ import annotations
 
-import difflib
 import re
 from calendar import monthrange
 from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
-from zoneinfo import ZoneInfo, available_timezones
-
-from croniter import CroniterError, croniter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rqlike import clock
+
+# croniter, zoneinfo and difflib are imported where they are first needed: whoever only enqueues does without them.
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 _DAY: Final = 86_400
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -82,7 +82,7 @@ def check(expression: str, tz: str | ZoneInfo = "UTC") -> Calendar:
 
 def zone_name(tz: str | ZoneInfo) -> str:
     """The IANA name of a zone, which is all of it that is stored. Raises ValueError where there is none."""
-    name: object = tz.key if isinstance(tz, ZoneInfo) else tz
+    name: object = getattr(tz, "key", tz)
     if not isinstance(name, str) or not name:
         raise ValueError(f'tz={tz!r} is not the name of a time zone: give "Europe/Berlin" or ZoneInfo("Europe/Berlin")')
     return name
@@ -333,12 +333,17 @@ def _zone(name: str) -> _Zone:
     if name == "localtime":
         raise ValueError("tz='localtime' is another zone on every host: name the zone, such as Europe/Berlin")
     try:
+        from zoneinfo import ZoneInfo
+
         return _Zone(ZoneInfo(name))
     except (KeyError, ValueError, OSError) as error:  # the last for a directory, such as Europe
         raise ValueError(_unknown_zone(name)) from error
 
 
 def _unknown_zone(name: str) -> str:
+    import difflib
+    from zoneinfo import available_timezones
+
     known = sorted(available_timezones())
     if not known:
         return (
@@ -358,10 +363,12 @@ def _unknown_zone(name: str) -> str:
 
 def _read(expression: str) -> tuple[list[Collection[Any]], _Days]:
     """The values of six fields in croniter's order, where "*" stands for all, and the days. Raises ValueError."""
+    from croniter import croniter
+
     text = " ".join(_fields(expression))
     try:
         parsed = croniter(text, 0)
-    except (CroniterError, ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise ValueError(_blame(expression, text.split(" "))) from error
     minutes, hours, days, months, weekdays, seconds = [*parsed.expanded, [0]][:6]
     found = _Days(days, months, weekdays, parsed)
@@ -421,12 +428,14 @@ def _without_idle_steps(field: str, last: tuple[str, ...]) -> str:
 
 
 def _blame(expression: str, fields: list[str]) -> str:
+    from croniter import croniter
+
     for place, field in enumerate(fields):
         alone = ["*"] * len(fields)
         alone[place] = field
         try:
             croniter.expand(" ".join(alone))
-        except (CroniterError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):
             return (
                 f"cron={expression!r}: the {_NAMES[place]} field {field!r} cannot be read: {_ALLOWED[place]}; "
                 "write one, a list (1,5), a range (1-5) or a step (*/5)"

@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from rqlike import clock, firetimes
 from rqlike.durations import Seconds, format_seconds, parse_seconds, to_ms
@@ -20,6 +19,9 @@ from rqlike.store.schedules import ScheduleRecord, Seen
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import NewJob
 from rqlike.timetables import MISSED, MOST_CATCHUP, Timetable, first_slot, slot_after, slots_from
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
 

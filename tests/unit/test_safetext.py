@@ -27,6 +27,8 @@ LINES: dict[str, Callable[[], object]] = {
     "job_ended": lambda: logs.job_ended(EVIL, EVIL, "failed", 1.0, EVIL, EVIL),
     "outcome_refused": lambda: logs.outcome_refused(EVIL, "gone"),
     "store_broken": lambda: logs.store_broken(EVIL, EVIL, EVIL),
+    "schedule_fired": lambda: logs.schedule_fired(EVIL, 2),
+    "slots_missed": lambda: logs.slots_missed(EVIL, 2),
     "value_dropped": lambda: logs.value_dropped(EVIL),
     "execution_lost": lambda: logs.execution_lost(EVIL, EVIL),
     "job_recovered": lambda: logs.job_recovered(EVIL, EVIL),
