@@ -119,6 +119,51 @@ class Calendar:
             least = span.end
         return None
 
+    def count(self, after_ms: int, until_ms: int) -> int:
+        """How many fires there are strictly after the one moment and up to the other, without walking through them."""
+        least, end = max(after_ms // 1000 + 1, _FIRST), min(until_ms // 1000 + 1, _END)
+        found = 0
+        while least < end:
+            span = self._zone.span_at(least)
+            found += self._count_in(span, least, min(end, span.end))
+            least = span.end
+        return found
+
+    def _count_in(self, span: _Span, least: int, end: int) -> int:
+        """The fires of a span from the instant `least` on and before `end`; as `_first_in` finds them."""
+        start, found = least + span.offset, 0
+        if self._has_fixed_hours:
+            if least == span.start and span.shown < start:
+                missed = self._wall_from(span.shown)
+                if missed is not None and missed < start:
+                    start, found = start + 1, 1
+            start = max(start, span.shown)
+        return found + self._walls_in(start, end + span.offset)
+
+    def _walls_in(self, start: int, end: int) -> int:
+        """The matches at or after one wall-clock time and before another."""
+        if start >= end:
+            return 0
+        (day, second), (last_day, last_second) = divmod(start, _DAY), divmod(end, _DAY)
+        found = self._days.count(day, last_day) * self._seconds_before(_DAY)
+        if self._days.first_from(day) == day:
+            found -= self._seconds_before(second)
+        if self._days.first_from(last_day) == last_day:
+            found += self._seconds_before(last_second)
+        return found
+
+    def _seconds_before(self, second: int) -> int:
+        """The matches of a day before one of its seconds."""
+        minute, second = divmod(second, 60)
+        hour, minute = divmod(minute, 60)
+        per_minute, per_hour = _before(self._seconds, 60), _before(self._minutes, 60) * _before(self._seconds, 60)
+        found = _before(self._hours, hour) * per_hour
+        if hour < 24 and self._hours[hour] == hour:
+            found += _before(self._minutes, minute) * per_minute
+            if self._minutes[minute] == minute:
+                found += _before(self._seconds, second)
+        return found
+
     def _first_in(self, span: _Span, least: int) -> int | None:
         """The first fire of a span from the instant `least` on, or None."""
         start = least + span.offset
@@ -170,6 +215,12 @@ def _next_table(values: Collection[Any], size: int) -> tuple[int, ...]:
     return tuple(table)
 
 
+@lru_cache(maxsize=4096)
+def _before(table: tuple[int, ...], value: int) -> int:
+    """How many of the values of a `_next_table` are less than one."""
+    return sum(table[one] == one for one in range(value))
+
+
 # --- days
 
 
@@ -193,6 +244,15 @@ class _Days:
     def never_come(self) -> bool:
         lengths = ((month, monthrange(year, month)[1]) for month in self._months for year in (2023, 2024))
         return not any(self._mask(weekday, length) for _, length in lengths for weekday in range(7))
+
+    def count(self, day: int, end: int) -> int:
+        """The matching days from one on and before another."""
+        if self._is_every_day:
+            return max(0, end - day)
+        found, one = 0, self.first_from(day)
+        while one is not None and one < end:
+            found, one = found + 1, self.first_from(one + 1)
+        return found
 
     def first_from(self, day: int) -> int | None:
         """The first matching day at or after a day; None past the year 9999."""

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 KEY_LIMIT: Final = 200  #: bytes; with the slot behind it a key is the id of a job
 _TRIES: Final = 20
+_EACH_MINUTE: Final = "* * * * *"
 _SHORTEST_S: Final = 0.1  #: of `every`: more often is a loop in a job, not a schedule
 
 
@@ -137,8 +138,7 @@ class Schedule:
 
     @property
     def missed_count(self) -> int:
-        """Slots that have not: nobody was there in time. Of more than 100 missed in a row the number is reckoned from
-        their mean distance."""
+        """Slots that have not: nobody was there in time."""
         return self._record.missed
 
     @property
@@ -219,9 +219,11 @@ def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJ
         else:
             # not one that has fired already by the timetable before
             after = max(seen.now_ms, (before.last_ms or 0) if before is not None else 0)
-            following = first_slot(table, after)
+            used_up = before is not None and table.limit is not None and before.fired >= table.limit
+            following = None if used_up else first_slot(table, after)
             if following is None:
-                raise ValueError(f"schedule {key!r} would never fire: no slot is left before its end")
+                why = f"it has fired {table.limit} times already" if used_up else "no slot is left before its end"
+                raise ValueError(f"schedule {key!r} would never fire: {why}")
         return store.run(schedules.upsert(key, before, table, following, queue, new))
 
     return Schedule(_insist(store, key, write), store)
@@ -243,8 +245,8 @@ def check_timetable(
     if (cron is None) == (every is None):
         raise ValueError('a schedule has exactly one of cron="0 3 * * *" and every="10m"')
     zone = firetimes.zone_name(tz)
-    if cron is not None:
-        firetimes.check(cron, zone)
+    if cron is not None or zone != "UTC":
+        firetimes.check(_EACH_MINUTE if cron is None else cron, zone)
     start_ms = None if start is None else clock.epoch_ms(start)
     end_ms = None if end is None else clock.epoch_ms(end)
     if start_ms is not None and end_ms is not None and end_ms < start_ms:

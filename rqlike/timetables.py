@@ -19,9 +19,7 @@ MISSED: Final = ("skip", "once", "all")
 MOST_CATCHUP: Final = 100
 _VERSION: Final = 1
 _LONGEST_GRACE_MS: Final = 60_000
-#: Slots that are looked at one by one. Of more than these that were missed in a row, all but the last are counted from
-#: their mean distance: a worker's loop cannot walk through the minutes of a year.
-_WALK: Final = 100
+_WALK: Final = 100  #: slots that are looked at one by one; those before them were missed in any case, and are counted
 
 
 class Timetable(NamedTuple):
@@ -133,39 +131,21 @@ def _come(table: Timetable, slot_ms: int, now_ms: int) -> tuple[int, tuple[int, 
         kept = min(count, _WALK)
         newest = tuple(range(last - (kept - 1) * table.every_ms, last + 1, table.every_ms))
         return count, newest, next_slot(table, last)
-    walked = list(islice(slots_from(table, slot_ms), _WALK + 1))
-    if len(walked) <= _WALK or walked[-1] > last_ms:
-        come = tuple(slot for slot in walked[:_WALK] if slot <= last_ms)
-        following = walked[len(come)] if len(walked) > len(come) else None
-        return len(come), come, following
-    return _come_and_gone(table, walked, last_ms)
-
-
-def _come_and_gone(table: Timetable, walked: list[int], last_ms: int) -> tuple[int, tuple[int, ...], int | None]:
-    """`_come` where more have come than are looked at one by one: those in between are counted by the mean distance."""
-    following = next_slot(table, walked[-1])
-    if following is None or following > last_ms:
-        return len(walked), tuple(walked[-_WALK:]), following
-    distance = (walked[-1] - walked[0]) / (len(walked) - 1)
-    newest = _newest(table, walked[-1], last_ms, int(last_ms - distance * _WALK / 2))
-    skipped = max(0, round((newest[0] - walked[-1]) / distance) - 1)
-    return len(walked) + skipped + len(newest), newest, next_slot(table, newest[-1])
-
-
-def _newest(table: Timetable, low_ms: int, last_ms: int, guess_ms: int) -> tuple[int, ...]:
-    """The newest slots, 100 at most and one at least, after `low_ms` and up to `last_ms`, between which there are some.
-    A guess first; where it is far off, by halves."""
-    empty_ms, begin_ms = last_ms, max(low_ms, guess_ms)
-    while True:
-        after = slots_from(table, next_slot(table, begin_ms))
-        found = tuple(slot for slot in islice(after, _WALK + 1) if slot <= last_ms)
-        if 0 < len(found) <= _WALK:
-            return found
+    assert table.cron is not None
+    calendar = firetimes.calendar(table.cron, table.tz)
+    count = calendar.count(slot_ms - 1, last_ms)
+    begin_ms, empty_ms, come = slot_ms - 1, last_ms, count
+    # A guess first, by the mean distance; where slots come in bursts it may be far off, and then by halves.
+    guess_ms = last_ms - (last_ms - slot_ms) * _WALK // (2 * count) if count > _WALK else begin_ms
+    while come > _WALK:
+        found = calendar.count(guess_ms, last_ms)
         if found:
-            low_ms = begin_ms
+            begin_ms, come = guess_ms, found
         else:
-            empty_ms = begin_ms
-        begin_ms = (low_ms + empty_ms) // 2
+            empty_ms = guess_ms
+        guess_ms = (begin_ms + empty_ms) // 2
+    newest = tuple(islice(slots_from(table, next_slot(table, begin_ms)), come))
+    return count, newest, next_slot(table, newest[-1])
 
 
 def _grace(table: Timetable, slot_ms: int, following: int | None) -> int:

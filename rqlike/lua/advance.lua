@@ -75,9 +75,7 @@ local idle = false
 if string.find(mode, 's', 1, true) then
   --- @include contact
   local open = recovery_is_open()
-  --- @include namespace
-  moment = sweep_namespace(worker, slots, broken)
-  local keys = {key_watch()}
+  local keys = {key_watch(), key_schedules()}
   for _, queue in ipairs(queues) do
     local size = #keys
     keys[size + 1], keys[size + 2], keys[size + 3] = key_home('queued', queue), key_home('started', queue), key_ttl(queue)
@@ -87,6 +85,8 @@ if string.find(mode, 's', 1, true) then
   for first = 1, #keys, 500 do alive = alive + call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) end
   idle = alive == 0
   if not idle then
+    --- @include namespace
+    moment = sweep_namespace(worker, slots, broken)
     --- @include sweep
     for _, queue in ipairs(queues) do
       if open and #lapsed < C.RECOVER_LIMIT then

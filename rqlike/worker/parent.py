@@ -373,6 +373,7 @@ class Parent:
         elif request.script == "fire":
             self._hungry = self._firing.answered(answer) or self._hungry
             self._desk.note(self._firing.told())
+            self._times.watched = clock.mono()  # their next slots may come before what was noted when they were due
         elif request.script == "depart":
             self._departed = True
 

@@ -209,6 +209,8 @@ def _content(client: redis.Redis, kind: str, key: str) -> Any:
             return client.zrange(key, 0, -1, withscores=True)
         case "set":
             return client.smembers(key)
+        case "list":
+            return client.lrange(key, 0, -1)
         case "stream":
             return client.xrange(key)
     raise AssertionError(f"{key} is a {kind}, which no key of rqlike is")

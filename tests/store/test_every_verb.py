@@ -15,8 +15,9 @@ from rqlike.policies import Repeat, Retry
 from rqlike.records import Execution
 from rqlike.settings import LEASE_MS
 from rqlike.states import VERBS, JobStatus, Reason, allowed
-from rqlike.store import verbs
+from rqlike.store import schedules, verbs
 from rqlike.store.turns import Settlement
+from rqlike.timetables import Timetable
 from tests.store.builders import QUEUE, Dump, Scene, new_job, raised, repeats, retries, returned
 from tests.store.invariants import violations
 
@@ -137,8 +138,18 @@ def stop(scene: Scene, given: Execution | None) -> None:
     scene.settle(given, raised(Reason.STOPPED))
 
 
+def fire(scene: Scene, _: Execution | None) -> None:
+    template = new_job("template")
+    scene.run(schedules.upsert("s", None, Timetable(every_ms=1000), scene.now_ms + 1000, QUEUE, template))
+    before = scene.job("j")
+    scene.run(schedules.run_now("s", "j"))
+    if scene.job("j") == before:
+        raise Refused
+
+
 ACTS: Final[dict[str, Callable[[Scene, Execution | None], None]]] = {
     "enqueue": enqueue,
+    "fire": fire,
     "promote": promote,
     "claim": claim,
     "give_back": give_back,
@@ -157,8 +168,19 @@ ACTS: Final[dict[str, Callable[[Scene, Execution | None], None]]] = {
 
 
 def without_contacts(dump: Dump) -> Dump:
-    """Unused numbers, markers, the moment of the last contact and the memory of calls are no part of any job."""
-    quiet = (":sequence", ":contact", ":watch", ":lastcall:other", ":lastcall:w", ":queues", f":wake:{QUEUE}")
+    """Unused numbers, markers, the moment of the last contact, the memory of calls and schedules are no part of any
+    job."""
+    quiet = (
+        ":schedules",
+        ":schedule:s",
+        ":sequence",
+        ":contact",
+        ":watch",
+        ":lastcall:other",
+        ":lastcall:w",
+        ":queues",
+        f":wake:{QUEUE}",
+    )
     return {key: value for key, value in dump.items() if not key.endswith(quiet)}
 
 

@@ -12,7 +12,7 @@ local function hand_over(slots, broken)
     local got = redis.pcall('HMGET', key_schedule(name), S.timetable, S.next, S.revision, S.fired)
     if got.err then
       call('ZREM', key, name)
-      broken('', '', 'schedule ' .. name .. ': ' .. got.err)
+      broken('', '', 'schedule ' .. name .. ': ' .. tostring(got.err))
     elseif not got[1] or not got[2] then
       call('ZREM', key, name)
     else
@@ -28,7 +28,7 @@ local function sweep_namespace(worker, slots, broken)
   if call('EXISTS', key) == 0 then return nil end
   local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
   if head.err then
-    broken('', '', 'the list of schedules: ' .. head.err)
+    broken('', '', 'the list of schedules: ' .. tostring(head.err))
     return nil
   end
   if head[2] and tonumber(head[2]) <= now then
