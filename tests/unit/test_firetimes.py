@@ -144,6 +144,10 @@ ALL_YEAR = [
     ("a second Friday", "0 0 * * FRI#2", "UTC", "2026-01-01", ["09 00:00 +0000", "13 00:00 +0000"]),
     ("the last Friday", "0 0 * * L5", "UTC", "2026-01-01", ["30 00:00 +0000", "27 00:00 +0000"]),
     ("the workday nearest to the 15th", "0 0 15W * *", "UTC", "2026-02-01", ["16 00:00 +0000", "16 00:00 +0000"]),
+    ("not over the end of a month", "0 0 31W 5 *", "UTC", "2026-05-01", ["29 00:00 +0000"]),
+    ("nor over its start", "0 0 1W 8 *", "UTC", "2026-05-01", ["03 00:00 +0000"]),
+    ("the second of each day of the week",
+     "0 0 * * SUN-SAT#2", "UTC", "2026-01-01", ["08 00:00 +0000", "09 00:00 +0000"]),
     ("a range over the end of the week", "0 0 * * SAT-MON", "UTC", "2026-01-01",
      ["03 00:00 +0000", "04 00:00 +0000", "05 00:00 +0000", "10 00:00 +0000"]),
     ("eight years without a 29 February", "0 0 29 2 *", "UTC", "2096-03-01", ["29 00:00 +0000"]),
@@ -168,6 +172,20 @@ ALL_YEAR = [
     [pytest.param(*rest, id=title) for title, *rest in IN_SPRING + IN_AUTUMN + ALL_YEAR],
 )
 def test_a_calendar_by_example(expression: str, zone: str, start: str, expected: list[str]) -> None:
+    assert fires(expression, zone, start, len(expected)) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "start", "expected"),
+    [pytest.param(*rest, id=title) for title, *rest in IN_SPRING + IN_AUTUMN],
+)
+def test_it_does_not_matter_in_which_pieces_a_zone_is_looked_at(
+    expression: str, zone: str, start: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firetimes._Zone, "_PIECE", 1800)
+    short = Calendar(" ".join(expression.split()), zone)
+    short._zone = firetimes._Zone(ZoneInfo(zone))
+    monkeypatch.setattr(firetimes, "check", lambda expression, tz: short)
     assert fires(expression, zone, start, len(expected)) == expected
 
 
@@ -392,9 +410,10 @@ class Rule:
     @classmethod
     def random(cls, rng: random.Random) -> Rule:
         minute = Meaning.of(rng, 0, 59, most=10)
-        early = frozenset(rng.sample(range(6), rng.randint(1, 4)))
-        hour = rng.choice([Meaning.of(rng, 0, 23, most=12), Meaning(",".join(map(str, early)), early), HOURLY, ALL_DAY])
-        month = Meaning.of(rng, 1, 12, most=11)
+        early = frozenset(rng.sample(range(5), rng.randint(1, 4)))  # where the clock is changed
+        at_night = Meaning(",".join(map(str, early)), early)
+        hour = rng.choice([Meaning.of(rng, 0, 23, most=12), at_night, at_night, HOURLY, ALL_DAY])
+        month = rng.choice([Meaning.of(rng, 1, 12, most=11), ALL_MONTHS])
         second = Meaning.of(rng, 0, 59, most=3) if rng.random() < 0.2 else None
         if second and second.text == "*" and len(minute.values) > 10:
             second = None
@@ -411,8 +430,10 @@ class Rule:
             case 3:
                 which = rng.randint(0, 6)
                 day, weekday = EVERY, Meaning(f"L{which}", frozenset([which]), "last")
-            case 4 | 5 | 6:
-                day, weekday = rng.choice([(EVERY, EVERY), (day, EVERY), (EVERY, weekday)])
+            case 4 | 5:
+                day, weekday = rng.choice([(day, EVERY), (EVERY, weekday)])
+            case 6 | 7 | 8:
+                day, weekday = EVERY, EVERY
         return cls(minute, hour, day, month, weekday, second)
 
     @cached_property
@@ -456,6 +477,10 @@ class Rule:
 EVERY = Meaning("*", frozenset())
 HOURLY = Meaning("*", frozenset(range(24)))
 ALL_DAY = Meaning("0-23", frozenset(range(24)))
+ALL_MONTHS = Meaning("*", frozenset(range(1, 13)))
+NIGHTLY = Rule(
+    Meaning("*/20", frozenset([0, 20, 40])), Meaning("23,0-3", frozenset([23, 0, 1, 2, 3])), EVERY, ALL_MONTHS, EVERY
+)
 
 
 class Minute(NamedTuple):
@@ -547,7 +572,7 @@ def differences(rule: Rule, zone: str, rng: random.Random) -> Iterator[str]:
     is_dense = len(rule.minutes) * len(rule.seconds) > 20
     expected: list[int] = []
     for minutes in clock.near:
-        middle, reach = len(minutes) // 2, 180 if is_dense else len(minutes) // 2
+        middle, reach = len(minutes) // 2, 180 if is_dense and SIZE == 1 else len(minutes) // 2
         part = minutes[middle - reach : middle + reach]
         walked = list(by_walking(rule, part))
         expected += walked
@@ -578,8 +603,11 @@ def differences_from_anywhere(found: Calendar, expected: list[int], rng: random.
 @pytest.mark.parametrize("zone", ZONES)
 def test_the_calendar_agrees_with_a_walk_over_all_minutes_of_twenty_years(zone: str) -> None:
     rng = random.Random(f"calendar {zone} {SIZE}")
-    rules = [Rule.random(rng) for _ in range(12 * SIZE)]
+    rules = [NIGHTLY, *(Rule.random(rng) for _ in range(10 * SIZE))]
     assert [line for rule in rules for line in differences(rule, zone, rng)] == []
+    if near := [minute for minutes in clock_of(zone).near for minute in minutes]:
+        assert any(NIGHTLY.matches(wall) for minute in near for wall in minute.skipped)
+        assert any(NIGHTLY.matches(minute.wall) for minute in near if minute.is_repeat)
 
 
 def test_the_walk_meets_gaps_and_folds_in_all_zones_that_have_them() -> None:
