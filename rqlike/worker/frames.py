@@ -112,7 +112,7 @@ def _is_sound(outcome: Outcome) -> bool:
         and _is_moment(began_s)
         and _is_moment(ended_s)
         and (not lineage or _are_paths(lineage))
-        and (delay_s is None or (_is_moment(delay_s) and 0 <= cast(float, delay_s) <= LONGEST))
+        and (delay_s is None or (type(delay_s) in (int, float) and 0 <= cast(float, delay_s) <= LONGEST))
     )
 
 
