@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rqlike import exceptions
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
+    from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.policies import Callback, Repeat, Retry
     from rqlike.queue import Counts, EnqueueData, Queue
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
+    "exceptions": "RetryLater Unrecoverable",
     "job": "Job cancel_job requeue_job",
     "policies": "Callback Repeat Retry",
     "queue": "Counts EnqueueData Queue",
@@ -61,8 +63,10 @@ __all__ = [
     "Result",
     "Results",
     "Retry",
+    "RetryLater",
     "Schedule",
     "SimpleWorker",
+    "Unrecoverable",
     "Worker",
     "WorkerInfo",
     "__version__",

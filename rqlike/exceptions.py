@@ -7,6 +7,7 @@ shown on a terminal.
 
 from __future__ import annotations
 
+import copyreg
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -221,3 +222,29 @@ class WaitTimeout(WaitError, TimeoutError):
     """Live workers of its queue; None where this was not asked."""
     pending: Sequence[Any] = ()
     """The jobs still running, where several were waited for."""
+
+
+# -- raised by jobs ----------------------------------------------------------------------------------------------
+
+
+class Unrecoverable(RqlikeError):
+    """The job has raised Unrecoverable: it fails now, whatever its Retry has left. Requeue it once the cause is
+    gone."""
+
+
+class RetryLater(RqlikeError):
+    """The job has raised RetryLater: with an attempt left in its Retry the next one follows after `delay`; without, it
+    has failed."""
+
+    delay: Any = 0
+    """The pause before the next attempt: seconds, a timedelta, or text such as "10m"."""
+
+    def __init__(self, delay: Any = 0, message: str | None = None, /, **facts: object) -> None:
+        """`delay`: the pause before the next attempt, in place of the one that the Retry says; checked when the job has
+        ended. What is no duration is told in the history, and the Retry's own pause holds."""
+        super().__init__(message, **facts)
+        self.delay = delay
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As its text and facts: what a class takes to be made need not be what it keeps."""
+        return copyreg.__newobj__, (type(self), *self.args), dict(self.__dict__)  # type: ignore[attr-defined]

@@ -17,23 +17,19 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Collection, Iterable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from rqlike import clock
+from rqlike.zones import DAY, END, EPOCH, FIRST, Span, zone
 
 # croniter, zoneinfo and difflib are imported where they are first needed: whoever only enqueues does without them.
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
-_DAY: Final = 86_400
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_ORDINAL: Final = _EPOCH.toordinal()
-# Seconds since the epoch. A day and more away from what a datetime can hold, so that any zone's offset fits in.
-_FIRST: Final = int(datetime(1, 1, 7, tzinfo=UTC).timestamp())
-_END: Final = int(datetime(9999, 12, 24, tzinfo=UTC).timestamp())
+_EPOCH_ORDINAL: Final = EPOCH.toordinal()
 
 _LONGEST: Final = 256  # characters
 _NAMES: Final = ("minute", "hour", "day of month", "month", "day of week", "second")
@@ -64,7 +60,7 @@ def next_fire(expression: str, after: datetime, tz: str | ZoneInfo = "UTC") -> d
             f"after={after!r} has no time zone, so it means another moment on every host; "
             "use datetime.now(timezone.utc) or after.replace(tzinfo=ZoneInfo('Europe/Berlin'))"
         )
-    found = check(expression, tz).after_ms((after - _EPOCH) // timedelta(milliseconds=1))
+    found = check(expression, tz).after_ms((after - EPOCH) // timedelta(milliseconds=1))
     if found is None:
         raise ValueError(f"cron={expression!r} has no fire after {after} that a datetime could hold")
     return clock.utc(found)
@@ -106,12 +102,12 @@ class Calendar:
         self._hours = _next_table(fields[1], 24)
         self._has_fixed_hours = "*" not in fields[1]
         self._first_second = self._second_from(0)
-        self._zone = _zone(tz_name)
+        self._zone = zone(tz_name)
 
     def after_ms(self, ms: int) -> int | None:
         """The first fire strictly after, in milliseconds since the epoch; None past the end of all calendars (9999)."""
-        least = max(ms // 1000 + 1, _FIRST)
-        while least < _END:
+        least = max(ms // 1000 + 1, FIRST)
+        while least < END:
             span = self._zone.span_at(least)
             found = self._first_in(span, least)
             if found is not None:
@@ -121,7 +117,7 @@ class Calendar:
 
     def count(self, after_ms: int, until_ms: int) -> int:
         """How many fires there are strictly after the one moment and up to the other, without walking through them."""
-        least, end = max(after_ms // 1000 + 1, _FIRST), min(until_ms // 1000 + 1, _END)
+        least, end = max(after_ms // 1000 + 1, FIRST), min(until_ms // 1000 + 1, END)
         found = 0
         while least < end:
             span = self._zone.span_at(least)
@@ -129,7 +125,7 @@ class Calendar:
             least = span.end
         return found
 
-    def _count_in(self, span: _Span, least: int, end: int) -> int:
+    def _count_in(self, span: Span, least: int, end: int) -> int:
         """The fires of a span from the instant `least` on and before `end`; as `_first_in` finds them."""
         start, found = least + span.offset, 0
         if self._has_fixed_hours:
@@ -144,8 +140,8 @@ class Calendar:
         """The matches at or after one wall-clock time and before another."""
         if start >= end:
             return 0
-        (day, second), (last_day, last_second) = divmod(start, _DAY), divmod(end, _DAY)
-        found = self._days.count(day, last_day) * self._seconds_before(_DAY)
+        (day, second), (last_day, last_second) = divmod(start, DAY), divmod(end, DAY)
+        found = self._days.count(day, last_day) * self._seconds_before(DAY)
         if self._days.first_from(day) == day:
             found -= self._seconds_before(second)
         if self._days.first_from(last_day) == last_day:
@@ -164,7 +160,7 @@ class Calendar:
                 found += _before(self._seconds, second)
         return found
 
-    def _first_in(self, span: _Span, least: int) -> int | None:
+    def _first_in(self, span: Span, least: int) -> int | None:
         """The first fire of a span from the instant `least` on, or None."""
         start = least + span.offset
         if self._has_fixed_hours:
@@ -180,17 +176,17 @@ class Calendar:
 
     def _wall_from(self, wall: int) -> int | None:
         """The first match at or after a wall-clock time, both in seconds since 1970 as that clock counts them."""
-        day, second = divmod(wall, _DAY)
+        day, second = divmod(wall, DAY)
         found = self._days.first_from(day)
         if found == day:
             second = self._second_from(second)
-            if second < _DAY:
-                return day * _DAY + second
+            if second < DAY:
+                return day * DAY + second
             found = self._days.first_from(day + 1)
-        return None if found is None else found * _DAY + self._first_second
+        return None if found is None else found * DAY + self._first_second
 
     def _second_from(self, second: int) -> int:
-        """The first match at or after a second of the day; _DAY where there is none."""
+        """The first match at or after a second of the day; DAY where there is none."""
         minute, second = divmod(second, 60)
         hour, minute = divmod(minute, 60)
         if self._hours[hour] == hour:
@@ -204,7 +200,7 @@ class Calendar:
                 return hour * 3600 + minute * 60 + self._seconds[0]
             hour += 1
         hour = self._hours[hour]
-        return _DAY if hour == 24 else hour * 3600 + self._minutes[0] * 60 + self._seconds[0]
+        return DAY if hour == 24 else hour * 3600 + self._minutes[0] * 60 + self._seconds[0]
 
 
 def _next_table(values: Collection[Any], size: int) -> tuple[int, ...]:
@@ -311,111 +307,6 @@ def _nearest_workday(wanted: int, day: int, weekday: int, length: int) -> int:
         case 0:
             return wanted + 1 if wanted < length else wanted - 2
     return wanted
-
-
-# --- zones
-
-
-class _Span(NamedTuple):
-    """A time without a change of the clock, in seconds."""
-
-    start: int
-    end: int
-    offset: int  #: of the wall clock from UTC
-    shown: (
-        int  #: the wall clock had shown all times before this one: past `start` after a fold, not up to it after a gap
-    )
-
-
-class _Zone:
-    """The changes of the clock in one zone, found by asking for the offset of each day."""
-
-    # About a year; as long as a process asks for times that are near, there are few.
-    _PIECE: Final = 366 * _DAY
-    # Longer than a clock was ever put back: what was shown before can matter that long.
-    _BEFORE: Final = 3 * _DAY
-
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
-        self._pieces: dict[int, list[_Span]] = {}
-        self._latest = _Span(0, 0, 0, 0)
-
-    def span_at(self, instant: int) -> _Span:
-        latest = self._latest
-        if latest.start <= instant < latest.end:
-            return latest
-        number = instant // self._PIECE
-        spans = self._pieces.get(number)
-        if spans is None:
-            spans = self._pieces[number] = self._spans(number * self._PIECE, (number + 1) * self._PIECE)
-        latest = self._latest = next(span for span in spans if instant < span.end)
-        return latest
-
-    def _spans(self, start: int, end: int) -> list[_Span]:
-        began = max(start - self._BEFORE, _FIRST)
-        end = min(end, _END)
-        spans = []
-        shown = began + self._offset(began)
-        for change in (*self._changes(began, end), end):
-            offset = self._offset(began)
-            if change > start:
-                spans.append(
-                    _Span(max(began, start), change, offset, max(shown, start + offset) if began < start else shown)
-                )
-            shown = max(shown, change + offset)
-            began = change
-        return spans
-
-    def _changes(self, start: int, end: int) -> Iterable[int]:
-        """The instants of a stretch at which another offset begins; no zone has changed twice in a day."""
-        for low in range(start, end - 1, _DAY):
-            high = min(low + _DAY, end - 1)
-            before = self._offset(low)
-            if self._offset(high) == before:
-                continue
-            while high - low > 1:
-                middle = (low + high) // 2
-                if self._offset(middle) == before:
-                    low = middle
-                else:
-                    high = middle
-            yield high
-
-    def _offset(self, instant: int) -> int:
-        offset = (_EPOCH + timedelta(seconds=instant)).astimezone(self._zone).utcoffset()
-        return 0 if offset is None else offset // timedelta(seconds=1)
-
-
-@lru_cache(maxsize=1024)
-def _zone(name: str) -> _Zone:
-    if name == "UTC":  # the default; needs no database
-        return _Zone(UTC)
-    if name == "localtime":
-        raise ValueError("tz='localtime' is another zone on every host: name the zone, such as Europe/Berlin")
-    try:
-        from zoneinfo import ZoneInfo
-
-        return _Zone(ZoneInfo(name))
-    except (KeyError, ValueError, OSError) as error:  # the last for a directory, such as Europe
-        raise ValueError(_unknown_zone(name)) from error
-
-
-def _unknown_zone(name: str) -> str:
-    import difflib
-    from zoneinfo import available_timezones
-
-    known = sorted(available_timezones())
-    if not known:
-        return (
-            f"tz={name!r} cannot be looked up, since this machine has no time zone database: "
-            "install the tzdata package of the system, or `pip install tzdata`"
-        )
-    lower = name.lower().replace(" ", "_")
-    exact = [zone for zone in known if lower in (zone.lower(), zone.lower().rpartition("/")[2])]
-    folded = {zone.lower(): zone for zone in known}
-    near = exact or [folded[zone] for zone in difflib.get_close_matches(lower, folded, n=3, cutoff=0.7)]
-    advice = f"did you mean {' or '.join(near[:3])}?" if near else 'give an IANA name such as "Europe/Berlin"'
-    return f"tz={name!r} is not a time zone that this machine knows: {advice}"
 
 
 # --- reading an expression

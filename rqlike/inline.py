@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from rqlike import clock, logs
@@ -25,6 +26,7 @@ from rqlike.running.current import WorkerInfo, current_job, current_worker
 from rqlike.running.deadline import Deadline
 from rqlike.running.executor import Rig, run
 from rqlike.running.middleware import Middleware
+from rqlike.running.pauses import with_pause
 from rqlike.running.tracebacks import text_of
 from rqlike.settings import KILL_GRACE, LEASE_MS
 from rqlike.states import JobStatus
@@ -35,6 +37,7 @@ from rqlike.store.turns import Settlement, Turn, Turned
 T = TypeVar("T")
 
 _DAY_MS: Final = 86_400_000
+_NO_DRAW: Final = 0.5
 
 
 def lease_ms(timeout_s: float, kill_grace_s: float = KILL_GRACE) -> int:
@@ -55,6 +58,7 @@ class InlineRunner:
     instance: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     deadline: Deadline = field(default_factory=Deadline)
     number: int = 0
+    draw: Callable[[], float] = SystemRandom().random  #: for the jitter of pauses
 
     def turn(self, want: int = 0, settlement: Settlement | None = None, *, sweep: bool = False) -> Turned:
         """One call to the server: what has ended, what is due, what is claimed."""
@@ -102,6 +106,8 @@ class InlineRunner:
                 execution_id=execution.token,
                 call_error=record.call_error,
             )
+            if ran.outcome.reason is not None:
+                ran = with_pause(ran, record, job, rig)
             verdict, result = self.record(execution, ran.outcome, offset_ms)
             for error in self._afterwards(execution, job, verdict, result):
                 self.store.run(verbs.annotate(record.id, execution.execution_id, error))
@@ -114,7 +120,9 @@ class InlineRunner:
 
     def record(self, execution: Execution, outcome: Outcome, offset_ms: int) -> tuple[Verdict, ResultRecord | None]:
         """Writes what an execution came to; the verdict and the entry as it stands in the history."""
-        job, verdict = execution.job, decide(execution.job, outcome, self.rules)
+        job = execution.job
+        draw = _NO_DRAW if outcome.reason is None else self.draw()
+        verdict = decide(job, outcome, self.rules, draw)
         entry = entry_of(
             execution,
             verdict,

@@ -210,8 +210,9 @@ class Job(Generic[T]):
 
     @property
     def next_attempt_at(self) -> datetime | None:
-        """When a scheduled job is due: a delay, a retry or a repetition. None for all others."""
-        return _at(self._record.due_ms) if self._record.status is JobStatus.SCHEDULED else None
+        """When a scheduled job is due: a delay, a retry or a repetition. Of a job that is queued for a retry a moment
+        that has passed: it runs as soon as a worker is free. None for all others."""
+        return _at(self._record.next_attempt_ms)
 
     @property
     def worker_name(self) -> str | None:
@@ -235,9 +236,10 @@ class Job(Generic[T]):
 
     @property
     def retry_intervals(self) -> list[float] | None:
-        """Seconds between attempts; None without a Retry."""
+        """Seconds between attempts, before jitter; of `Retry.exponential` at most the first 100, of `Retry.custom` the
+        fallback. None without a Retry."""
         retry = self._record.policy.retry
-        return None if retry is None else list(retry.intervals)
+        return None if retry is None else retry.pauses()
 
     @property
     def repeats_left(self) -> int | None:
@@ -464,7 +466,7 @@ class Job(Generic[T]):
     def to_dict(self) -> dict[str, Any]:
         """What is known of it, as plain values; times as ISO 8601."""
         record = self._record
-        moments = ("created", "enqueued", "started", "ended", "due", "deadline")
+        moments = ("created", "enqueued", "started", "ended", "due", "deadline", "next_attempt")
         times = {f"{name}_at": _at(getattr(record, f"{name}_ms")) for name in moments}
         return {
             "id": record.id,

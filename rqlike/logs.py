@@ -54,7 +54,18 @@ class JsonFormatter(logging.Formatter):
         return safetext.json_text(said)
 
 
-_FACTS: Final = ("event", "job_id", "queue", "execution_id", "worker", "reason", "seconds")
+_FACTS: Final = (
+    "event",
+    "job_id",
+    "queue",
+    "execution_id",
+    "worker",
+    "reason",
+    "seconds",
+    "attempt",
+    "attempts",
+    "delay",
+)
 
 
 def _say(level: int, event: str, text: str, **facts: object) -> None:
@@ -122,6 +133,34 @@ def job_ended(job_id: str, queue: str, status: str, seconds: float, reason: str 
         reason=reason,
         seconds=seconds,
     )
+
+
+def job_retried(
+    job_id: str, queue: str, attempt: int, attempts: int, seconds: float, delay: float, reason: str | None, told: str
+) -> None:
+    """An execution failed, or returned Retry, and another attempt follows after `delay` seconds. `attempts`: how many
+    there may be in all."""
+    if not LOG.isEnabledFor(logging.WARNING):
+        return
+    again = f"in {format_seconds(delay)}" if delay > 0 else "at once"
+    ended = f"attempt {attempt} of {attempts} ended after {format_seconds(seconds)}"
+    _say(
+        logging.WARNING,
+        "job_retried",
+        f"{queue}: {job_id} is retried {again}: {ended} ({reason}) {told}".rstrip(),
+        job_id=job_id,
+        queue=queue,
+        reason=reason,
+        seconds=seconds,
+        attempt=attempt,
+        attempts=attempts,
+        delay=delay,
+    )
+
+
+def pause_failed(job_id: str, problem: str) -> None:
+    """A job or its Retry.custom asked for a pause that cannot be had."""
+    _say(logging.WARNING, "pause_failed", f"{job_id}: {problem}", job_id=job_id)
 
 
 _REFUSED: Final = {"gone": "the job was deleted", "broken": "something else has written into the keys of the job"}

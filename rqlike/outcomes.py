@@ -6,15 +6,21 @@ execution does. `decide` judges all three alike, and the `Verdict` is carried ou
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Self, cast
+from typing import Any, Final, NamedTuple, Self, cast
 
-from rqlike.exceptions import DeserializationError
-from rqlike.policies import Retry
+from rqlike.exceptions import AbandonedJobError, DeserializationError
+from rqlike.policies import Retry, lineage
 from rqlike.records import JobRecord
 from rqlike.settings import DEFAULT_RESULT_TTL, FRONT_BAND, MAX_CRASHES, NORMAL_BAND
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
+from rqlike.timeouts import JobTimeoutException
 
-ABANDONED_ERROR = "rqlike.exceptions.AbandonedJobError"
+_OF_CRASHES: Final = lineage(AbandonedJobError)
+_OF_TIMEOUTS: Final = lineage(JobTimeoutException)
+_OF_UNREADABLE: Final = lineage(DeserializationError)
+ABANDONED_ERROR: Final = _OF_CRASHES[0]
+#: Ends after which no policy is asked.
+_NEVER_RETRIED: Final = frozenset({None, Reason.STOPPED, Reason.CANCELED, Reason.UNRECOVERABLE})
 
 
 class Outcome(NamedTuple):
@@ -30,6 +36,8 @@ class Outcome(NamedTuple):
     retry: Retry | None = None
     began_s: float = 0.0
     ended_s: float = 0.0
+    lineage: tuple[str, ...] = ()  #: paths of the exception's class and its bases; () where there was none in hand
+    delay_s: float | None = None  #: before the next attempt, where RetryLater or the function of Retry.custom said it
 
     @classmethod
     def killed(cls, why: str, began_s: float, ended_s: float) -> Self:
@@ -45,13 +53,23 @@ class Outcome(NamedTuple):
     def to_wire(self) -> list[object]:
         """A list of plain values, for a frame."""
         retry = self.retry.to_wire() if self.retry is not None else None
-        return [self.reason, self.value, self.exc_string, self.exc_type, retry, self.began_s, self.ended_s]
+        said: list[object] = [
+            self.reason,
+            self.value,
+            self.exc_string,
+            self.exc_type,
+            retry,
+            self.began_s,
+            self.ended_s,
+        ]
+        return [*said, self.lineage, self.delay_s] if self.lineage or self.delay_s is not None else said
 
     @classmethod
     def from_wire(cls, wire: object) -> Self:
         """The reverse of `to_wire`. Raises DeserializationError."""
         try:
-            reason, value, exc_string, exc_type, retry, began_s, ended_s = cast(list[Any], wire)
+            reason, value, exc_string, exc_type, retry, began_s, ended_s, *more = cast(list[Any], wire)
+            paths, delay_s = more or ((), None)
             return cls(
                 reason if reason is None else Reason(reason),
                 value,
@@ -60,6 +78,8 @@ class Outcome(NamedTuple):
                 retry if retry is None else Retry.from_wire(retry),
                 began_s,
                 ended_s,
+                tuple(paths),
+                delay_s,
             )
         except (TypeError, ValueError, RecursionError) as broken:  # the last where an error shows a deep nest
             raise DeserializationError(f"An outcome is not readable: {broken}") from broken
@@ -98,8 +118,9 @@ class Rules(NamedTuple):
     max_crashes: int = MAX_CRASHES
 
 
-def decide(job: JobRecord, outcome: Outcome, rules: Rules) -> Verdict:
-    """The verdict on one execution of `job`, the record as of its claim.
+def decide(job: JobRecord, outcome: Outcome, rules: Rules, draw: float = 0.5) -> Verdict:
+    """The verdict on one execution of `job`, the record as of its claim. `draw`: a random number from 0 to 1, which
+    places the next attempt within the jitter of its pause.
 
     Attempts count within a cycle; exceptions, time-outs, crashes and a returned Retry share them. After a crash the
     abandoned rule holds: without a Retry the job fails, since a half-done body may not be repeatable, and after
@@ -112,13 +133,29 @@ def decide(job: JobRecord, outcome: Outcome, rules: Rules) -> Verdict:
             return _ended(job, "stop", JobStatus.STOPPED, ResultType.STOPPED)
         case Reason.CANCELED:
             return _ended(job, "cancel", JobStatus.CANCELED, ResultType.STOPPED)
-        case Reason.UNRECOVERABLE:
-            return _ended(job, "fail", JobStatus.FAILED, ResultType.FAILED)
-        case Reason.RETRY_RETURNED:
-            if outcome.retry is not None and job.attempt <= outcome.retry.max:
-                return _again(job, outcome.retry, crashes=0)
-            return _ended(job, "fail", JobStatus.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
-    return _failed(job, outcome.reason, rules)
+    return _failed(job, outcome, rules, draw)
+
+
+def granted(job: JobRecord, outcome: Outcome) -> Retry | None:
+    """The Retry by which another attempt follows this execution, crashes in a row aside; None where none is left, or
+    where it is not to be retried. A returned Retry is asked in place of the job's own, and not by exception."""
+    if outcome.reason in _NEVER_RETRIED:
+        return None
+    retry = outcome.retry if outcome.reason is Reason.RETRY_RETURNED else job.policy.retry
+    if retry is None or job.attempt > retry.max:
+        return None
+    by_exception = outcome.reason is not Reason.RETRY_RETURNED and (retry.on is not None or retry.give_up_on)
+    return None if by_exception and not retry.covers(_lineage_of(outcome)) else retry
+
+
+def _lineage_of(outcome: Outcome) -> tuple[str, ...]:
+    """Of the exception that an execution ended with; where nobody has it in hand, of the one that stands for it."""
+    if outcome.reason in CRASHES:
+        return _OF_CRASHES
+    if outcome.reason is Reason.TIMEOUT:
+        # Whatever was raised while it cleaned up: that is not why it ended.
+        return outcome.lineage if _OF_TIMEOUTS[0] in outcome.lineage else _OF_TIMEOUTS
+    return outcome.lineage or (_OF_UNREADABLE if outcome.reason is Reason.SERIALIZATION else ())
 
 
 def _returned(job: JobRecord, rules: Rules) -> Verdict:
@@ -130,16 +167,19 @@ def _returned(job: JobRecord, rules: Rules) -> Verdict:
     return Verdict("finish", JobStatus.FINISHED if ttl else None, ResultType.SUCCESSFUL, ttl_s=ttl)
 
 
-def _failed(job: JobRecord, reason: Reason, rules: Rules) -> Verdict:
-    crashes = job.crashes + 1 if reason in CRASHES else 0
-    retry = job.policy.retry
-    if retry is None or job.attempt > retry.max or crashes >= rules.max_crashes:
-        return _ended(job, "fail", JobStatus.FAILED, ResultType.FAILED)
-    return _again(job, retry, crashes)
+def _failed(job: JobRecord, outcome: Outcome, rules: Rules, draw: float) -> Verdict:
+    crashes = job.crashes + 1 if outcome.reason in CRASHES else 0
+    retry = granted(job, outcome)
+    if retry is not None and crashes < rules.max_crashes:
+        return _again(job, retry, crashes, outcome.delay_s, draw)
+    returned = outcome.reason is Reason.RETRY_RETURNED
+    type_ = ResultType.MAX_RETRIES_EXCEEDED if returned else ResultType.FAILED
+    return _ended(job, "fail", JobStatus.FAILED, type_)
 
 
-def _again(job: JobRecord, retry: Retry, crashes: int) -> Verdict:
-    delay = retry.delay(max(1, job.attempt))  # whatever is stored
+def _again(job: JobRecord, retry: Retry, crashes: int, said_s: float | None, draw: float) -> Verdict:
+    attempt = max(1, job.attempt)  # whatever is stored
+    delay = retry.delay(attempt, draw) if said_s is None else said_s
     band = FRONT_BAND if retry.enqueue_at_front else NORMAL_BAND
     return Verdict("retry", _later(delay), ResultType.RETRIED, delay_s=delay, band=band, crashes=crashes)
 

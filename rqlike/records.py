@@ -68,6 +68,15 @@ class JobRecord(NamedTuple):
         waits = self.status in (JobStatus.QUEUED, JobStatus.SCHEDULED)  # for an attempt that is not counted yet
         return max(0, retry.max - max(0, self.attempt if waits else self.attempt - 1))
 
+    @property
+    def next_attempt_ms(self) -> int | None:
+        """When its next attempt is due; a moment that has passed where it is queued for a retry; None otherwise."""
+        if self.status is JobStatus.SCHEDULED:
+            return self.due_ms
+        if self.status is JobStatus.QUEUED and self.attempt > 0:
+            return self.due_ms or self.enqueued_ms
+        return None
+
 
 class ResultRecord(NamedTuple):
     """One execution, as its entry in the job's stream tells it."""

@@ -46,6 +46,9 @@ TURN_JOBS: Final = 64  #: most jobs claimed in one call: the server serves nobod
 KILL_GRACE: Final = 5.0  #: seconds between a job's time-out and its horse's SIGKILL
 DUMP_S: Final = 0.2  #: seconds a horse gets to dump its stack before SIGKILL
 MAX_CRASHES: Final = 3  #: crashes in a row within a cycle after which a job fails whatever is left
+RETRY_DELAY_S: Final = (
+    2.0  #: seconds for the function of Retry.custom: well within KILL_GRACE, which is running by then
+)
 JOBS_PER_HORSE: Final = 1000
 UNWRITTEN_S: Final = 60.0  #: seconds a stopping worker tries to write its last outcomes while the server is away
 
@@ -56,6 +59,7 @@ DESCRIPTION_LIMIT: Final = 1 << 10
 META_LIMIT: Final = 64 << 10
 HEADERS_LIMIT: Final = 16 << 10  #: bytes of names and values: W3C baggage alone may have 8 kB
 NAME_LIMIT: Final = 512  #: characters of a function's path
+LINEAGE_LIMIT: Final = 64  #: bases of an exception that are compared with `Retry(on=...)`
 LINE_LIMIT: Final = 2_000  #: characters of a log line, head and tail
 ID_LIMIT: Final = 256  #: bytes of a job id
 FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse

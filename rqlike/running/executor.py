@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from rqlike.callables import resolve
 from rqlike.clock import mono
-from rqlike.exceptions import CallableNotFound, DeserializationError, PayloadTooLarge
+from rqlike.exceptions import CallableNotFound, DeserializationError, PayloadTooLarge, Unrecoverable
 from rqlike.failpoints import failpoint
 from rqlike.outcomes import Outcome
 from rqlike.policies import Retry
@@ -18,7 +18,7 @@ from rqlike.records import CallRecord
 from rqlike.running.current import current_job
 from rqlike.running.deadline import Deadline
 from rqlike.running.middleware import Middleware, around
-from rqlike.running.tracebacks import text_of, type_name
+from rqlike.running.tracebacks import lineage_of, text_of, type_name
 from rqlike.serializers import Serializer, dumps_result, loads_call, stored_serializer
 from rqlike.settings import PAYLOAD_LIMIT
 from rqlike.states import Reason
@@ -197,10 +197,14 @@ def _returned(value: object, serializer: Serializer, rig: Rig, job_id: str, time
 
 def _raised(error: BaseException, times: Sequence[float], rig: Rig) -> Ran:
     # An exception raised while cleaning up after the time-out does not change why the job ended.
-    late = rig.deadline.fired or isinstance(error, JobTimeoutException)
-    return _failed(Reason.TIMEOUT if late else Reason.EXCEPTION, error, times[0], times[1])
+    if rig.deadline.fired or isinstance(error, JobTimeoutException):
+        reason = Reason.TIMEOUT
+    else:
+        reason = Reason.UNRECOVERABLE if isinstance(error, Unrecoverable) else Reason.EXCEPTION
+    return _failed(reason, error, times[0], times[1])
 
 
 def _failed(reason: Reason, error: BaseException, began_s: float, ended_s: float | None = None) -> Ran:
     at = ended_s or mono()
-    return Ran(Outcome(reason, None, text_of(error), type_name(error), None, began_s, at), None, error)
+    told = Outcome(reason, None, text_of(error), type_name(error), None, began_s, at, lineage_of(error))
+    return Ran(told, None, error)

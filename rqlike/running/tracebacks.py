@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
+from rqlike.policies import lineage
 from rqlike.settings import TRACEBACK_LIMIT
 
 _FRAMES: Final = 40  #: at each end of a stack
@@ -31,6 +32,14 @@ def type_name(error: BaseException) -> str:
     """The dotted path of its class: "builtins.ValueError"."""
     kind = type(error)
     return encodable(f"{kind.__module__}.{kind.__qualname__}")
+
+
+def lineage_of(error: BaseException) -> tuple[str, ...]:
+    """The dotted paths of its class and of that one's bases; () where they cannot be told."""
+    try:
+        return lineage(type(error))
+    except Exception:  # noqa: BLE001  # a metaclass is code of the user
+        return ()
 
 
 def text_of(error: BaseException, limit: int = TRACEBACK_LIMIT) -> str:

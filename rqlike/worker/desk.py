@@ -8,7 +8,7 @@ from typing import Final
 
 from rqlike import clock, logs
 from rqlike.failpoints import failpoint
-from rqlike.outcomes import Outcome
+from rqlike.outcomes import Outcome, granted
 from rqlike.records import Execution
 from rqlike.settings import FLUSH_S, TURN_JOBS
 from rqlike.states import JobStatus, Reason
@@ -202,7 +202,14 @@ class Desk:
         status = written.settlement.verdict.to or JobStatus.FINISHED
         last = (outcome.exc_string or "").strip().splitlines()[-1:] or [""]
         seconds = outcome.ended_s - outcome.began_s
-        logs.job_ended(execution.job_id, execution.job.queue, status, seconds, outcome.reason, last[0][:200])
+        job, verdict, told = execution.job, written.settlement.verdict, last[0][:200]
+        retry = granted(job, outcome) if verdict.verb == "retry" else None
+        if retry is None:
+            logs.job_ended(job.id, job.queue, status, seconds, outcome.reason, told)
+        else:
+            logs.job_retried(
+                job.id, job.queue, job.attempt, retry.max + 1, seconds, verdict.delay_s, outcome.reason, told
+            )
         self.errands.add(written)
 
     def drop_values(self, settlements: Iterable[Settlement]) -> None:

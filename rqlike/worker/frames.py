@@ -14,10 +14,11 @@ from typing import Final, NamedTuple, cast
 
 import msgpack
 
+from rqlike.durations import LONGEST
 from rqlike.exceptions import DeserializationError
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
-from rqlike.settings import FRAME_LIMIT
+from rqlike.settings import FRAME_LIMIT, LINEAGE_LIMIT
 
 MAGIC: Final = b"\xf5q"
 _HEADER: Final = struct.Struct(">2sBI")
@@ -103,14 +104,21 @@ def read_outcome(frame: Frame) -> tuple[Outcome, str | None]:
 def _is_sound(outcome: Outcome) -> bool:
     """Whether the values are of the types they are declared with: `from_wire` takes what it is given."""
     fields: tuple[object, ...] = outcome
-    _, value, exc_string, exc_type, _, began_s, ended_s = fields
+    _, value, exc_string, exc_type, _, began_s, ended_s, lineage, delay_s = fields
     return (
         isinstance(value, _BYTES)
         and isinstance(exc_string, _TEXT)
         and isinstance(exc_type, _TEXT)
         and _is_moment(began_s)
         and _is_moment(ended_s)
+        and (not lineage or _are_paths(lineage))
+        and (delay_s is None or (type(delay_s) in (int, float) and 0 <= cast(float, delay_s) <= LONGEST))
     )
+
+
+def _are_paths(lineage: object) -> bool:
+    """Whether it is a tuple of text, and no more of it than a horse sends."""
+    return isinstance(lineage, tuple) and len(lineage) <= LINEAGE_LIMIT and all(isinstance(it, str) for it in lineage)
 
 
 def _is_moment(value: object) -> bool:

@@ -35,6 +35,7 @@ from rqlike.running.deadline import Deadline, masked
 from rqlike.running.executor import Ran, Rig, run
 from rqlike.running.handlers import ALL, change_mask, handler_of
 from rqlike.running.middleware import Middleware, overrides
+from rqlike.running.pauses import with_pause
 from rqlike.running.tracebacks import text_of
 from rqlike.serializers import Serializer
 from rqlike.settings import PAYLOAD_LIMIT, WHISPER_S
@@ -383,16 +384,14 @@ class _Horse:
         self._dump_to_stack_file()
         record, job, problem = self._read(job_id, flat)
         self._dumps = False
-        ran = run(
-            None if record is None else record.call,
-            job,
-            self._rig,
-            job_id=job_id,
-            execution_id=token,
-            call_error=problem,
-        )
+        call = None if record is None else record.call
+        ran = run(call, job, self._rig, job_id=job_id, execution_id=token, call_error=problem)
         if os.getpid() != self._pid:  # the job has forked, and this is the other process
             leave(0)
+        if record is not None and ran.outcome.reason is not None:
+            ran = with_pause(ran, record, job, self._rig)
+            if os.getpid() != self._pid:
+                leave(0)
         self._left = None if self._left is None else self._left - 1
         retire = self._tidy(ran.outcome) if self._left != 0 else None
         quietly = retire is None and not self._spoke and ran.outcome.ended_s < quiet_until

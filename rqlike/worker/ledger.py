@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from random import SystemRandom
+from typing import Final, NamedTuple
 
 from rqlike.entries import entry_of
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
 from rqlike.records import Execution
 from rqlike.store.turns import Settlement
+
+_NO_DRAW: Final = 0.5
 
 
 class Written(NamedTuple):
@@ -32,10 +35,13 @@ class Ledger:
     """The books of one worker.
 
     `held`: by token, every execution that this worker may write. An outcome stays until the server has answered.
+    `draw`: random numbers from 0 to 1, for the jitter of pauses. The system's: a job or a preloaded module may seed
+    Python's, and workers that were forked from one process would share them.
     """
 
     worker: str
     rules: Rules
+    draw: Callable[[], float] = SystemRandom().random
     held: dict[str, Execution] = field(default_factory=dict)
     _due: deque[_Due] = field(default_factory=deque)
     _sent: list[_Due] = field(default_factory=list)
@@ -66,7 +72,8 @@ class Ledger:
 
     def close(self, execution: Execution, outcome: Outcome, offset_ms: int) -> None:
         """An execution has ended. `offset_ms`: the server's clock minus the host's monotonic one."""
-        verdict = decide(execution.job, outcome, self.rules)
+        draw = _NO_DRAW if outcome.reason is None else self.draw()
+        verdict = decide(execution.job, outcome, self.rules, draw)
         entry = entry_of(execution, verdict, outcome, worker=self.worker, offset_ms=offset_ms)
         self._due.append(_Due(Settlement(execution, verdict, entry), outcome))
         if outcome.reason is None:

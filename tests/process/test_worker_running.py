@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
-from rqlike import Callback, Retry
+from rqlike import Callback, Job, Retry
 from tests.process import jobs
 from tests.process.jobs import told
 from tests.process.workers import Stable, WorkerProcess, all_outcomes, lines, outcome
 from tests.servers import eventually
+from tests.surface import flaky
 
 
 def test_a_burst_runs_all_that_is_queued_and_ends_with_0(stable: Stable) -> None:
@@ -309,3 +311,39 @@ def test_a_setup_that_fails_three_times_in_a_row_stops_the_worker(stable: Stable
     assert len(told(stable.file())) == 3
     assert "no database" in worker.log
     assert job.get_status() == "queued"
+
+
+# -- retries -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_knows_the_exceptions_of_modules_that_it_has_not_imported(stable: Stable) -> None:
+    cases: dict[str, tuple[Retry, tuple[Any, ...], str]] = {
+        "by a base": (Retry(3, 60, on=["tests.surface.flaky.Busy"]), (flaky.fails, "VeryBusy"), "scheduled"),
+        "another": (Retry(3, 60, on=["tests.surface.flaky.VeryBusy"]), (flaky.fails, "Busy"), "failed"),
+        "given up": (Retry(3, 60, give_up_on=[OSError]), (flaky.fails, "VeryBusy"), "failed"),
+        "never": (Retry(3, 60), (flaky.fails, "NoSuchAccount"), "failed"),
+        "later": (Retry(3), (flaky.later, 60), "scheduled"),
+        "died": (Retry.custom(3, flaky.by_attempt), (flaky.dies,), "scheduled"),
+        "died and given up": (Retry(3, give_up_on=["rqlike.exceptions.AbandonedJobError"]), (flaky.dies,), "failed"),
+        "custom": (Retry.custom(3, flaky.by_attempt), (flaky.fails, "Busy"), "scheduled"),
+        "broken": (Retry.custom(3, flaky.breaks), (flaky.fails, "Busy"), "scheduled"),
+    }
+    queue = stable.queue()
+    found = {name: queue.enqueue(*call, retry=retry, job_id=name) for name, (retry, call, _) in cases.items()}
+    worker = stable.burst()
+    assert {name: str(job.get_status()) for name, job in found.items()} == {
+        name: status for name, (*_, status) in cases.items()
+    }
+    due = {name: _pause(job) for name, job in found.items() if cases[name][2] == "scheduled"}
+    assert due == {"by a base": 60, "later": 60, "died": 60, "custom": 100, "broken": 60}
+    assert outcome(found["never"]).reason == "unrecoverable"
+    assert (found["broken"].results()[0].exc_string or "").startswith("The function tests.surface.flaky.breaks")
+    assert "broken: The function tests.surface.flaky.breaks of Retry.custom gave no pause" in worker.log
+    assert ": by a base is retried in 1m: attempt 1 of 4 ended after " in worker.log
+    assert "another failed in " in worker.log
+
+
+def _pause(job: Job[Any]) -> int:
+    result = job.results()[0]
+    assert result.next_attempt_at is not None
+    return round((result.next_attempt_at - result.execution_ended_at).total_seconds())

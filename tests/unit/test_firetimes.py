@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from croniter import croniter
 
-from rqlike import firetimes
+from rqlike import firetimes, zones
 from rqlike.firetimes import Calendar, calendar, check, next_fire, zone_name
 
 # How many times as many random expressions as on every day; with more than 1 all fires of the twenty years are looked
@@ -182,9 +182,9 @@ def test_a_calendar_by_example(expression: str, zone: str, start: str, expected:
 def test_it_does_not_matter_in_which_pieces_a_zone_is_looked_at(
     expression: str, zone: str, start: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firetimes._Zone, "_PIECE", 1800)
+    monkeypatch.setattr(zones.Zone, "_PIECE", 1800)
     short = Calendar(" ".join(expression.split()), zone)
-    short._zone = firetimes._Zone(ZoneInfo(zone))
+    short._zone = zones.Zone(ZoneInfo(zone))
     monkeypatch.setattr(firetimes, "check", lambda expression, tz: short)
     assert fires(expression, zone, start, len(expected)) == expected
 
@@ -333,7 +333,7 @@ def test_a_zone_without_a_name_is_refused() -> None:
 def test_without_a_zone_database_utc_works_and_all_else_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in {"tzdata", *(name for name in sys.modules if name.startswith("tzdata."))}:
         monkeypatch.setitem(sys.modules, name, None)
-    firetimes._zone.cache_clear()
+    zones.zone.cache_clear()
     calendar.cache_clear()
     ZoneInfo.clear_cache()
     zoneinfo.reset_tzpath(())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import msgpack
 import pytest
@@ -112,12 +113,31 @@ def test_a_payload_over_the_limit_is_refused_where_it_is_packed() -> None:
         Outcome(None, b"\xc0", began_s=1.5, ended_s=2.5),
         Outcome(Reason.EXCEPTION, None, "Traceback…", "builtins.ValueError"),
         Outcome(Reason.RETRY_RETURNED, retry=Retry(3, [1, 2], enqueue_at_front=True)),
+        Outcome(Reason.RETRY_RETURNED, retry=Retry.exponential(3, on=[OSError])),
+        Outcome(Reason.EXCEPTION, exc_type="a.B", lineage=("a.B", "builtins.Exception"), delay_s=2.5),
     ],
-    ids=["value", "exception", "retry"],
+    ids=["value", "exception", "retry", "exponential", "lineage and pause"],
 )
 def test_an_outcome_travels_with_the_reason_to_retire(outcome: Outcome) -> None:
     frame = the_only(pack(FrameKind.OUTCOME, "e", [outcome.to_wire(), "thread"]))
     assert read_outcome(frame) == (outcome, "thread")
+
+
+#: Paths of bases and a pause, as a horse may send them that a job has taken over.
+NO_LINEAGE: list[list[Any]] = [
+    [["a.B"]],
+    [[b"a.B"], None],
+    [["a.B"] * 65, None],
+    [DEEP, None],
+    [7, None],
+    [[], -1],
+    [[], "soon"],
+    [[], True],
+    [[], 1e12],
+    [[], float("nan")],
+    [[], DEEP],
+    [[], None, None],
+]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +158,8 @@ def test_an_outcome_travels_with_the_reason_to_retire(outcome: Outcome) -> None:
         [[DEEP, b"", None, None, None, 0.0, 0.0], None],
         [["retry_returned", None, None, None, DEEP, 0.0, 0.0], None],
         [["retry_returned", None, None, None, [1, [float("nan")], False], 0.0, 0.0], None],
+        *([["exception", None, None, None, None, 0.0, 0.0, *more], None] for more in NO_LINEAGE),
+        [["retry_returned", None, None, None, [1, [], False, {"b": [1, 2, float("inf")]}], 0.0, 0.0], None],
         [DEEP, None],
         [[None] * 7, DEEP],
     ],

@@ -27,7 +27,7 @@ LAYERS = (
         "safetext exceptions failpoints timeouts states settings fields keys clock durations tables callables policies "
         "events logs"
     ),
-    "options records refusals serializers codec outcomes entries firetimes timetables",
+    "options records refusals serializers codec outcomes entries zones firetimes timetables",
     (
         "store.scripts store.resp store.requests store.verbs store.schedules store.turns store.embedded_keeper "
         "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rqlike.exceptions import DeserializationError
+from rqlike.exceptions import DeserializationError, RetryLater
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
-from rqlike.policies import Repeat, Retry
+from rqlike.policies import Repeat, Retry, lineage
 from rqlike.records import CallRecord, JobRecord
 from rqlike.settings import FRONT_BAND, NORMAL_BAND
 from rqlike.states import CRASHES, VERBS, JobStatus, Reason, ResultType
@@ -120,6 +120,78 @@ def test_a_failure_ends_a_repetition() -> None:
     assert decide(started(Policy(repeat=Repeat(2))), failed(), RULES).verb == "fail"
 
 
+@pytest.mark.parametrize("draw", [0.0, 0.5, 0.999])
+def test_the_draw_says_where_in_its_jitter_a_pause_lies(draw: float) -> None:
+    for retry in (Retry.exponential(9, 4), Retry(9, 8, jitter=0.5)):
+        verdict = decide(started(Policy(retry=retry), attempt=2), failed(), RULES, draw)
+        assert verdict.delay_s == retry.delay(2, draw)
+        assert verdict.to is (JobStatus.SCHEDULED if verdict.delay_s else JobStatus.QUEUED)
+
+
+@pytest.mark.parametrize("retry", [Retry(3, 10), Retry.exponential(3), Retry.custom(3, "app.pause")], ids=repr)
+def test_a_pause_that_the_execution_asks_for_comes_before_the_policy(retry: Retry) -> None:
+    asked = failed()._replace(delay_s=3.5)
+    assert decide(started(Policy(retry=retry)), asked, RULES).delay_s == 3.5
+    assert decide(started(Policy(retry=retry)), asked._replace(delay_s=0.0), RULES).to is JobStatus.QUEUED
+    assert decide(started(), asked, RULES).verb == "fail"
+    assert decide(started(Policy(retry=retry), attempt=4), asked, RULES).verb == "fail"
+
+
+def test_the_fallback_is_the_pause_after_a_death() -> None:
+    job = started(Policy(retry=Retry.custom(3, "app.pause", fallback=7)))
+    for outcome in (Outcome.killed("signal 9", 1, 2), Outcome.abandoned("w", 1), failed(Reason.PROTOCOL)):
+        assert decide(job, outcome, RULES).delay_s == 7
+
+
+RAISED = ("app.Busy", "builtins.OSError", "builtins.Exception", "builtins.BaseException")
+TABLE: list[tuple[Reason, tuple[str, ...], str, bool]] = [
+    (Reason.EXCEPTION, RAISED, "app.Busy", True),
+    (Reason.EXCEPTION, RAISED, "OSError", True),
+    (Reason.EXCEPTION, RAISED, "KeyError", False),
+    (Reason.EXCEPTION, (), "Exception", False),
+    (Reason.TIMEOUT, RAISED, "rqlike.timeouts.JobTimeoutException", True),
+    (Reason.TIMEOUT, (), "rqlike.timeouts.JobTimeoutException", True),
+    (Reason.TIMEOUT, ("a.Mine", "rqlike.timeouts.JobTimeoutException"), "a.Mine", True),
+    (Reason.TIMEOUT, RAISED, "OSError", False),
+    (Reason.TIMEOUT, RAISED, "Exception", False),
+    (Reason.KILLED, (), "rqlike.exceptions.AbandonedJobError", True),
+    (Reason.ABANDONED, (), "rqlike.exceptions.AbandonedJobError", True),
+    (Reason.PROTOCOL, RAISED, "rqlike.exceptions.AbandonedJobError", True),
+    (Reason.PROTOCOL, RAISED, "OSError", False),
+    (Reason.ABANDONED, (), "OSError", False),
+    (Reason.SERIALIZATION, (), "rqlike.exceptions.DeserializationError", True),
+    (Reason.SERIALIZATION, RAISED, "OSError", True),
+    (Reason.TOO_LARGE, ("rqlike.exceptions.PayloadTooLarge", "builtins.ValueError"), "ValueError", True),
+    (Reason.IMPORT, ("rqlike.exceptions.CallableNotFound", "builtins.ImportError"), "ImportError", True),
+]
+
+
+@pytest.mark.parametrize(("reason", "lineage", "kind", "matches"), TABLE)
+def test_each_reason_is_matched_by_the_exception_that_stands_for_it(
+    reason: Reason, lineage: tuple[str, ...], kind: str, matches: bool
+) -> None:
+    outcome = failed(reason)._replace(lineage=lineage)
+    for retry, retried in ((Retry(3, on=[kind]), matches), (Retry(3, give_up_on=[kind]), not matches)):
+        assert decide(started(Policy(retry=retry)), outcome, RULES).verb == ("retry" if retried else "fail")
+    both = Policy(retry=Retry(3, on=[kind], give_up_on=[kind]))
+    assert decide(started(both), outcome, RULES).verb == "fail"
+
+
+def test_retry_later_is_not_held_against_on_but_against_give_up_on() -> None:
+    asked = failed()._replace(lineage=lineage(RetryLater), delay_s=1.0)
+    assert decide(started(Policy(retry=Retry(3, on=[OSError]))), asked, RULES).verb == "retry"
+    assert decide(started(Policy(retry=Retry(3, give_up_on=[RetryLater]))), asked, RULES).verb == "fail"
+
+
+@pytest.mark.parametrize("kinds", [{"on": [KeyError]}, {"give_up_on": [Exception]}])
+def test_a_returned_retry_is_asked_in_place_of_the_jobs_own_and_not_by_exception(kinds: dict[str, Any]) -> None:
+    outcome = failed(Reason.RETRY_RETURNED, Retry.exponential(2, 8, jitter=0, **kinds))
+    job = Policy(retry=Retry(1, give_up_on=[Exception]))
+    verdicts = [decide(started(job, attempt=attempt), outcome, RULES) for attempt in (1, 2, 3)]
+    assert [verdict.delay_s for verdict in verdicts] == [8, 16, 0]
+    assert verdicts[2].type is ResultType.MAX_RETRIES_EXCEEDED
+
+
 @given(
     reason=st.one_of(st.none(), st.sampled_from(Reason)),
     attempt=st.integers(1, 6),
@@ -173,6 +245,7 @@ def test_an_outcome_comes_through_the_wire_as_it_was(
     reason: Reason | None, value: bytes | None, text: str | None, retry: Retry | None, seconds: float
 ) -> None:
     outcome = Outcome(reason, value, text, text, retry, seconds, seconds)
+    assert Outcome.from_wire(outcome._replace(lineage=("a.B",), delay_s=0.0).to_wire()).delay_s == 0
     assert Outcome.from_wire(outcome.to_wire()) == outcome
 
 

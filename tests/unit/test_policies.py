@@ -18,6 +18,10 @@ from rqlike.policies import Callback, Repeat, Retry
 POLICIES: list[Retry | Repeat | Callback] = [
     Retry(3),
     Retry(max=5, interval=[1, 2.5, "1m"], enqueue_at_front=True),
+    Retry(3, 10, jitter=0.25, on=[OSError, "app.errors.Busy"], give_up_on=["KeyError"]),
+    Retry.exponential(5),
+    Retry.exponential(5, "2s", 3, "1h", jitter=0.1, on=[ConnectionError], enqueue_at_front=True),
+    Retry.custom(4, textwrap.dedent, fallback=7.5, give_up_on=[PermissionError]),
     Repeat(2, "1h"),
     Repeat(times=4, interval=(timedelta(seconds=1), 0)),
     Callback(textwrap.dedent),
@@ -51,6 +55,9 @@ def test_a_plain_retry_takes_few_bytes() -> None:
 
 
 def test_a_repr_can_be_typed_in_again() -> None:
+    for policy in POLICIES:
+        if isinstance(policy, Retry):
+            assert eval(repr(policy), {"Retry": Retry}) == policy
     assert repr(Retry(3)) == "Retry(max=3, interval=0)"
     assert repr(Retry(3, [1, 2.5], True)) == "Retry(max=3, interval=[1, 2.5], enqueue_at_front=True)"
     assert repr(Repeat(2, 60)) == "Repeat(times=2, interval=60)"

@@ -25,6 +25,8 @@ LINES: dict[str, Callable[[], object]] = {
     "outcomes_unwritten": lambda: logs.outcomes_unwritten(EVIL, [EVIL]),
     "job_started": lambda: logs.job_started(EVIL, EVIL, EVIL, 2),
     "job_ended": lambda: logs.job_ended(EVIL, EVIL, "failed", 1.0, EVIL, EVIL),
+    "job_retried": lambda: logs.job_retried(EVIL, EVIL, 1, 4, 1.0, 30.0, EVIL, EVIL),
+    "pause_failed": lambda: logs.pause_failed(EVIL, EVIL),
     "outcome_refused": lambda: logs.outcome_refused(EVIL, "gone"),
     "store_broken": lambda: logs.store_broken(EVIL, EVIL, EVIL),
     "schedule_fired": lambda: logs.schedule_fired(EVIL, 2),
