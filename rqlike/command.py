@@ -3,9 +3,9 @@ where it has to be: a worker that is cut off finds `shutdown` and `stop` when it
 
 from __future__ import annotations
 
-from rqlike.job import nonce
 from rqlike.options import check_job_id
 from rqlike.store import verbs
+from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -20,6 +19,7 @@ from rqlike.serializers import loads_call, stored_serializer
 from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Fresh
 
@@ -272,6 +272,11 @@ class Job(Generic[T]):
         """Seconds it may wait for its first start; None without limit."""
         return self._record.policy.ttl
 
+    @property
+    def priority(self) -> int:
+        """-100 to 100, 0 where nothing was said: higher ones go first in their queue."""
+        return self._record.policy.priority
+
     def get_result_ttl(self, default_ttl: float | None = None) -> float | None:
         """RQ's: `result_ttl`, or `default_ttl`."""
         return default_ttl if self.result_ttl is None else self.result_ttl
@@ -435,21 +440,19 @@ class Job(Generic[T]):
     def delete(self) -> None:
         """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
         Raises NoSuchJobError."""
-        words: list[str] = self._store.run(verbs.delete([self.id], nonce()))
-        self._each(words, "delete")
+        self._each(self._store.run(verbs.delete([self.id], nonce())), "delete")
 
     def requeue(self, at_front: bool = False) -> Job[T]:
         """A new cycle of an ended job; its history stays. The handle is of the new cycle from then on.
         Raises InvalidTransition where it has not ended, NoSuchJobError."""
-        words: list[str] = self._store.run(verbs.requeue([self.id], nonce(), at_front))
-        self._each(words, "requeue")
+        self._each(self._store.run(verbs.requeue([self.id], nonce(), at_front)), "requeue")
         try:
             self.refresh()
         except NoSuchJobError:  # run and, by result_ttl=0, gone already
             self._adopt(self._record._replace(status=JobStatus.QUEUED, cycle=self.cycle + 1, attempt=0))
         return self
 
-    def _each(self, words: Sequence[str], verb: str) -> None:
+    def _each(self, words: list[str], verb: str) -> None:
         error = verbs.word_error(words[0], self.id, verb)
         if error is not None:
             raise error
@@ -472,6 +475,7 @@ class Job(Generic[T]):
             "attempt": record.attempt,
             "retries_left": self.retries_left,
             "worker_name": record.worker_name,
+            "priority": self.priority,
             "timeout": self.timeout,
             "result_ttl": self.result_ttl,
             "failure_ttl": self.failure_ttl,
@@ -516,11 +520,6 @@ def load_many(store: Store, job_ids: Sequence[str]) -> list[JobRecord | None]:
         part: list[JobRecord | None] = store.run(verbs.load(job_ids[at : at + TOUCH_LIMIT]))
         found += part
     return found
-
-
-def nonce() -> str:
-    """A mark that makes one act of a caller recognisable when its call is sent again."""
-    return os.urandom(6).hex()
 
 
 def cancel_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar, Unpack, overload
 
-from rqlike import callables, clock, codec, tables
+from rqlike import callables, clock, codec, pauses, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, PayloadTooLarge, RqlikeError
+from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, PayloadTooLarge, RqlikeError
 from rqlike.failpoints import failpoint
 from rqlike.inline import run_inline
-from rqlike.job import Job, load_many, nonce
+from rqlike.job import Job, load_many
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
+from rqlike.pauses import Pause
 from rqlike.records import CallRecord
 from rqlike.registry import (
     REGISTRIES,
@@ -30,8 +31,8 @@ from rqlike.serializers import Serializer, dumps_call, resolve_serializer
 from rqlike.settings import BATCH, DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
-from rqlike.store.durable import PLAINLY, Confirmation, run_durably
-from rqlike.store.requests import Request, random_id
+from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
+from rqlike.store.requests import Request, nonce, random_id
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Enqueued, Fresh, NewJob
 
@@ -188,7 +189,7 @@ class Queue:
         else:
             self._send_many(prepared, jobs, errors)
         if kept.missing:
-            raise _not_durable(jobs, kept, errors)
+            raise not_durable(jobs, kept, errors)
         if errors:
             raise EnqueueManyError(jobs=jobs, errors=errors)
         return [job if self.is_async else run_inline(job) for job in jobs if job is not None]
@@ -255,7 +256,7 @@ class Queue:
             raise verbs.duplicate(new.id, answer)
         job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
         if kept is not PLAINLY and kept.missing:
-            raise _not_durable([job], kept)
+            raise not_durable([job], kept)
         return job if self.is_async else run_inline(job)
 
     def _prepare(
@@ -343,7 +344,7 @@ class Queue:
 
     @classmethod
     def all(cls, connection: Conn = None, *, namespace: str | None = None) -> list[Queue]:
-        """Every queue that was ever enqueued to, by name."""
+        """Every queue that was ever enqueued to or paused, by name."""
         store = Store(connection, namespace)
         return [cls(name, store.client, namespace=store.namespace) for name in store.run(verbs.queues())]
 
@@ -359,6 +360,25 @@ class Queue:
             total += deleted
             if not left:
                 return total
+
+    def pause(self, ttl: Seconds | None = None, reason: str = "") -> None:
+        """No worker claims from it any more, for `ttl` (seconds; None until `resume`). One round trip.
+
+        Jobs that run go on, also those that a worker has claimed ahead: 5 ms of work at most. Enqueueing goes on, due
+        jobs are queued, the `ttl` of jobs ends. `is_async=False` is not held. `reason`: one line of at most 1 kB, for
+        people. To pause again replaces the end and the reason. Raises TypeError, ValueError.
+        """
+        pauses.pause(self.store, self.name, ttl, reason)
+
+    def resume(self) -> bool:
+        """Workers claim from it again, at once; True if it was paused. One round trip."""
+        return pauses.resume(self.store, self.name)
+
+    @property
+    def paused(self) -> Pause | None:
+        """`.since .until .reason` of what keeps workers from it: its own pause, else the suspension of all queues; None
+        where they claim. One round trip."""
+        return pauses.in_force(self.store, self.name)
 
     def remove(self, job_or_id: Job[Any] | str) -> None:
         """Cancels a queued job: RQ takes it out of the list and leaves it nowhere; here every job has a home."""
@@ -436,27 +456,6 @@ def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any,
     return tuple(given), dict(named)
 
 
-def _not_durable(
-    jobs: Sequence[Job[Any] | None], kept: Confirmation, errors: Mapping[int, RqlikeError] | None = None
-) -> NotDurableError:
-    facts = {
-        "job_id": next((job.id for job in jobs if job is not None), ""),
-        "jobs": jobs,
-        "errors": errors or {},
-        "missing": kept.missing,
-        "on_disk": kept.on_disk,
-        "replicas": kept.replicas,
-    }
-    if len(jobs) == 1:
-        return NotDurableError(**facts)
-    there = len(jobs) - len(errors or {})
-    return NotDurableError(
-        f"{there} of {len(jobs)} jobs are enqueued and will run, but it is not confirmed that they outlive a loss of "
-        f"the server: {kept.missing}. Go on with `.jobs`; to enqueue them again may run them twice.",
-        **facts,
-    )
-
-
 def _how_far(answered: int, refused: int, sent: int, total: int) -> str:
     """What is known of the items when the server fails on the way."""
     but = f" but for {refused} whose ids live jobs have" if refused else ""
@@ -475,11 +474,19 @@ def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
         nonce=nonce() if checked.job_id else "",
         call=call,
         meta=codec.encode_meta(checked.meta) if checked.meta else b"",
-        band=FRONT_BAND if checked.at_front else NORMAL_BAND,
+        band=_band(checked),
         due=due,
         ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
         failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
     )
+
+
+def _band(checked: Checked) -> int:
+    """What `NewJob.band` is to be."""
+    own = checked.policy.band
+    if not checked.at_front:
+        return own
+    return FRONT_BAND if own == NORMAL_BAND else -own
 
 
 def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
@@ -497,4 +504,4 @@ def _delay(value: Seconds | datetime) -> str:
     return f"+{to_ms(parse_seconds(value, 'time_delta'))}"
 
 
-__all__ = ["Counts", "EnqueueData", "Queue"]
+__all__ = ["Counts", "EnqueueData", "Pause", "Queue"]

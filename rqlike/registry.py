@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from rqlike import clock
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError
-from rqlike.job import Job, load_many, nonce
+from rqlike.job import Job, load_many
 from rqlike.options import check_queue_name
 from rqlike.settings import DEFAULT_QUEUE, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 
 if TYPE_CHECKING:

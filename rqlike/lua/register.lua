@@ -7,7 +7,7 @@
 -- A right that is missing in the middle of a script would leave a job half way, so all are asked for here.
 local COMMANDS = {
   'COPY', 'DEL', 'EXISTS', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HKEYS', 'HMGET', 'HSET', 'INCRBY', 'PEXPIRE',
-  'PEXPIREAT', 'SET', 'TIME', 'XADD', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE',
+  'PEXPIREAT', 'SET', 'SMEMBERS', 'TIME', 'XADD', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE',
   'ZREM', 'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE',
 }
 if redis.acl_check_cmd then

@@ -85,6 +85,7 @@ class Turned(NamedTuple):
     moment_ms: int | None  #: when this worker is to ask again, whatever else happens
     more_to_prune: bool = False  #: there are more ids of expired jobs than one call removes
     problems: tuple[Problem, ...] = ()
+    paused: tuple[str, ...] = ()  #: of its queues, where it wanted jobs; '' where all are
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
@@ -99,7 +100,7 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment, more, problems = codec.unpack_reply(reply)
+    now, words, granted, lapsed, moment, more, problems, *paused = codec.unpack_reply(reply)
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
@@ -108,6 +109,7 @@ def _read_turned(reply: Any) -> Turned:
         moment_ms=codec.number(moment) if moment else None,
         more_to_prune=bool(more),
         problems=tuple(Problem(*map(codec.text, one)) for one in problems) if problems else (),
+        paused=tuple(map(codec.text, paused[0])) if paused else (),
     )
 
 

@@ -29,12 +29,12 @@ LAYERS = (
     ),
     "options records refusals serializers codec outcomes entries firetimes",
     (
-        "store.scripts store.resp store.requests store.verbs store.turns store.embedded_keeper store.embedded "
-        "store.sentinels store.connecting store.endpoint store.route store.link store.store store.durable "
-        "store.waiting store"
+        "store.scripts store.resp store.requests store.verbs store.pauses store.turns store.embedded_keeper "
+        "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
+        "store.durable store.waiting store"
     ),
     "running.*",
-    "results awaiting dependencies job inline registry queue group schedules decorators command suspension cron",
+    "results awaiting dependencies job inline registry pauses queue group schedules decorators command suspension cron",
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",
 )
