@@ -120,6 +120,15 @@ def test_a_failure_ends_a_repetition() -> None:
     assert decide(started(Policy(repeat=Repeat(2))), failed(), RULES).verb == "fail"
 
 
+def test_a_further_attempt_or_cycle_has_the_priority_of_its_job_unless_it_goes_to_the_front() -> None:
+    policy = Policy(priority=30, retry=Retry(1), repeat=Repeat(1))
+    assert decide(started(policy), failed(), RULES).band == NORMAL_BAND - 30
+    assert decide(started(policy), Outcome(), RULES).band == NORMAL_BAND - 30
+    assert decide(started(policy), failed(Reason.RETRY_RETURNED, Retry(1)), RULES).band == NORMAL_BAND - 30
+    front = Policy(priority=30, retry=Retry(1, enqueue_at_front=True))
+    assert decide(started(front), failed(), RULES).band == FRONT_BAND
+
+
 @given(
     reason=st.one_of(st.none(), st.sampled_from(Reason)),
     attempt=st.integers(1, 6),
