@@ -364,7 +364,7 @@ class Queue:
     def pause(self, ttl: Seconds | None = None, reason: str = "") -> None:
         """No worker claims from it any more, for `ttl` (seconds; None until `resume`). One round trip.
 
-        Jobs that run go on, also those that a worker has claimed ahead: 5 ms of work at most. Enqueueing goes on, due
+        Jobs that run go on, and what was claimed ahead may run within about 20 ms. Enqueueing goes on, due
         jobs are queued, the `ttl` of jobs ends. `is_async=False` is not held. `reason`: one line of at most 1 kB, for
         people. To pause again replaces the end and the reason. Raises TypeError, ValueError.
         """
