@@ -45,8 +45,7 @@ class SimpleWorker(Worker):
         done, idle_since = 0, clock.mono()
         with _stop_flag() as stopping:
             while not stopping and (plan.max_jobs is None or done < plan.max_jobs):
-                runner.queues = rotation.order()
-                turned = runner.turn(1, sweep=True)
+                turned = runner.turn(1, sweep=True, queues=rotation.order())
                 standstill.note(self.name, turned.paused)
                 for lapsed in turned.lapsed:
                     runner.give_up(lapsed, turned.now_ms)

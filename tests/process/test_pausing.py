@@ -16,6 +16,8 @@ from tests.process.workers import Stable, outcome, pass_time, running
 from tests.servers import eventually
 
 SOON_S = 0.1
+#: What a busy machine may add, as in the tests of orders.
+SLACK_S = 0.1
 
 Act = Callable[[Stable, Queue], object]
 
@@ -58,7 +60,7 @@ def test_a_busy_worker_claims_nothing_within_100_ms_and_goes_on_within_100_ms(
     began = time.monotonic()
     go_on(stable, queue)
     eventually(lambda: queue.count < left, 1.0, 0.002)
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < SOON_S + SLACK_S
     queue.empty()
 
 
@@ -77,7 +79,7 @@ def test_an_idle_worker_takes_what_was_enqueued_meanwhile_within_100_ms_of_the_r
     began = time.monotonic()
     go_on(stable, queue)
     assert job.wait(5) == 2
-    assert time.monotonic() - began < SOON_S
+    assert time.monotonic() - began < SOON_S + SLACK_S
 
 
 @pytest.mark.parametrize("everywhere", [False, True])
@@ -97,7 +99,7 @@ def test_an_idle_worker_wakes_by_itself_when_the_pause_ends(stable: Stable, ever
     assert job.wait(5) == 2
     job.refresh()
     assert job.started_at is not None
-    assert 0 <= (job.started_at - paused.until).total_seconds() < SOON_S
+    assert 0 <= (job.started_at - paused.until).total_seconds() < SOON_S + SLACK_S
     assert queue.paused is None
 
 
@@ -114,7 +116,7 @@ def test_all_idle_workers_wake_when_the_pause_ends(stable: Stable) -> None:
         running(job)
         job.refresh()
         assert job.started_at is not None
-        assert (job.started_at - paused.until).total_seconds() < 2 * SOON_S
+        assert (job.started_at - paused.until).total_seconds() < SOON_S + SLACK_S
 
 
 def test_a_running_job_goes_on_and_is_recorded(stable: Stable) -> None:
