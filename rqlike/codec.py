@@ -18,7 +18,7 @@ from rqlike.options import PLAIN_POLICY, Policy
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.serializers import resolve_serializer
-from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, META_LIMIT, TRACEBACK_LIMIT
+from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, META_LIMIT, MOST_PRIORITY, TRACEBACK_LIMIT
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 
 CALL_VERSION: Final = 1
@@ -36,6 +36,7 @@ _POLICY: Final = {
     "on_failure": "x",
     "on_stopped": "o",
     "serializer": "z",
+    "priority": "i",
 }
 _DEFAULTS: Final = PLAIN_POLICY
 _STATUSES: Final = {str(status).encode(): status for status in JobStatus}
@@ -129,6 +130,9 @@ def _scalar(name: str, value: object) -> object:
     if name in ("description", "serializer"):
         if isinstance(value, str):
             return value[:DESCRIPTION_LIMIT]
+    elif name == "priority":
+        if type(value) is int and abs(value) <= MOST_PRIORITY:
+            return value
     elif isinstance(value, int | float) and not isinstance(value, bool):
         if 0 <= value <= LONGEST and (value or name == "result_ttl"):
             return value

@@ -14,6 +14,7 @@ JOB: Final = {
     "status": "s",
     "queue": "q",
     "place": "z",
+    "band": "A",  # 101 - priority, where that is not 0: its place may be at the front, and is gone when it has ended
     "nonce": "n",
     "act": "r",  # nonce of the last operator's act on it
     "lapsed": "i",  # execution that is judged for a lost worker

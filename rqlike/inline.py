@@ -60,14 +60,21 @@ class InlineRunner:
     number: int = 0
     draw: Callable[[], float] = SystemRandom().random  #: for the jitter of pauses
 
-    def turn(self, want: int = 0, settlement: Settlement | None = None, *, sweep: bool = False) -> Turned:
-        """One call to the server: what has ended, what is due, what is claimed."""
+    def turn(
+        self,
+        want: int = 0,
+        settlement: Settlement | None = None,
+        *,
+        sweep: bool = False,
+        queues: tuple[str, ...] | None = None,
+    ) -> Turned:
+        """One call to the server: what has ended, what is due, what is claimed, from its queues in the order given."""
         self.number += 1
         turn = Turn(
             worker=self.worker,
             instance=self.instance,
             number=self.number,
-            queues=self.queues,
+            queues=queues or self.queues,
             want=want,
             sweep=sweep,
             prune=sweep,

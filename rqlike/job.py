@@ -279,6 +279,11 @@ class Job(Generic[T]):
         """Seconds it may wait for its first start; None without limit."""
         return self._record.policy.ttl
 
+    @property
+    def priority(self) -> int:
+        """-100 to 100, 0 where nothing was said: higher ones go first in their queue."""
+        return self._record.policy.priority
+
     def get_result_ttl(self, default_ttl: float | None = None) -> float | None:
         """RQ's: `result_ttl`, or `default_ttl`."""
         return default_ttl if self.result_ttl is None else self.result_ttl
@@ -442,21 +447,19 @@ class Job(Generic[T]):
     def delete(self) -> None:
         """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
         Raises NoSuchJobError."""
-        words: list[str] = self._store.run(verbs.delete([self.id], nonce()))
-        self._each(words, "delete")
+        self._each(self._store.run(verbs.delete([self.id], nonce())), "delete")
 
     def requeue(self, at_front: bool = False) -> Job[T]:
         """A new cycle of an ended job; its history stays. The handle is of the new cycle from then on.
         Raises InvalidTransition where it has not ended, NoSuchJobError."""
-        words: list[str] = self._store.run(verbs.requeue([self.id], nonce(), at_front))
-        self._each(words, "requeue")
+        self._each(self._store.run(verbs.requeue([self.id], nonce(), at_front)), "requeue")
         try:
             self.refresh()
         except NoSuchJobError:  # run and, by result_ttl=0, gone already
             self._adopt(self._record._replace(status=JobStatus.QUEUED, cycle=self.cycle + 1, attempt=0))
         return self
 
-    def _each(self, words: Sequence[str], verb: str) -> None:
+    def _each(self, words: list[str], verb: str) -> None:
         error = verbs.word_error(words[0], self.id, verb)
         if error is not None:
             raise error
@@ -479,6 +482,7 @@ class Job(Generic[T]):
             "attempt": record.attempt,
             "retries_left": self.retries_left,
             "worker_name": record.worker_name,
+            "priority": self.priority,
             "timeout": self.timeout,
             "result_ttl": self.result_ttl,
             "failure_ttl": self.failure_ttl,

@@ -31,7 +31,7 @@ class Keys:
         self.prefix = "{" + namespace + "}:"
 
     def queues(self) -> str:
-        """Set of queue names. Written by enqueue, read by listings; for ever."""
+        """Set of queue names. Written by enqueue and pause, read by listings; for ever."""
         return f"{self.prefix}queues"
 
     def sequence(self) -> str:
@@ -47,6 +47,16 @@ class Keys:
         """Hash queue -> "moment worker": who wakes for the next due moment of a queue; under the empty name for the
         next schedule. Written by claim."""
         return f"{self.prefix}watch"
+
+    def pauses(self) -> str:
+        """Hash queue -> "since until nonce reason", '' for all queues; until is - where it has no end. Written by
+        pause, read by each claim; a field goes with resume, or with the first claim after its end."""
+        return f"{self.prefix}pauses"
+
+    def resumed(self, queue: str) -> str:
+        """String: nonces of the call that resumed a queue last and of the pause it ended, so that neither acts again
+        when it is sent again. TTL 5 s."""
+        return f"{self.prefix}resumed:{queue}"
 
     def home(self, status: str, queue: str) -> str:
         """Sorted set of job ids, the home of one status in one queue. Score: place in the order (queued), lease

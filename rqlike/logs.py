@@ -87,6 +87,28 @@ def worker_started(worker: str, queues: Sequence[str], server: str, concurrency:
     )
 
 
+def worker_suspended(worker: str) -> None:
+    """All queues of the namespace are paused."""
+    _say(logging.WARNING, "worker_suspended", f"worker {worker} is suspended: it claims nothing", worker=worker)
+
+
+def worker_resumed(worker: str) -> None:
+    """They are not any more."""
+    _say(logging.WARNING, "worker_resumed", f"worker {worker} is suspended no more", worker=worker)
+
+
+def queues_paused(worker: str, queues: Sequence[str]) -> None:
+    """Some of a worker's queues are paused."""
+    text = f"worker {worker} claims nothing from {', '.join(queues)}: paused"
+    _say(logging.WARNING, "queues_paused", text, worker=worker)
+
+
+def queues_resumed(worker: str, queues: Sequence[str]) -> None:
+    """They are not any more."""
+    text = f"worker {worker} claims from {', '.join(queues)} again"
+    _say(logging.WARNING, "queues_resumed", text, worker=worker)
+
+
 def worker_stopping(worker: str, running: int, why: str) -> None:
     """A worker claims nothing more."""
     wait = f", {running} running; once more to kill" if running else ""

@@ -22,6 +22,8 @@ from rqlike.settings import (
     HEADERS_LIMIT,
     ID_LIMIT,
     META_LIMIT,
+    MOST_PRIORITY,
+    NORMAL_BAND,
 )
 
 
@@ -36,6 +38,7 @@ class JobOptions(TypedDict, total=False):
     description: str  #: what people read in lists; default the call itself
     meta: dict[str, object]  #: notes of your own; `job.meta`
     at_front: bool  #: before the others of its queue
+    priority: int  #: -100 to 100, 0; higher ones go first in their queue, `at_front` before all of them
     retry: Retry | int  #: what to do when it fails
     repeat: Repeat  #: run it again after it finished
     on_success: Callback | AnyCallable[..., Any] | str  #: called in a horse once the outcome is recorded
@@ -76,6 +79,12 @@ class Policy:
     on_failure: Callback | None = None
     on_stopped: Callback | None = None
     serializer: str = "msgpack"
+    priority: int = 0  #: -100 to 100; higher ones go first
+
+    @property
+    def band(self) -> int:
+        """Its part of a queue's order: 1 for the highest priority, 201 for the lowest."""
+        return NORMAL_BAND - self.priority
 
     @property
     def has_callbacks(self) -> bool:
@@ -161,6 +170,7 @@ def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
         on_failure=_callback(given.get("on_failure")),
         on_stopped=_callback(given.get("on_stopped")),
         serializer=serializer,
+        priority=check_priority(given.get("priority")),
     )
 
 
@@ -202,6 +212,17 @@ def _meta(value: object) -> dict[str, object] | None:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise TypeError(f"meta takes a dict with str keys (at most {META_LIMIT} bytes), not {_kinds(value)}")
     return value or None
+
+
+def check_priority(value: object) -> int:
+    """A whole number from -100 to 100; None is 0. Raises TypeError or ValueError."""
+    if value is None:
+        return 0
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"priority takes a whole number from -{MOST_PRIORITY} to {MOST_PRIORITY}, not {value!r}")
+    if not -MOST_PRIORITY <= value <= MOST_PRIORITY:
+        raise ValueError(f"priority {value} is out of range: it takes -{MOST_PRIORITY} to {MOST_PRIORITY}")
+    return int(value)
 
 
 def _flag(name: str, value: object) -> bool:

@@ -162,7 +162,7 @@ def _returned(job: JobRecord, rules: Rules) -> Verdict:
     repeat = job.policy.repeat
     if repeat is not None and job.repeats < repeat.times:
         delay = repeat.delay(max(0, job.repeats) + 1)
-        return Verdict("repeat", _later(delay), ResultType.SUCCESSFUL, delay_s=delay)
+        return Verdict("repeat", _later(delay), ResultType.SUCCESSFUL, delay_s=delay, band=job.policy.band)
     ttl = rules.default_result_ttl if job.policy.result_ttl is None else job.policy.result_ttl
     return Verdict("finish", JobStatus.FINISHED if ttl else None, ResultType.SUCCESSFUL, ttl_s=ttl)
 
@@ -180,7 +180,7 @@ def _failed(job: JobRecord, outcome: Outcome, rules: Rules, draw: float) -> Verd
 def _again(job: JobRecord, retry: Retry, crashes: int, said_s: float | None, draw: float) -> Verdict:
     attempt = max(1, job.attempt)  # whatever is stored
     delay = retry.delay(attempt, draw) if said_s is None else said_s
-    band = FRONT_BAND if retry.enqueue_at_front else NORMAL_BAND
+    band = FRONT_BAND if retry.enqueue_at_front else job.policy.band
     return Verdict("retry", _later(delay), ResultType.RETRIED, delay_s=delay, band=band, crashes=crashes)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, Unpack, overload
 
-from rqlike import callables, clock, codec, tables
+from rqlike import callables, clock, codec, pauses, tables
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import PayloadTooLarge
 from rqlike.failpoints import failpoint
@@ -14,6 +14,7 @@ from rqlike.inline import run_inline
 from rqlike.job import Job
 from rqlike.lookups import load_many
 from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
+from rqlike.pauses import Pause
 from rqlike.records import CallRecord
 from rqlike.registry import (
     REGISTRIES,
@@ -28,12 +29,12 @@ from rqlike.registry import (
 )
 from rqlike.running.middleware import Call, producers
 from rqlike.schedules import Schedule, check_key, check_timetable, put_schedule
-from rqlike.sending import not_durable, send_many
+from rqlike.sending import send_many
 from rqlike.serializers import Serializer, dumps_call, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
-from rqlike.store.durable import PLAINLY, run_durably
+from rqlike.store.durable import PLAINLY, not_durable, run_durably
 from rqlike.store.requests import nonce, random_id
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Fresh, NewJob
@@ -333,7 +334,7 @@ class Queue:
 
     @classmethod
     def all(cls, connection: Conn = None, *, namespace: str | None = None) -> list[Queue]:
-        """Every queue that was ever enqueued to, by name."""
+        """Every queue that was ever enqueued to or paused, by name."""
         store = Store(connection, namespace)
         return [cls(name, store.client, namespace=store.namespace) for name in store.run(verbs.queues())]
 
@@ -349,6 +350,25 @@ class Queue:
             total += deleted
             if not left:
                 return total
+
+    def pause(self, ttl: Seconds | None = None, reason: str = "") -> None:
+        """No worker claims from it any more, for `ttl` (seconds; None until `resume`). One round trip.
+
+        Jobs that run go on, and what was claimed ahead may run within about 20 ms. Enqueueing goes on, due
+        jobs are queued, the `ttl` of jobs ends. `is_async=False` is not held. `reason`: one line of at most 1 kB, for
+        people. To pause again replaces the end and the reason. Raises TypeError, ValueError.
+        """
+        pauses.pause(self.store, self.name, ttl, reason)
+
+    def resume(self) -> bool:
+        """Workers claim from it again, at once; True if it was paused. One round trip."""
+        return pauses.resume(self.store, self.name)
+
+    @property
+    def paused(self) -> Pause | None:
+        """`.since .until .reason` of what keeps workers from it: its own pause, else the suspension of all queues; None
+        where they claim. One round trip."""
+        return pauses.in_force(self.store, self.name)
 
     def remove(self, job_or_id: Job[Any] | str) -> None:
         """Cancels a queued job: RQ takes it out of the list and leaves it nowhere; here every job has a home."""
@@ -433,11 +453,19 @@ def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
         nonce=nonce() if checked.job_id else "",
         call=call,
         meta=codec.encode_meta(checked.meta) if checked.meta else b"",
-        band=FRONT_BAND if checked.at_front else NORMAL_BAND,
+        band=_band(checked),
         due=due,
         ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
         failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
     )
+
+
+def _band(checked: Checked) -> int:
+    """What `NewJob.band` is to be."""
+    own = checked.policy.band
+    if not checked.at_front:
+        return own
+    return FRONT_BAND if own == NORMAL_BAND else -own
 
 
 def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
@@ -455,4 +483,4 @@ def _delay(value: Seconds | datetime) -> str:
     return f"+{to_ms(parse_seconds(value, 'time_delta'))}"
 
 
-__all__ = ["Counts", "EnqueueData", "Queue"]
+__all__ = ["Counts", "EnqueueData", "Pause", "Queue"]

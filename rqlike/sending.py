@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, NotDurableError, RqlikeError
+from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, RqlikeError
 from rqlike.job import Job
 from rqlike.settings import BATCH
 from rqlike.store import verbs
-from rqlike.store.durable import PLAINLY, Confirmation, run_durably
+from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
 from rqlike.store.store import Store
 from rqlike.store.verbs import Enqueued, Fresh, NewJob
@@ -78,27 +78,6 @@ class _Sender:
                 self.jobs.append(None)
             else:
                 self.jobs.append(Job(Fresh(new, self._queue, answer), self._store))
-
-
-def not_durable(
-    jobs: Sequence[Job[Any] | None], kept: Confirmation, errors: Mapping[int, RqlikeError] | None = None
-) -> NotDurableError:
-    facts = {
-        "job_id": next((job.id for job in jobs if job is not None), ""),
-        "jobs": jobs,
-        "errors": errors or {},
-        "missing": kept.missing,
-        "on_disk": kept.on_disk,
-        "replicas": kept.replicas,
-    }
-    if len(jobs) == 1:
-        return NotDurableError(**facts)
-    there = len(jobs) - len(errors or {})
-    return NotDurableError(
-        f"{there} of {len(jobs)} jobs are enqueued and will run, but it is not confirmed that they outlive a loss of "
-        f"the server: {kept.missing}. Go on with `.jobs`; to enqueue them again may run them twice.",
-        **facts,
-    )
 
 
 def _how_far(answered: int, refused: int, sent: int, total: int) -> str:

@@ -10,7 +10,7 @@ from rqlike.cli.program import Program
 
 _COMMANDS: Final = (
     *("completion", "dev", "doctor", "enqueue", "failed", "info"),
-    *("jobs", "queues", "server", "worker", "workers"),
+    *("jobs", "queues", "resume", "server", "suspend", "worker", "workers"),
 )
 
 

@@ -74,6 +74,7 @@ class _EnqueueCommand(Command):
 )
 @click.option("--description", help="For lists; default the call.")
 @click.option("--at-front", is_flag=True, help="Before the others of its queue.")
+@click.option("--priority", type=int, metavar="N", help="-100 to 100, 0; higher ones go first in their queue.")
 @click.option("--durable", is_flag=True, help="Return only when the server's disk and a replica have it.")
 @click.option("-S", "--serializer", default="msgpack", show_default=True, help="msgpack, json or pickle.")
 @click.option(

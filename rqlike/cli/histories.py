@@ -71,6 +71,7 @@ def show_job(job: Job[Any], results: Results[Any]) -> None:
         "job": job.id,
         "call": job.description,
         "queue": job.origin,
+        "priority": job.priority or None,
         "status": known["status"],
         "problem": known["problem"],
         "cycle": job.cycle,

@@ -1,15 +1,20 @@
-"""`rqlike queues`: what is in them, and emptying them."""
+"""`rqlike queues`: what is in them, pausing and emptying them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import click
 
-from rqlike.cli.context import OK, NotFound, Session, pass_session
-from rqlike.cli.output import confirm, emit, emit_json, emit_table, note
+from rqlike import pauses
+from rqlike.cli.context import OK, NotFound, Session, pass_session, usage
+from rqlike.cli.output import confirm, emit, emit_json, emit_table, note, when
 from rqlike.cli.program import Group
+from rqlike.cli.values import duration
+from rqlike.pauses import Pause
 from rqlike.queue import Queue
+from rqlike.safetext import printable
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 
@@ -21,7 +26,7 @@ Counted = list[tuple[str, Mapping[JobStatus, int]]]
 
 @click.group(cls=Group)
 def queues() -> None:
-    """Look at queues, and empty them."""
+    """Look at queues, pause and empty them."""
 
 
 def known_queues(session: Session, names: Sequence[str] = ()) -> list[str]:
@@ -41,16 +46,58 @@ def counted(session: Session, names: Sequence[str]) -> Counted:
     return list(zip(names, counts, strict=True))
 
 
-def queue_facts(found: Counted) -> list[dict[str, object]]:
-    """Queues as data."""
-    return [{"name": name, **{str(status): count for status, count in counts.items()}} for name, counts in found]
+class Paused(NamedTuple):
+    """What keeps workers from queues."""
+
+    everywhere: Pause | None  #: all queues of the namespace
+    own: Mapping[str, Pause | None]  #: by name
 
 
-def show_queues(found: Counted) -> None:
-    """Queues as a table."""
+def paused(session: Session, names: Sequence[str]) -> Paused:
+    """The pauses of queues; one round trip per 500."""
+    everywhere, *own = pauses.of_each(session.store, (pauses.ALL, *names))
+    return Paused(everywhere, dict(zip(names, own, strict=True)))
+
+
+def pause_facts(found: Pause | None) -> dict[str, object] | None:
+    """A pause as data."""
+    return None if found is None else dict(found._asdict())
+
+
+def queue_facts(found: Counted, kept: Paused) -> list[dict[str, object]]:
+    """Queues as data; `paused` is what keeps workers from one, be it the suspension of all."""
+    return [
+        {
+            "name": name,
+            **{str(status): count for status, count in counts.items()},
+            "paused": pause_facts(kept.own[name] or kept.everywhere),
+        }
+        for name, counts in found
+    ]
+
+
+def show_queues(found: Counted, kept: Paused) -> None:
+    """Queues as a table, with a column for pauses where there are some; below it whether all are suspended."""
     shown = [status for status in JobStatus if status not in _SELDOM or any(counts[status] for _, counts in found)]
-    rows = [(name, *(counts[status] for status in shown)) for name, counts in found]
-    emit_table(("queue", *shown), rows, right=range(1, len(shown) + 1))
+    head = ("queue", *shown, *(("paused",) if any(kept.own.values()) else ()))
+    rows = [
+        (name, *(counts[status] for status in shown), said_of(kept.own[name]))[: len(head)] for name, counts in found
+    ]
+    emit_table(head, rows, right=range(1, len(shown) + 1))
+
+
+def said_of(found: Pause | None) -> str:
+    """A pause in a few words; '' for none."""
+    if found is None:
+        return ""
+    until = "until resumed" if found.until is None else f"until {when(found.until)} UTC"
+    return printable(f"{until}: {found.reason}" if found.reason else until, 60)
+
+
+def note_suspension(kept: Paused) -> None:
+    """A line where no worker of the namespace claims anything."""
+    if kept.everywhere is not None:
+        note(f"suspended, {said_of(kept.everywhere)} (`rqlike resume` ends it)")
 
 
 @queues.command("ls")
@@ -58,12 +105,53 @@ def show_queues(found: Counted) -> None:
 def list_queues(session: Session, /) -> int:
     """List the queues and how many jobs each has per status."""
     found = counted(session, known_queues(session))
+    kept = paused(session, [name for name, _ in found])
     if session.json:
-        emit_json(queue_facts(found))
-    elif found:
-        show_queues(found)
+        emit_json(queue_facts(found, kept))
+        return OK
+    if found:
+        show_queues(found, kept)
     else:
         note("no queues yet: one comes to be with its first job")
+    note_suspension(kept)
+    return OK
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@click.option("--for", "ttl", type=duration(zero=False), metavar="TIME", help="Resume by itself after 90, 10m, …")
+@click.option("--reason", default="", metavar="TEXT", help="One line for people.")
+@pass_session
+def pause(session: Session, /, names: tuple[str, ...], ttl: float | None, reason: str) -> int:
+    """Have workers claim nothing more from queues; running jobs go on, enqueueing too."""
+    chosen = known_queues(session, names)
+    with usage():
+        pauses.check_reason(reason)
+    for name in chosen:
+        pauses.pause(session.store, name, ttl, reason)
+    if session.json:
+        emit_json({"paused": chosen})
+    else:
+        emit("\n".join(f"{name} paused" for name in chosen))
+    return OK
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@pass_session
+def resume(session: Session, /, names: tuple[str, ...]) -> int:
+    """Have workers claim again from queues that are paused."""
+    chosen = known_queues(session, names)
+    resumed = [name for name in chosen if pauses.resume(session.store, name)]
+    if session.json:
+        emit_json({"resumed": resumed})
+        return OK
+    for name in chosen:
+        if name in resumed:
+            emit(f"{name} resumed")
+        else:
+            note(f"{name} was not paused")
+    note_suspension(paused(session, ()))
     return OK
 
 

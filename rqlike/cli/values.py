@@ -45,6 +45,14 @@ def size(text: str) -> int:
     return int(match[1]) * _SIZES[match[2].upper()]
 
 
+def weight(text: str) -> tuple[str, int]:
+    """A queue and its weight: `high=5`."""
+    name, _, number = text.rpartition("=")
+    if not name or not re.fullmatch(r"[1-9]\d{0,8}", number, re.ASCII):
+        raise click.BadParameter(f"{text!r} is not a queue and its weight, like high=5")
+    return name, int(number)
+
+
 def concurrency(text: str) -> int:
     """A number of horses; RQ's `-c FILE` is told apart."""
     try:

@@ -17,12 +17,13 @@ from rqlike import logs
 from rqlike.cli.context import Failure, Session, pass_session, usage
 from rqlike.cli.output import lines, note, warn
 from rqlike.cli.program import Command
-from rqlike.cli.values import concurrency, duration, size
+from rqlike.cli.values import concurrency, duration, size, weight
 from rqlike.exceptions import CallableNotFound
 from rqlike.running.middleware import load
 from rqlike.settings import DEFAULT_QUEUE, JOBS_PER_HORSE
 from rqlike.store.connecting import describe
-from rqlike.worker.worker import STRATEGIES, Worker
+from rqlike.worker.rotation import STRATEGIES, check_strategy
+from rqlike.worker.worker import Worker
 
 #: What RQ's options are here. They are taken so that the message can say it.
 _REPLACED = {
@@ -56,6 +57,14 @@ def _refuse(ctx: click.Context, param: click.Parameter, value: object) -> None:
     help="Kill running jobs so long after SIGTERM; default never.",
 )
 @click.option("--dequeue-strategy", type=click.Choice(STRATEGIES), default="default", show_default=True)
+@click.option(
+    "--weight",
+    "weights",
+    type=weight,
+    multiple=True,
+    metavar="QUEUE=N",
+    help="How often it comes first, beside 1 for a queue not named. May be repeated.",
+)
 @click.option("--preload", multiple=True, metavar="MODULE", help="Import it once, before forking. May be repeated.")
 @click.option("--middleware", multiple=True, metavar="PATH", help="package.module.Class. May be repeated.")
 @click.option("--reload", is_flag=True, help="New code from the next job on when a file below --path changes.")
@@ -79,6 +88,7 @@ def worker(session: Session, /, queues: tuple[str, ...], **options: Any) -> int:
         warn("-s/--with-scheduler is needless: every worker runs due jobs")
     with usage():
         made = Worker(queues or [DEFAULT_QUEUE], connection=session.client, **construction(session, options))
+        strategy = check_strategy(options["dequeue_strategy"], made.weights)
     logs.configure(level_of(options), log_format=log_format_of(options))
     session.client.ping()  # a server that is away is one line, without a banner before it
     if not options["quiet"] and options["log_format"] == "text":
@@ -89,7 +99,7 @@ def worker(session: Session, /, queues: tuple[str, ...], **options: Any) -> int:
             burst=options["burst"],
             max_jobs=options["max_jobs"],
             max_idle_time=options["max_idle_time"],
-            dequeue_strategy=options["dequeue_strategy"],
+            dequeue_strategy=strategy,
         )
 
 
@@ -98,6 +108,9 @@ def construction(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     per_horse = options["jobs_per_horse"]
     if options["isolate"] and per_horse not in (None, 1):
         raise click.UsageError("--isolate is --jobs-per-horse 1; give one of the two")
+    weights = dict(options["weights"])
+    if len(weights) < len(options["weights"]):
+        raise click.UsageError("--weight names a queue twice")
     make_importable(session.folders)
     for module in options["preload"]:
         with importing(f"--preload {module}"):
@@ -117,6 +130,7 @@ def construction(session: Session, options: dict[str, Any]) -> dict[str, Any]:
         "serializer": options["serializer"],
         "allow": options["allow"] or None,
         "reload": session.folders if options["reload"] else None,
+        "weights": weights or None,
     }
 
 

@@ -7,7 +7,8 @@
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
 --          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with; and where
---          schedules have come due, {{key, timetable, slot, revision, fired}…} for this worker to fire
+--          there is any of it {{{key, timetable, slot, revision, fired}…} schedules for this worker to fire, {name…}
+--          queues that are paused, '' where all are, where it wanted jobs}
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include packed
@@ -59,12 +60,15 @@ if kept then
     call('SET', record, kept, 'PX', C.CALL_TTL_MS)
     if last ~= number then return packed({now, words, {}, {}, '', 0, problems}) end
     --- @include again
+    --- @include pauses
     local granted, lapsed = granted_before(queues, given, base)
-    return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0, problems})
+    local _, names = pauses_of(want > 0 and queues or {}, broken)
+    return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0, problems, names and {{}, names} or nil})
   end
 end
 
 local granted, lapsed, slots, moment, more = {}, {}, {}, nil, false
+local paused, names
 local minted = 0
 local function mint()
   minted = minted + 1
@@ -75,7 +79,7 @@ local idle = false
 if string.find(mode, 's', 1, true) then
   --- @include contact
   local open = recovery_is_open()
-  local keys = {key_watch(), key_schedules()}
+  local keys = {key_watch(), key_schedules(), key_pauses()}
   for _, queue in ipairs(queues) do
     local size = #keys
     keys[size + 1], keys[size + 2], keys[size + 3] = key_home('queued', queue), key_home('started', queue), key_ttl(queue)
@@ -87,13 +91,15 @@ if string.find(mode, 's', 1, true) then
   if not idle then
     --- @include namespace
     moment = sweep_namespace(worker, slots, broken)
+    --- @include pauses
+    if want > 0 then paused, names = pauses_of(queues, broken) end
     --- @include sweep
     for _, queue in ipairs(queues) do
       if open and #lapsed < C.RECOVER_LIMIT then
         local fine, problem = pcall(recover, queue, lease, mint, lapsed, broken)
         if not fine then broken(queue, '', problem) end
       end
-      local fine, next_moment = pcall(promote_and_expire, queue, worker, broken)
+      local fine, next_moment = pcall(promote_and_expire, queue, worker, broken, paused and paused[queue])
       if not fine then
         broken(queue, '', next_moment)
       elseif next_moment and (not moment or next_moment < moment) then
@@ -112,11 +118,13 @@ if string.find(mode, 's', 1, true) then
 end
 
 if not idle then
+  --- @include pauses
+  if want > 0 and not paused then paused, names = pauses_of(queues, broken) end
   --- @include take
   local woken = string.find(mode, 'w', 1, true)
   for _, queue in ipairs(queues) do
-    local fine, emptied = true, false
-    if want > #granted then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
+    local fine, emptied = true, paused and paused[queue]
+    if want > #granted and not emptied then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
     if not fine then broken(queue, '', emptied) end
     -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
     if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
@@ -129,4 +137,5 @@ if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 end
-return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems, #slots > 0 and slots or nil})
+local extra = (#slots > 0 or names) and {slots, names or {}} or nil
+return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems, extra})

@@ -1,5 +1,6 @@
 --- @flags allow-oom
--- begin: claims one queued job by its id, for a caller that runs it in its own process.
+-- begin: claims one queued job by its id, for a caller that runs it in its own process. A pause does not hold it: that is
+-- for workers.
 -- KEYS: prefix   ARGV: now, job id, worker, token, lease_ms
 -- Answers: now, {{job_id, fields}} or {}   Refuses: nothing. The same token again is answered the same.
 --- @include now

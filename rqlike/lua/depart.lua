@@ -13,9 +13,10 @@ for at = 1, #watched, 2 do
   local queue, holder = watched[at], string.match(watched[at + 1], '^%d+ (.*)$')
   if holder == worker then
     call('HDEL', key_watch(), queue)
+    local waiting = {key_home('scheduled', queue), key_ttl(queue), key_home('queued', queue)} -- the last for a pause
     if queue == '' then
       summon(now)
-    elseif call('EXISTS', key_home('scheduled', queue), key_ttl(queue)) > 0 then ring(queue, now, 1) end
+    elseif call('EXISTS', unpack(waiting)) > 0 then ring(queue, now, 1) end
   end
 end
 return 1

@@ -1,7 +1,8 @@
 -- enqueue: new jobs, or new cycles of jobs that ended, into one queue.
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
--- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band, due ('' at once | '+ms' from now |
+-- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band
+--       (negative: at the front, and its own one when it comes back), due ('' at once | '+ms' from now |
 --       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta. Of a single job with none of these options
 --       only id and call: most calls are such, and each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
@@ -78,13 +79,14 @@ for index = 1, count do
   else
     local band, ttl_ms, failure_ttl_ms, data = tonumber(given[at + 2]), given[at + 4], given[at + 5], given[at + 6]
     -- where it is due later, the place keeps the band only; the place in it is given on promotion
-    local score = place(band, due and 0 or sequence + index - 1)
+    local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)
     fields = {F.status, due and 'scheduled' or 'queued', F.queue, queue, F.created, stamp, F.place, score}
     size = 8
     if cycle > 1 then
       add(F.cycle, cycle)
       add(F.since, since)
     end
+    if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
     if nonce ~= '' then add(F.nonce, nonce) end
     if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
     if ttl_ms ~= '' and due then add(F.ttl, ttl_ms) end

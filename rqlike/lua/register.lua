@@ -7,8 +7,8 @@
 -- A right that is missing in the middle of a script would leave a job half way, so all are asked for here.
 local COMMANDS = {
   'COPY', 'DEL', 'EXISTS', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HKEYS', 'HMGET', 'HSET', 'INCRBY',
-  'LPUSH', 'LTRIM', 'PEXPIRE', 'PEXPIREAT', 'SADD', 'SET', 'TIME', 'XADD', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT',
-  'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE',
+  'LPUSH', 'LTRIM', 'PEXPIRE', 'PEXPIREAT', 'SADD', 'SET', 'SMEMBERS', 'TIME', 'XADD', 'XREVRANGE', 'ZADD', 'ZCARD',
+  'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE',
 }
 if redis.acl_check_cmd then
   local missing = {}

@@ -1,5 +1,5 @@
 -- requeue: a new cycle for jobs that ended; their history stays. The call and its policies stay as they are.
--- KEYS: prefix   ARGV: now, nonce, front ('1' | '0'), then per job: id, band
+-- KEYS: prefix   ARGV: now, nonce, front ('1' | '0'), job id…
 -- Answers: {word per job}: ok | NOJOB | WRONGSTATE status | BROKEN problem. The same nonce again is answered 'ok'.
 --- @include now
 --- @include place
@@ -8,11 +8,17 @@
 --- @include blob
 --- @include entry
 local nonce, front = ARGV[2], ARGV[3] == '1'
-local count = (#ARGV - 3) / 2
+local count = #ARGV - 3
 local sequence = next_sequence(count)
 local words, rung = {}, {}
 
-local function restart(job_id, band, got, number)
+-- Of its own priority; what is none was not written by rqlike.
+local function own_band(stored)
+  local band = tonumber(stored)
+  return band and band > C.FRONT_BAND and band < 2 * C.NORMAL_BAND and math.floor(band) or C.NORMAL_BAND
+end
+
+local function restart(job_id, got, number)
   local status, queue, cycle = got[1], got[2], (tonumber(got[3]) or 1) + 1
   local newest = newest_entry(job_id)
   if newest and entry_field(newest, E.notice) then call('XDEL', key_results(job_id), newest[1]) end
@@ -21,15 +27,15 @@ local function restart(job_id, band, got, number)
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
   call('ZREM', key_home(status, queue), job_id)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
-  local score = place(front and C.FRONT_BAND or band, number)
+  local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
     F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
   rung[queue] = (rung[queue] or 0) + 1
 end
 
 for index = 0, count - 1 do
-  local job_id, band = ARGV[4 + 2 * index], tonumber(ARGV[5 + 2 * index])
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act)
+  local job_id = ARGV[4 + index]
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band)
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err
   elseif not got[1] then
@@ -39,7 +45,7 @@ for index = 0, count - 1 do
   elseif not allowed('requeue', got[1]) then
     words[#words + 1] = 'WRONGSTATE ' .. got[1]
   else
-    local fine, problem = pcall(restart, job_id, band, got, sequence + index)
+    local fine, problem = pcall(restart, job_id, got, sequence + index)
     words[#words + 1] = fine and 'ok' or 'BROKEN ' .. (type(problem) == 'table' and problem.err or tostring(problem))
   end
 end

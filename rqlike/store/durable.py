@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from redis.exceptions import ConnectionError as Disconnected
@@ -23,7 +23,7 @@ from redis.exceptions import NoScriptError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock
-from rqlike.exceptions import DurabilityUnavailable
+from rqlike.exceptions import DurabilityUnavailable, NotDurableError, RqlikeError
 from rqlike.settings import DURABLE_S
 from rqlike.store.requests import Request
 from rqlike.store.resp import pack
@@ -186,3 +186,25 @@ class _Work:
 
     def _send(self, *packets: bytes) -> None:
         self._line.send_packed_command([b"".join(packets)], check_health=False)
+
+
+def not_durable(
+    jobs: Sequence[Any], kept: Confirmation, errors: Mapping[int, RqlikeError] | None = None
+) -> NotDurableError:
+    """The error for jobs that are enqueued, and of which it is not confirmed that they outlive the server."""
+    facts = {
+        "job_id": next((job.id for job in jobs if job is not None), ""),
+        "jobs": jobs,
+        "errors": errors or {},
+        "missing": kept.missing,
+        "on_disk": kept.on_disk,
+        "replicas": kept.replicas,
+    }
+    if len(jobs) == 1:
+        return NotDurableError(**facts)
+    there = len(jobs) - len(errors or {})
+    return NotDurableError(
+        f"{there} of {len(jobs)} jobs are enqueued and will run, but it is not confirmed that they outlive a loss of "
+        f"the server: {kept.missing}. Go on with `.jobs`; to enqueue them again may run them twice.",
+        **facts,
+    )

@@ -87,6 +87,7 @@ class Turned(NamedTuple):
     more_to_prune: bool = False  #: there are more ids of expired jobs than one call removes
     problems: tuple[Problem, ...] = ()
     due: tuple[DueSchedule, ...] = ()  #: schedules that this worker is to fire, within 2 s
+    paused: tuple[str, ...] = ()  #: of its queues, where it wanted jobs; '' where all are
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
@@ -101,7 +102,8 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
 
 
 def _read_turned(reply: Any) -> Turned:
-    now, words, granted, lapsed, moment, more, problems, *slots = codec.unpack_reply(reply)
+    now, words, granted, lapsed, moment, more, problems, *extra = codec.unpack_reply(reply)
+    slots, paused = extra[0] if extra else ((), ())
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
@@ -110,7 +112,8 @@ def _read_turned(reply: Any) -> Turned:
         moment_ms=codec.number(moment) if moment else None,
         more_to_prune=bool(more),
         problems=tuple(Problem(*map(codec.text, one)) for one in problems) if problems else (),
-        due=tuple(map(read_due, slots[0])) if slots else (),
+        due=tuple(map(read_due, slots)) if slots else (),
+        paused=tuple(map(codec.text, paused)) if paused else (),
     )
 
 

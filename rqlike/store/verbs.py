@@ -31,7 +31,7 @@ class NewJob(NamedTuple):
     nonce: str  #: '' where rqlike made the id, which is then its own nonce
     call: bytes
     meta: bytes = b""
-    band: int = NORMAL_BAND
+    band: int = NORMAL_BAND  #: 101 - priority; 0 at the front; negative: at the front, and of that band later
     due: str = ""  #: '' now | '+ms' from the server's now | ms since the epoch
     ttl_ms: int | None = None
     failure_ttl_ms: int | None = None
@@ -187,10 +187,8 @@ def _status_of(job_id: str) -> Callable[[Any], JobStatus]:
 
 
 def requeue(job_ids: Sequence[str], nonce: str, at_front: bool, now_ms: int | None = None) -> Request[list[str]]:
-    """New cycles for ended jobs; per job ok | NOJOB | WRONGSTATE status."""
-    band = FRONT_BAND if at_front else NORMAL_BAND
-    arguments = [part for job_id in job_ids for part in (job_id, band)]
-    return Request("requeue", (nonce, int(at_front), *arguments), _read_words, now_ms=now_ms)
+    """New cycles for ended jobs, each of its priority; per job ok | NOJOB | WRONGSTATE status."""
+    return Request("requeue", (nonce, int(at_front), *job_ids), _read_words, now_ms=now_ms)
 
 
 def delete(job_ids: Sequence[str], nonce: str, now_ms: int | None = None) -> Request[list[str]]:

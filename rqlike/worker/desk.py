@@ -12,12 +12,13 @@ from rqlike.outcomes import Outcome, granted
 from rqlike.records import Execution
 from rqlike.settings import FLUSH_S, TURN_JOBS
 from rqlike.states import JobStatus, Reason
-from rqlike.store.turns import Problem, Settlement
+from rqlike.store.turns import Problem, Settlement, Turn, Turned
 from rqlike.worker.ahead import Ahead
 from rqlike.worker.errands import Errands
 from rqlike.worker.frames import ProtocolError
 from rqlike.worker.ledger import Ledger, Written
 from rqlike.worker.reins import Horse, Stage
+from rqlike.worker.standstill import Standstill
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.times import Times
 
@@ -38,6 +39,7 @@ class Desk:
     recorded: int = 0  #: executions whose outcome was taken
     _told: set[Problem] = field(default_factory=set)  #: of whole queues, told a short while ago
     _tell_again: float = 0.0
+    _standstill: Standstill = field(default_factory=Standstill)
     _early: dict[str, str] = field(default_factory=dict)  #: orders for tokens whose grant is still on its way
 
     @property
@@ -50,9 +52,15 @@ class Desk:
         running = [horse.execution.job_id for horse in self.horses.running() if horse.execution is not None]
         return {**self.ledger.facts(), "state": "busy" if running else "idle", "jobs": running}
 
-    def note(self, problems: Sequence[Problem]) -> None:
-        """What the server could not work with. What is wrong with a queue is met again at every look, and told again
-        once in a while."""
+    def note(self, turn: Turn, answer: Turned) -> None:
+        """What is paused, and what the server could not work with."""
+        if turn.want:
+            self._standstill.note(self.ledger.worker, answer.paused)
+        self.tell(answer.problems)
+
+    def tell(self, problems: Sequence[Problem]) -> None:
+        """What could not be worked with. What is wrong with a queue is met again at every look, and told again once in
+        a while."""
         if not problems:
             return
         now = clock.mono()

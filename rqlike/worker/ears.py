@@ -9,8 +9,10 @@ from rqlike import clock, logs
 from rqlike.settings import TICK_S
 from rqlike.store.link import Link
 from rqlike.store.resp import INCOMPLETE, ServerError
+from rqlike.store.turns import Turn, Turned
 
 _ARMED_S: Final = 30.0
+_PAUSED_S: Final = 0.01
 
 MARKER: Final = ""  #: what is heard of a queue that has work
 
@@ -24,7 +26,7 @@ class Ears:
         self._markers = tuple(markers)
         self._control_key = control_key
         self._losses = (0, 0)
-        self.deaf_until: float | None = None  #: the server has refused to let us block
+        self.deaf_until: float | None = None  #: the server has refused to let us block, or it is of no use now
 
     def arm(self, now: float, *, for_work: bool) -> None:
         """Blocks for orders always, for work where that is of use now."""
@@ -52,6 +54,11 @@ class Ears:
         """Whether a marker, and whether an order, may have been lost with a connection since the last call."""
         before, self._losses = self._losses, (self._wake.losses, self._control.losses)
         return self._losses[0] != before[0], self._losses[1] != before[1]
+
+    def spare(self, now: float, turn: Turn, answer: Turned) -> None:
+        """Not woken again for a moment where that led to a paused queue only: many may be enqueued into it."""
+        if turn.woken and answer.paused and not answer.granted:
+            self.deaf_until = now + _PAUSED_S
 
     def renew(self) -> None:
         """New connections: a server that is silent elsewhere may be gone without a sign here."""

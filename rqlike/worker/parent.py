@@ -63,7 +63,7 @@ class Parent:
         self._signals = signals
         self._watch = Watch()
         self._times = Times()
-        self._rotation = Rotation(plan.queues, plan.strategy)
+        self._rotation = Rotation(plan.queues, plan.strategy, plan.weights)
         self._errands = Errands(plan)
         self._ahead = Ahead(plan.concurrency, plan.prefetch)
         self._firing = Firing()
@@ -328,7 +328,7 @@ class Parent:
     def _call_fire(self) -> None:
         self._firing.was_last = True
         request = self._firing.next_call(self._times.offset_ms)
-        self._desk.note(self._firing.told())
+        self._desk.tell(self._firing.told())
         if request is not None:
             self._send(request)
 
@@ -372,7 +372,7 @@ class Parent:
             self._renewed(answer)
         elif request.script == "fire":
             self._hungry = self._firing.answered(answer) or self._hungry
-            self._desk.note(self._firing.told())
+            self._desk.tell(self._firing.told())
             self._times.watched = clock.mono()  # their next slots may come before what was noted when they were due
         elif request.script == "depart":
             self._departed = True
@@ -400,7 +400,7 @@ class Parent:
         if answer.more_to_prune:
             times.prune = now + PRUNE_S
             times.watched = min(times.watched or times.prune, times.prune)
-        self._desk.note(answer.problems)
+        self._desk.note(turn, answer)
         for written in self._ledger.answered(answer.words):
             self._desk.written(written)
         if answer.granted or answer.lapsed:
@@ -413,15 +413,15 @@ class Parent:
             self._dry = len(answer.granted) < turn.want
             self._hungry = not self._dry or bool(answer.lapsed)
             if self._dry and self._plan.burst and self._stopping is None and not (self._desk.busy or self._firing):
-                self.stop("burst: the queues are empty")
+                self.stop(f"burst: the queues are empty{' or paused' if answer.paused else ''}")
+        self._ears.spare(now, turn, answer)
         if not turn.sweep and (self._dry or turn.woken):
             # The markers are gone, and one may have stood for a job that is due later: look soon.
             times.watched = min(times.watched or now + TICK_S, times.swept + SWEEP_S)
         if answer.granted:
             self._hear_horses(self._horses.reap())  # nothing is given to one that died meanwhile
             self._rotation.took(answer.granted[-1].job.queue)
-        if not self._desk.hand_out(answer.granted, stopping=self._stopping is not None):
-            self._hungry = True
+        self._hungry |= not self._desk.hand_out(answer.granted, stopping=self._stopping is not None)
 
     def _renewed(self, answer: Renewed) -> None:
         self._times.contact = now = clock.mono()

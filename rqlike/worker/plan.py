@@ -23,7 +23,8 @@ class Plan:
     kill_grace_s: float = KILL_GRACE
     strict_lease: bool = False
     prefetch: int = 1  #: most jobs claimed ahead of each horse; 1 for none
-    strategy: str = "default"  #: default | round_robin | random
+    strategy: str = "default"  #: default | round_robin | random | weighted
+    weights: Mapping[str, int] = field(default_factory=dict)  #: for weighted; 1 for a queue that is not in it
     server: str = ""  #: for people
     facts: Mapping[str, object] = field(default_factory=dict)  #: about the worker, told again with each renewal
     always_after: bool = False  #: middleware wants `after_result` of every execution

@@ -23,6 +23,8 @@ from rqlike.store import turns
 from rqlike.store.turns import Settlement, Turned
 from rqlike.worker.firing import Firing
 from rqlike.worker.plan import Plan
+from rqlike.worker.rotation import Rotation
+from rqlike.worker.standstill import Standstill
 from rqlike.worker.worker import Worker
 
 _SHORTEST_S: Final = 0.01
@@ -40,14 +42,17 @@ class SimpleWorker(Worker):
         self._import_preload()
         for one in self.middleware:
             one.setup()
+        rotation, standstill = Rotation(plan.queues, plan.strategy, plan.weights), Standstill()
         done, idle_since = 0, clock.mono()
         with _stop_flag() as stopping:
             while not stopping and (plan.max_jobs is None or done < plan.max_jobs):
-                turned = runner.turn(1, sweep=True)
+                turned = runner.turn(1, sweep=True, queues=rotation.order())
+                standstill.note(self.name, turned.paused)
                 for lapsed in turned.lapsed:
                     runner.give_up(lapsed, turned.now_ms)
                 more = self._fire(turned)
                 if turned.granted:
+                    rotation.took(turned.granted[0].job.queue)
                     self._perform(runner, turned.granted[0], turned.now_ms)
                     done, idle_since = done + 1, clock.mono()
                 elif more:

@@ -10,7 +10,7 @@ import sys
 import threading
 import uuid
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from importlib import import_module, invalidate_caches
 from importlib.metadata import version
@@ -46,12 +46,12 @@ from rqlike.worker.parent import Parent
 from rqlike.worker.plan import Plan
 from rqlike.worker.rehearsal import rehearse
 from rqlike.worker.reloading import SourceWatch
+from rqlike.worker.rotation import check_strategy, check_weights
 from rqlike.worker.siblings import sibling_fork
 from rqlike.worker.signals import SignalPipe
 from rqlike.worker.supervisor import Supervisor
 from rqlike.worker.zygote import Zygote
 
-STRATEGIES: Final = ("default", "round_robin", "random")
 VERSION: Final = version("rqlike")
 
 _USES: Final = ("calls", "wake", "control")
@@ -75,7 +75,8 @@ class Worker:
     `rqlike.connect()`; only its parameters are used, the worker's connections are its own. `max_memory`: bytes of
     resident memory after which a horse is retired. `shutdown_timeout`: seconds that running jobs get after the first
     SIGTERM; None is as long as they take. `allow`: globs of the function paths that are run, `["app.tasks.*"]`, and of
-    callbacks; None is all that can be imported. `jobs_per_horse=1` forks a horse for each job. Making one does no I/O.
+    callbacks; None is all that can be imported. `jobs_per_horse=1` forks a horse for each job. `weights`: how often a
+    queue comes first in a claim, `{"high": 5, "low": 1}`; one that is not named has 1. Making one does no I/O.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Worker:
         strict_lease: bool = False,
         max_crashes: int = MAX_CRASHES,
         reload: Sequence[str] | None = None,
+        weights: Mapping[str, int] | None = None,
         **needless: Any,
     ) -> None:
         _warn_needless(needless)
@@ -131,6 +133,7 @@ class Worker:
         self.allow = check_allow(allow)
         self.strict_lease = strict_lease
         self.reload = reload
+        self.weights = None if weights is None else check_weights(weights, self._queue_names)
         self._pid = os.getpid()
         self.exit_code = 0  #: of the last `work`
 
@@ -149,11 +152,11 @@ class Worker:
     ) -> bool:
         """Works until it is told to stop; True if any job was executed.
 
-        `burst`: until the queues are empty and no horse is busy; jobs that are due later do not hold it.
+        `burst`: until the queues are empty or paused and no horse is busy; jobs that are due later do not hold it.
         `max_jobs`: that many executions. `max_idle_time`: until so long nothing was to do. `dequeue_strategy`:
-        "default" (order of the queues), "round_robin" or "random". SIGTERM or SIGINT: claims nothing more and lets
-        running jobs end; once more: kills them. `exit_code` is 0 when everything was recorded, 75 when the server
-        was away at the end.
+        "default" (order of the queues), "round_robin", "random", or "weighted", which `weights` select. SIGTERM or
+        SIGINT: claims nothing more and lets running jobs end; once more: kills them. `exit_code` is 0 when everything
+        was recorded, 75 when the server was away at the end.
 
         Raises ValueError for bad arguments, RqlikeError where the name is taken, redis-py's errors where the server
         cannot be reached at the start.
@@ -161,11 +164,10 @@ class Worker:
         if with_scheduler is not None:
             text = "with_scheduler is needless: every worker promotes due jobs"
             warnings.warn(text, DeprecationWarning, stacklevel=2)
-        if dequeue_strategy not in STRATEGIES:
-            raise ValueError(f"dequeue_strategy {dequeue_strategy!r} is none of {', '.join(STRATEGIES)}")
+        strategy = check_strategy(dequeue_strategy, self.weights)
         if logging_level is not None:
             logs.configure(logging_level, date_format, log_format)
-        plan = self._plan(burst, max_jobs, max_idle_time, dequeue_strategy)
+        plan = self._plan(burst, max_jobs, max_idle_time, strategy)
         return self._run(plan)
 
     def _plan(self, burst: bool, max_jobs: int | None, max_idle: Seconds | None, strategy: str) -> Plan:
@@ -181,6 +183,7 @@ class Worker:
             kill_grace_s=self.kill_grace,
             strict_lease=self.strict_lease,
             strategy=strategy,
+            weights=self.weights or {},
             prefetch=self._most_ahead(strategy),
             server=str(Endpoint.of(self.store.client)),
             facts=self._facts(),

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 import rqlike
-from rqlike import Callback, Job, JobStatus, Queue, Repeat, Result, Retry, SimpleWorker, Worker
+from rqlike import Callback, Job, JobStatus, Queue, Repeat, Result, Retry, SimpleWorker, Worker, suspension
 from rqlike.exceptions import RqlikeError
 
 EMPTY = inspect.Parameter.empty
@@ -59,6 +59,9 @@ SIGNATURES: dict[str, tuple[Any, list[tuple[str, Any]]]] = {
     "Callback": (Callback, [("func", EMPTY), ("timeout", 60)]),
     "cancel_job": (rqlike.cancel_job, [("job_id", EMPTY), ("connection", None)]),
     "requeue_job": (rqlike.requeue_job, [("job_id", EMPTY), ("connection", None)]),
+    "suspend": (suspension.suspend, [("connection", None), ("ttl", None)]),
+    "resume": (suspension.resume, [("connection", None)]),
+    "is_suspended": (suspension.is_suspended, [("connection", None)]),
     "Worker": (
         Worker,
         [
@@ -116,6 +119,9 @@ def test_work_takes_rqs_arguments() -> None:
         Result.fetch_many,
         rqlike.cancel_job,
         rqlike.requeue_job,
+        suspension.suspend,
+        suspension.resume,
+        suspension.is_suspended,
         Worker,
         SIGNATURES["job"][0],
         SIGNATURES["registry"][0],
@@ -159,6 +165,7 @@ MODULES = {
     "rqlike.decorators": ("job",),
     "rqlike.timeouts": ("JobTimeoutException",),
     "rqlike.command": ("send_shutdown_command", "send_kill_horse_command", "send_stop_job_command"),
+    "rqlike.suspension": ("suspend", "resume", "is_suspended"),
     "rqlike.exceptions": (
         "NoSuchJobError",
         "InvalidJobOperation",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,9 +67,22 @@ def data(result: Result) -> Any:
 
 def test_help_names_every_command_and_none_that_is_not_built() -> None:
     shown = nowhere("--help").stdout
-    for name in ("worker", "enqueue", "info", "jobs", "failed", "queues", "workers", "server", "dev", "doctor"):
+    for name in (
+        "worker",
+        "enqueue",
+        "info",
+        "jobs",
+        "failed",
+        "queues",
+        "workers",
+        "server",
+        "dev",
+        "doctor",
+        "suspend",
+        "resume",
+    ):
         assert f"\n  {name} " in shown
-    for name in ("schedules", "cron", "suspend", "resume"):
+    for name in ("schedules", "cron"):
         assert nowhere(name).exit_code == 2
 
 
@@ -478,3 +492,79 @@ def test_a_function_in_a_directory_without_init_inside_a_package_is_no_defect(
     assert queue.count == 1
     durable = run("--path", str(tmp_path), "enqueue", "-q", queue.name, "--durable", "operator.neg", ":1")
     assert (durable.exit_code, "Nothing was enqueued" in durable.output) == (1, True)
+
+
+def test_a_queue_is_paused_shown_and_resumed(run: Run, queue: Queue) -> None:
+    queue.enqueue("json.loads")
+    assert "paused" not in run("queues", "ls").stdout
+    assert data(run("queues", "ls", "--json"))[0]["paused"] is None
+    assert run("queues", "pause", "mail", "--for", "10m", "--reason", "no disk").stdout == "mail paused\n"
+    paused = queue.paused
+    assert paused is not None and paused.until is not None
+    assert (paused.until - paused.since).total_seconds() == 600
+    shown = run("queues", "ls").stdout
+    assert f"until {paused.until:%Y-%m-%d %H:%M:%S} UTC: no disk" in shown
+    assert "no disk" in run("info").stdout
+    told = data(run("queues", "ls", "--json"))[0]["paused"]
+    assert told == {"since": paused.since.isoformat(), "until": paused.until.isoformat(), "reason": "no disk"}
+    assert run("queues", "resume", "mail").stdout == "mail resumed\n"
+    again = run("queues", "resume", "mail")
+    assert (again.exit_code, again.stdout, again.stderr) == (0, "", "mail was not paused\n")
+    assert data(run("queues", "pause", "mail", "--json")) == {"paused": ["mail"]}
+    assert data(run("queues", "resume", "mail", "--json")) == {"resumed": ["mail"]}
+
+
+def test_pausing_refuses_what_it_does_not_know(run: Run, queue: Queue) -> None:
+    queue.enqueue("json.loads")
+    for word in ("pause", "resume"):
+        assert run("queues", word, "nosuch").exit_code == 3
+    assert run("queues", "pause", "mail", "--for", "0").exit_code == 2
+    assert run("queues", "pause", "mail", "--reason", "two\nlines").exit_code == 2
+    assert run("suspend", "--reason", "\x1b[2J").exit_code == 2
+    assert queue.paused is None
+
+
+def test_all_workers_are_suspended_and_resumed(run: Run, namespace: str, queue: Queue) -> None:
+    queue.enqueue("json.loads")
+    assert run("suspend", "--duration", "60", "--reason", "moving").stdout == f"{namespace} suspended\n"
+    assert data(run("info", "--json"))["suspended"]["reason"] == "moving"
+    for words in (("queues", "ls"), ("info",), ("queues", "resume", "mail")):
+        assert "suspended, until" in run(*words).stderr
+    assert data(run("queues", "ls", "--json"))[0]["paused"]["reason"] == "moving"
+    assert run("resume").stdout == f"{namespace} resumed\n"
+    assert run("resume").stderr == f"{namespace} was not suspended\n"
+    assert data(run("suspend", "--json")) == {"suspended": namespace}
+    assert data(run("resume", "--json")) == {"resumed": True}
+
+
+def test_a_reason_that_something_else_has_written_does_nothing_to_a_terminal(run: Run, queue: Queue) -> None:
+    queue.enqueue("json.loads")
+    queue.connection.hset(queue.store.keys.pauses(), "mail", "1 - n \x1b[2J\u202eevil\n")
+    assert "\x1b" not in run("queues", "ls").stdout
+    assert "\u202e" not in run("info").stdout
+    assert data(run("queues", "ls", "--json"))[0]["paused"]["reason"] == "\x1b[2J\u202eevil\n"
+
+
+def test_a_priority_is_given_and_shown(run: Run, queue: Queue) -> None:
+    job_id = run("enqueue", "json.loads", "1", "-q", "mail", "--priority", "-7").stdout.strip()
+    assert queue.fetch_job(job_id) is not None
+    assert re.search(r"^priority +-7$", run("jobs", "show", job_id).stdout, re.MULTILINE)
+    assert data(run("jobs", "show", job_id, "--json"))["priority"] == -7
+    assert run("enqueue", "json.loads", "--priority", "101").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--weight", "high"), "like high=5"),
+        (("--weight", "high=0"), "like high=5"),
+        (("--weight", "low=1"), "'low'; this worker has high"),
+        (("--weight", "high=1", "--weight", "high=2"), "twice"),
+        (("--dequeue-strategy", "weighted"), "needs weights"),
+        (("--dequeue-strategy", "random", "--weight", "high=2"), "contradict"),
+    ],
+)
+def test_bad_weights_are_usage_errors(run: Run, words: tuple[str, ...], said: str) -> None:
+    result = run("worker", "high", "--burst", *words)
+    assert result.exit_code == 2
+    assert said in result.stderr

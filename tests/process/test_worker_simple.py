@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rqlike import Queue
 from tests.process import jobs
 from tests.process.jobs import told
 from tests.process.workers import Stable, lines, outcome
@@ -39,3 +40,10 @@ def test_a_signal_ends_it_after_the_job_that_runs(stable: Stable) -> None:
     worker.terminate()
     assert worker.ends() == 0
     assert (job.wait(0), left.get_status()) == ("long", "queued")
+
+
+def test_it_takes_the_queues_in_the_order_of_its_strategy(stable: Stable) -> None:
+    for name in ("a", "b"):
+        stable.queue(name).enqueue_many([Queue.prepare_data(jobs.mark, (stable.file(), name)) for _ in range(3)])
+    stable.burst("a", "b", simple=True, work={"dequeue_strategy": "round_robin"})
+    assert [line.split()[0] for line in told(stable.file())] == ["a", "b"] * 3

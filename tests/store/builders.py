@@ -45,7 +45,12 @@ def new_job(
 ) -> NewJob:
     """A job about to be enqueued."""
     call = fields.pop("call", None) or call_of(policy=policy)
-    return NewJob(job_id, nonce, call, band=FRONT_BAND if front else NORMAL_BAND, **fields)
+    own = NORMAL_BAND if policy is None else policy.band
+    return NewJob(job_id, nonce, call, band=_band(own, front=front), **fields)
+
+
+def _band(own: int, *, front: bool) -> int:
+    return (FRONT_BAND if own == NORMAL_BAND else -own) if front else own
 
 
 def returned(value: bytes = b"\x01") -> Outcome:

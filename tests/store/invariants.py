@@ -147,8 +147,9 @@ class _Reading:
                 yield f"{job_id} has a ttl deadline, and the index does not know it"
 
     def _wake_ups(self) -> Iterator[str]:
+        paused = {name.decode() for name in self.dump.get(self.keys.pauses(), ("hash", {}, -1))[1]}
         for queue in self.homes[JobStatus.QUEUED]:
-            if queue not in self.wakes:
+            if queue not in self.wakes and not paused & {queue, ""}:
                 yield f"jobs wait in {queue}, and no marker wakes a worker"
         for queue, key in self.wakes.items():
             if len(self.dump[key][1]) > MARKERS:

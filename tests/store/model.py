@@ -26,7 +26,7 @@ class Modelled:
     status: JobStatus = QUEUED
     cycle: int = 1
     attempt: int = 0
-    place: tuple[int, int] = (1, 0)  #: (0 front | 1 behind, number)
+    place: tuple[int, int] = (101, 0)  #: (0 front | 101 - priority, number)
     due: int = 0
     ttl: int | None = None  #: counted from its promotion
     deadline: int | None = None
@@ -48,6 +48,7 @@ class Model:
         self.contact: int | None = None
         self.grace = 0
         self._number = 0
+        self.pauses: dict[str, int | None] = {}  #: queue, '' for all -> until
 
     def at(self, status: JobStatus, queue: str) -> list[Modelled]:
         return [job for job in self.jobs.values() if job.status is status and job.queue == queue]
@@ -62,9 +63,9 @@ class Model:
                 del self.jobs[job.id]
         self.traces = {job_id: trace for job_id, trace in self.traces.items() if trace[1] > self.now}
 
-    def _place(self, front: bool) -> tuple[int, int]:
+    def _place(self, front: bool, policy: Policy) -> tuple[int, int]:
         self._number += 1
-        return (0, -self._number) if front else (1, self._number)
+        return (0, -self._number) if front else (101 - policy.priority, self._number)
 
     def _gone(self, job: Modelled, *nonces: str) -> None:
         del self.jobs[job.id]
@@ -90,7 +91,7 @@ class Model:
             if new.nonce in self.traces[new.id][0]:
                 return "replayed"
             del self.traces[new.id]
-        new.place = self._place(front)
+        new.place = self._place(front, new.policy)
         if due is None:
             new.deadline = None if ttl is None else self.now + ttl
         else:
@@ -122,7 +123,7 @@ class Model:
             self._ended(job, JobStatus.CANCELED, FAILURE_TTL_MS, notice=True)
 
     def _goes_on(self, job: Modelled, verdict: Verdict) -> None:
-        job.place, job.deadline = self._place(verdict.band == 0), None
+        job.place, job.deadline = self._place(verdict.band == 0, job.policy), None
         if verdict.verb == "repeat":
             job.cycle, job.attempt = job.cycle + 1, 0
         job.status = QUEUED
@@ -155,7 +156,7 @@ class Model:
         return lapsed
 
     def _promoted(self, job: Modelled) -> None:
-        job.status, job.place = QUEUED, self._place(job.place[0] == 0)
+        job.status, job.place = QUEUED, self._place(job.place[0] == 0, job.policy)
         if job.ttl is not None:
             job.deadline, job.ttl = self.now + job.ttl, None
 
@@ -168,13 +169,26 @@ class Model:
     def take(self, queues: Sequence[str], want: int) -> list[Modelled]:
         taken: list[Modelled] = []
         for queue in queues:
-            for job in self.order(queue):
+            for job in [] if self.paused(("", queue)) else self.order(queue):
                 if len(taken) == want:
                     return taken
                 if not self._expires(job):
                     job.status, job.attempt, job.lease = STARTED, job.attempt + 1, self.now + LEASE_MS
                     taken.append(job)
         return taken
+
+    def pause(self, queue: str, ttl: int | None) -> None:
+        self.pauses[queue] = None if ttl is None else self.now + ttl
+
+    def resume(self, queue: str) -> bool:
+        was = queue in self.paused([queue])
+        self.pauses.pop(queue, None)
+        return was
+
+    def paused(self, names: Sequence[str]) -> list[str]:
+        """Those of the names, '' for all queues, under which there is a pause that is not over."""
+        found = ((name, self.pauses.get(name, 0)) for name in names)
+        return [name for name, until in found if until is None or until > self.now]
 
     def cancel(self, job_id: str) -> JobStatus | None:
         """The status answered; None where it is refused."""
@@ -207,7 +221,7 @@ class Model:
         if not job.status.terminal:
             return f"WRONGSTATE {job.status}"
         job.status, job.cycle, job.attempt, job.expiry, job.notice = QUEUED, job.cycle + 1, 0, None, False
-        job.place = self._place(front)
+        job.place = self._place(front, job.policy)
         return "ok"
 
     def delete(self, job_id: str, nonce: str) -> str:

@@ -57,7 +57,7 @@ def test_a_busy_turn_gives_ten_commands_per_job_and_a_few(real_scene: Scene) -> 
         settlements = [scene.judged(execution, returned()) for execution in held]
         held[:] = scene.turn("w", *settlements, want=16).granted
 
-    assert given_by(scene, turn) <= 10 * 16 + 7
+    assert given_by(scene, turn) <= 10 * 16 + 8  # one of these asks whether anything is paused
 
 
 def test_an_idle_turn_gives_four_commands_however_many_queues_there_are(real_scene: Scene) -> None:

@@ -24,7 +24,7 @@ from rqlike.outcomes import Outcome, Verdict
 from rqlike.policies import Repeat, Retry
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
-from rqlike.store import turns, verbs
+from rqlike.store import pauses, turns, verbs
 from rqlike.store.requests import Request
 from rqlike.store.turns import Settlement, Turned
 from tests.servers import Server, ServerMissing
@@ -45,6 +45,9 @@ POLICIES: Final = (
     Policy(repeat=Repeat(2)),
     Policy(repeat=Repeat(2, 7), retry=Retry(1)),
     Policy(description="d" * 600),
+    Policy(priority=1),
+    Policy(priority=-100, retry=Retry(1, 1)),
+    Policy(priority=100, repeat=Repeat(1, 1)),
 )
 OUTCOMES: Final = (
     returned(),
@@ -60,6 +63,7 @@ OUTCOMES: Final = (
 ids = st.sampled_from(IDS)
 queues = st.sampled_from(QUEUES)
 workers = st.sampled_from(WORKERS)
+pausable = st.sampled_from((*QUEUES, ""))
 
 
 class Verbs(RuleBasedStateMachine):
@@ -176,6 +180,7 @@ class Verbs(RuleBasedStateMachine):
         assert [word.partition(" ")[0] for word in answer.words] == words
         assert [execution.job_id for execution in answer.granted] == taken
         assert [execution.job_id for execution in answer.lapsed] == recovered
+        assert list(answer.paused) == (self.model.paused(["", *order]) if want else [])
         assert self.scene.last is not None
         self.sent.append(self.scene.last)
         if twice:
@@ -188,10 +193,10 @@ class Verbs(RuleBasedStateMachine):
         return self.scene.judged(execution, outcome or raised(Reason.ABANDONED))
 
     def turned_twice(self, answer: Turned) -> None:
-        before = _settled(self.scene.dump())
+        before = _idly(self.scene.dump())
         again = self.scene.again()
         assert _same(again, answer)
-        assert _settled(self.scene.dump()) == before
+        assert _idly(self.scene.dump()) == before
 
     def took(self, worker: str, answer: Turned) -> None:
         for execution in answer.granted + answer.lapsed:
@@ -250,10 +255,10 @@ class Verbs(RuleBasedStateMachine):
         if not old:
             return
         copy = data.draw(st.sampled_from(old))
-        before = _without_markers(_settled(self.scene.dump()))
+        before = _idly(self.scene.dump())
         answer: Turned = self.scene.store.run(replace(copy, now_ms=self.scene.now_ms))
         assert all(not word.startswith("ok") for word in answer.words)
-        assert _without_markers(_settled(self.scene.dump())) == before
+        assert _idly(self.scene.dump()) == before
 
     # -- operators -----------------------------------------------------------------------------------------------------
 
@@ -304,6 +309,16 @@ class Verbs(RuleBasedStateMachine):
     def empty(self, queue: str, limit: int) -> None:
         assert self.scene.run(verbs.empty(queue, limit)) == self.model.empty(queue, limit)
 
+    @rule(queue=pausable, ttl=st.one_of(st.none(), st.integers(1, 9_000)), twice=st.booleans())
+    def pause(self, queue: str, ttl: int | None, twice: bool) -> None:
+        self.send(pauses.pause(queue, self.nonce(), ttl, "why"), twice=twice)
+        self.model.pause(queue, ttl)
+
+    @rule(queue=pausable, twice=st.booleans())
+    def resume(self, queue: str, twice: bool) -> None:
+        expected = self.model.resume(queue)
+        assert self.send(pauses.resume(queue, self.nonce()), twice=twice) is expected
+
     # -- time ----------------------------------------------------------------------------------------------------------
 
     @rule(ms=st.one_of(st.integers(1, 3_000), st.sampled_from([5_000, 9_999, 10_001, 30_000, 61_000])))
@@ -349,12 +364,15 @@ def _same(second: Any, first: Any) -> bool:
     """Whether a call sent again was answered the same; a settled execution is 'already' there, under the same id."""
     if not isinstance(first, Turned):
         return bool(second == first)
+    fine = True
     for was, word in zip(first.words, second.words, strict=True):
         head, _, entry_id = was.partition(" ")
         fine = word == (f"already {entry_id}" if entry_id and head == "ok" else "stale" if head == "ok" else was)
         if not fine:
             return False
-    return (second.granted, second.lapsed, second.moment_ms) == (first.granted, first.lapsed, first.moment_ms)
+    for name in ("granted", "lapsed", "moment_ms", "paused"):
+        fine = fine and getattr(second, name) == getattr(first, name)
+    return fine
 
 
 def _settled(dump: Dump) -> Dump:
@@ -364,9 +382,9 @@ def _settled(dump: Dump) -> Dump:
     return {key: (kind, content, expiry if expiry >= BASE_MS else -1) for key, (kind, content, expiry) in kept.items()}
 
 
-def _without_markers(dump: Dump) -> Dump:
-    """One marker too many wakes a worker for nothing, and that is all."""
-    return {key: value for key, value in dump.items() if ":wake:" not in key}
+def _idly(dump: Dump) -> Dump:
+    """`_settled`, without what any look of a worker may clear away: markers of a paused queue, a pause that is over."""
+    return {key: value for key, value in _settled(dump).items() if ":wake:" not in key and not key.endswith(":pauses")}
 
 
 _LONG: Final = os.environ.get("STATE_MACHINE") == "long"

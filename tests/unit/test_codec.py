@@ -32,6 +32,7 @@ POLICY = st.builds(
     on_failure=MAYBE_CALLBACK,
     on_stopped=MAYBE_CALLBACK,
     serializer=st.sampled_from(["msgpack", "json", "pickle"]),
+    priority=st.integers(-100, 100),
 )
 CALL = st.builds(
     CallRecord,
@@ -97,6 +98,8 @@ def test_what_is_not_said_does_not_travel() -> None:
         (msgpack.packb([1, "f", b"", {}, [1]]), "policy is not a map"),
         (msgpack.packb([1, "f", b"", {}, {"t": "soon"}]), "job_timeout"),
         (msgpack.packb([1, "f", b"", {}, {"y": [0]}]), "policy"),
+        (msgpack.packb([1, "f", b"", {}, {"i": 101}]), "101 for priority"),
+        (msgpack.packb([1, "f", b"", {}, {"i": 1.0}]), "priority"),
         (b"\x91" * 5000, "valid msgpack"),
     ],
 )

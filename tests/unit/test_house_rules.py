@@ -29,14 +29,15 @@ LAYERS = (
     ),
     "options records refusals serializers codec outcomes entries zones firetimes timetables",
     (
-        "store.scripts store.resp store.requests store.verbs store.schedules store.turns store.embedded_keeper "
+        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
+        "store.embedded_keeper "
         "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
         "store.durable store.waiting store"
     ),
     "running.*",
     (
-        "lookups results awaiting dependencies job sending inline registry schedules queue group decorators command "
-        "suspension cron"
+        "lookups results awaiting dependencies job sending inline registry schedules pauses queue group decorators "
+        "command suspension cron"
     ),
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",

@@ -32,12 +32,13 @@ def test_no_two_keys_are_alike_whatever_the_names() -> None:
     keys = Keys()
     names = ("q", "a:b", "job", "queued", "1")
     spelt = [keys.queues(), keys.sequence(), keys.contact(), keys.watch(), keys.scratch(), keys.workers()]
+    spelt.append(keys.pauses())
     statuses = ("queued", "started", "scheduled", "deferred", "finished", "failed", "stopped", "canceled", "expired")
     for name in names:
         spelt += [keys.home(status, name) for status in statuses]
         spelt += [keys.ttl(name), keys.markers(name), keys.job(name), keys.results(name)]
         spelt += [keys.blob(field, name) for field in ("c", "m", "o")]
-        spelt += [keys.worker(name), keys.call(name), keys.control(name)]
+        spelt += [keys.worker(name), keys.call(name), keys.control(name), keys.resumed(name)]
     assert len(set(spelt)) == len(spelt)
 
 

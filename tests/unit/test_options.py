@@ -27,6 +27,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         "description": "what",
         "meta": {"a": 1},
         "at_front": True,
+        "priority": 7,
         "retry": 3,
         "repeat": Repeat(2),
         "on_success": "tasks.done",
@@ -48,6 +49,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         Callback("tasks.done"),
         Callback("tasks.failed", 5),
         Callback("tasks.stopped"),
+        priority=7,
     )
     assert (checked.job_id, checked.meta, checked.at_front, checked.headers, checked.durable) == (
         "a/b c",
@@ -92,6 +94,11 @@ def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(wrong: str, me
         ("meta", [1], TypeError),
         ("meta", {1: 2}, TypeError),
         ("at_front", 1, TypeError),
+        ("priority", True, TypeError),
+        ("priority", 1.0, TypeError),
+        ("priority", "high", TypeError),
+        ("priority", 101, ValueError),
+        ("priority", -101, ValueError),
         ("retry", 0, ValueError),
         ("retry", True, TypeError),
         ("repeat", 3, TypeError),
@@ -105,7 +112,10 @@ def test_a_wrong_value_is_refused_by_name(option: str, value: Any, error: type[E
 
 
 def test_none_is_the_default_of_what_may_be_left_out() -> None:
-    assert check(dict.fromkeys(("job_timeout", "result_ttl", "ttl", "retry", "meta", "headers")), {}) == Checked()
+    assert (
+        check(dict.fromkeys(("job_timeout", "result_ttl", "ttl", "priority", "retry", "meta", "headers")), {})
+        == Checked()
+    )
 
 
 def test_the_functions_own_keywords_are_told_from_options() -> None:

@@ -192,6 +192,15 @@ def test_a_returned_retry_is_asked_in_place_of_the_jobs_own_and_not_by_exception
     assert verdicts[2].type is ResultType.MAX_RETRIES_EXCEEDED
 
 
+def test_a_further_attempt_or_cycle_has_the_priority_of_its_job_unless_it_goes_to_the_front() -> None:
+    policy = Policy(priority=30, retry=Retry(1), repeat=Repeat(1))
+    assert decide(started(policy), failed(), RULES).band == NORMAL_BAND - 30
+    assert decide(started(policy), Outcome(), RULES).band == NORMAL_BAND - 30
+    assert decide(started(policy), failed(Reason.RETRY_RETURNED, Retry(1)), RULES).band == NORMAL_BAND - 30
+    front = Policy(priority=30, retry=Retry(1, enqueue_at_front=True))
+    assert decide(started(front), failed(), RULES).band == FRONT_BAND
+
+
 @given(
     reason=st.one_of(st.none(), st.sampled_from(Reason)),
     attempt=st.integers(1, 6),

@@ -20,6 +20,10 @@ EVIL = "\x1b[2J\x1b]0;owned\x07\u202e\u2066\n\r\x0b\x85\u2028\u2029\x9b31m\x00\u
 
 LINES: dict[str, Callable[[], object]] = {
     "worker_started": lambda: logs.worker_started(EVIL, [EVIL], EVIL, 1),
+    "worker_suspended": lambda: logs.worker_suspended(EVIL),
+    "worker_resumed": lambda: logs.worker_resumed(EVIL),
+    "queues_paused": lambda: logs.queues_paused(EVIL, [EVIL]),
+    "queues_resumed": lambda: logs.queues_resumed(EVIL, [EVIL]),
     "worker_stopping": lambda: logs.worker_stopping(EVIL, 1, EVIL),
     "worker_stopped": lambda: logs.worker_stopped(EVIL, 1),
     "outcomes_unwritten": lambda: logs.outcomes_unwritten(EVIL, [EVIL]),

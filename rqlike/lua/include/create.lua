@@ -7,13 +7,15 @@ local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl}
 
 local function write_new(job_id, template, sequence, slot)
   local queue, data, meta, band, ttl_ms, failure_ttl_ms = unpack(template)
-  local score = place(tonumber(band) or C.NORMAL_BAND, sequence)
+  band = tonumber(band) or C.NORMAL_BAND -- as `enqueue` is given it
+  local score = place(math.max(band, C.FRONT_BAND), sequence)
   local fields = {F.queue, queue, F.created, stamp, F.place, score}
   local function add(field, value)
     fields[#fields + 1] = field
     fields[#fields + 1] = value
   end
   if slot then add(F.slot, slot) end
+  if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
   if ttl_ms and ttl_ms ~= '' then
     local deadline = string.format('%.0f', now + tonumber(ttl_ms))

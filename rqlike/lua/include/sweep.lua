@@ -98,9 +98,9 @@ local function head_after(key, act, queue, broken)
 end
 
 -- Promotes and expires; answers the next moment of a queue that this worker is to wake for, or nil where there is none
--- or another one watches it already.
-local function promote_and_expire(queue, worker, broken)
+-- or another one watches it already. `pause_end`: when its pause is over, which idle workers sleep through.
+local function promote_and_expire(queue, worker, broken, pause_end)
   local due = head_after(key_home('scheduled', queue), promote, queue, broken)
   local deadline = head_after(key_ttl(queue), expire, queue, broken)
-  return watch(queue, math.min(due or math.huge, deadline or math.huge), worker)
+  return watch(queue, math.min(due or math.huge, deadline or math.huge, pause_end or math.huge), worker)
 end
