@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.job import Job, cancel_job, requeue_job
+    from rqlike.limits import RateLimit
     from rqlike.policies import Callback, Repeat, Retry
     from rqlike.queue import Counts, EnqueueData, Queue
     from rqlike.results import Result, Results
@@ -33,6 +34,7 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "job": "Job cancel_job requeue_job",
+    "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
     "queue": "Counts EnqueueData Queue",
     "results": "Result Results",
@@ -54,6 +56,7 @@ __all__ = [
     "JobStatus",
     "Middleware",
     "Queue",
+    "RateLimit",
     "Repeat",
     "Result",
     "Results",

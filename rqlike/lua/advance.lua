@@ -2,11 +2,11 @@
 -- Needs: assembled twice: `advance` (deny-oom) where an outcome carries a value, `advance_oom` (allow-oom) elsewhere
 --        and where the first was refused: a full server must still learn what has ended.
 -- KEYS: prefix
--- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
---       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
+-- ARGV: now, worker, call number, token prefix, lease_ms, want, how many of these may have a limit, mode (letters: s
+--       sweep, p prune, w woken), number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
---          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with; and where
+--          1 where there is more to prune plus 2 where there is more to look at for a claim, {{queue, job_id or '', problem}…} what could not be worked with; and where
 --          schedules have come due, {{key, timetable, slot, revision, fired}…} for this worker to fire
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
@@ -14,10 +14,10 @@
 --- @include swap
 --- @include settle
 local worker, number, prefix, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local want, mode = tonumber(ARGV[6]), ARGV[7]
+local want, mode = tonumber(ARGV[6]), ARGV[8]
 local queues = {}
-for index = 1, tonumber(ARGV[8]) do queues[index] = ARGV[8 + index] end
-local at = 10 + #queues
+for index = 1, tonumber(ARGV[9]) do queues[index] = ARGV[9 + index] end
+local at = 11 + #queues
 local words, problems = {}, {}
 
 -- A key that something else has written into must not keep the other jobs, or the other queues, from being served.
@@ -64,7 +64,7 @@ if kept then
   end
 end
 
-local granted, lapsed, slots, moment, more = {}, {}, {}, nil, false
+local granted, lapsed, slots, moment, more, dug = {}, {}, {}, nil, false, false
 local minted = 0
 local function mint()
   minted = minted + 1
@@ -114,19 +114,29 @@ end
 if not idle then
   --- @include take
   local woken = string.find(mode, 'w', 1, true)
+  local state = {free = tonumber(ARGV[7]), shut = {}}
   for _, queue in ipairs(queues) do
-    local fine, emptied = true, false
-    if want > #granted then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
+    local fine, emptied, rest = true, false, false
+    if want > #granted then
+      fine, emptied, rest = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken, state)
+    end
     if not fine then broken(queue, '', emptied) end
+    dug = dug or rest
     -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
     if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
       --- @include ring
       ring(queue, now, 1)
     end
   end
+  if state.parked then
+    --- @include lookout
+    local next_moment = watch_namespace(worker)
+    if next_moment and (not moment or next_moment < moment) then moment = next_moment end
+  end
 end
 if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 end
-return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems, #slots > 0 and slots or nil})
+more = (more and 1 or 0) + (dug and 2 or 0)
+return packed({now, words, granted, lapsed, moment or '', more, problems, #slots > 0 and slots or nil})

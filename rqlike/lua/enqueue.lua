@@ -2,7 +2,7 @@
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
 -- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band, due ('' at once | '+ms' from now |
---       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta. Of a single job with none of these options
+--       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta, limit ('' none). Of a single job with none of these options
 --       only id and call: most calls are such, and each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
 --          duplicate
@@ -16,13 +16,13 @@ if #ARGV == 4 then
     --- @include plain
     return plain(key, job_id, data)
   end
-  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, ''}
+  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, '', ''}
 end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
-local PER_JOB = 8
+local PER_JOB = 9
 local count = (#given - 2) / PER_JOB
 local sequence = next_sequence(count)
 
@@ -87,6 +87,7 @@ for index = 1, count do
     end
     if nonce ~= '' then add(F.nonce, nonce) end
     if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+    if given[at + 8] ~= '' then add(F.limit, given[at + 8]) end
     if ttl_ms ~= '' and due then add(F.ttl, ttl_ms) end
     if due then
       local moment = string.format('%.0f', due)

@@ -48,6 +48,8 @@ class SimpleWorker(Worker):
                 if turned.granted:
                     self._perform(runner, turned.granted[0], turned.now_ms)
                     done, idle_since = done + 1, clock.mono()
+                elif turned.more_to_claim:
+                    continue
                 elif plan.burst or self._idle_for_too_long(plan, idle_since):
                     break
                 else:

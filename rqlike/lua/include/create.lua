@@ -3,10 +3,10 @@
 --- @include blob
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
 -- wrong, nothing is left of it. slot: the one it stands for, or nil.
-local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl}
+local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit}
 
 local function write_new(job_id, template, sequence, slot)
-  local queue, data, meta, band, ttl_ms, failure_ttl_ms = unpack(template)
+  local queue, data, meta, band, ttl_ms, failure_ttl_ms, limit = unpack(template)
   local score = place(tonumber(band) or C.NORMAL_BAND, sequence)
   local fields = {F.queue, queue, F.created, stamp, F.place, score}
   local function add(field, value)
@@ -14,6 +14,7 @@ local function write_new(job_id, template, sequence, slot)
     fields[#fields + 1] = value
   end
   if slot then add(F.slot, slot) end
+  if limit and limit ~= '' then add(F.limit, limit) end
   if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
   if ttl_ms and ttl_ms ~= '' then
     local deadline = string.format('%.0f', now + tonumber(ttl_ms))
