@@ -19,6 +19,7 @@ from tests.conftest import AnyServer
 from tests.servers import Server
 from tests.store.builders import QUEUE, Scene, new_job, raised, repeats, retries, returned, scene_on
 from tests.store.invariants import violations
+from tests.store.test_poison import WRONG, replaced
 
 TWO = RateLimit("k", 2)
 ONE = RateLimit("k", 1)
@@ -148,11 +149,11 @@ def test_what_is_given_back_unbegun_leaves_no_permit_in_use(scene: Scene) -> Non
 def test_a_lost_execution_holds_its_permit_until_it_is_judged(scene: Scene) -> None:
     scene.enqueue(limited("a"), limited("b"))
     scene.claim(8, sweep=True)
+    found: tuple[Execution, ...] = ()
     for _ in range(LEASE_MS // 5_000):
         scene.now_ms += 5_000
-        scene.turn("other", sweep=True)
-    scene.now_ms += 1
-    (lapsed,) = scene.turn("other", sweep=True).lapsed
+        found += scene.turn("other", sweep=True).lapsed
+    (lapsed,) = found
     assert claim(scene, worker="other") == []
     assert scene.settle(lapsed, Outcome.abandoned("w", 0.0), "other") == "ok"
     assert claim(scene, worker="other") == ["b"]
@@ -457,10 +458,51 @@ def test_permits_go_back_where_a_claim_is_undone(any_server: AnyServer, namespac
     assert claim(scene) == ["a"]
 
 
+# -- keys that something else has written into --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["limits", "waiting", "holders", "tat"])
+@pytest.mark.parametrize("kind", [*WRONG, "nothing"])
+def test_a_key_of_a_limit_of_another_type_holds_up_nobody_for_long(
+    any_server: AnyServer, namespace: str, name: str, kind: str
+) -> None:
+    scene = scene_on(any_server.client(), namespace)
+    key = scene.store.keys.limits() if name == "limits" else getattr(scene.store.keys, name)("k")
+    scene.enqueue(*(limited(f"j{n}", RateLimit("k", 2, limit=10)) for n in range(4)), new_job("free"))
+    running, ended = [*scene.claim(8)], set()
+    replaced(scene.client, key, WRONG.get(kind, lambda client, key: None))
+    scene.enqueue(new_job("free too"))
+    for _ in range(10):
+        turned = scene.turn("w", *(scene.judged(one, returned()) for one in running), want=8, sweep=True)
+        ended |= {one.job_id for one in running}
+        running = list(turned.granted)
+        scene.now_ms += 4_000
+    assert ended == {"j0", "j1", "j2", "j3", "free", "free too"}
+
+
+@pytest.mark.parametrize("garbage", [b"nan", b"inf", b"1e300", b"x", b"-5", b""])
+def test_an_arrival_time_that_is_none_holds_up_nobody(scene: Scene, garbage: bytes) -> None:
+    scene.client.set(scene.store.keys.tat("k"), garbage)
+    scene.enqueue(limited("a", TEN), limited("b", TEN))
+    assert claim(scene) == ["a"]
+    scene.now_ms += 100
+    assert claim(scene) == ["b"]
+
+
+@pytest.mark.parametrize("text", ["x", "0 0 0 0 k", "0 5 0 1 k", "1 0 1000 1 ", "9" * 400, "99999999999 0 1000 1 k"])
+def test_a_job_whose_limit_is_none_of_ours_fails_and_the_next_one_starts(
+    any_server: AnyServer, namespace: str, text: str
+) -> None:
+    scene = scene_on(any_server.client(), namespace)
+    scene.enqueue(new_job("bad", limit=text), new_job("good"))
+    assert claim(scene) == ["good"]
+    assert scene.status("bad") is JobStatus.FAILED
+
+
 # -- all of it against a model -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_whatever_happens_limits_hold_and_every_job_runs(server: Server, namespace: str, seed: int) -> None:
     with server.client() as client:
         Play(scene_on(client, namespace), seed).run()
@@ -484,14 +526,17 @@ class Play:
         self.made = 0
 
     def run(self) -> None:
-        for _ in range(80):
+        for number in range(60):
             self.dice.choice([self.enqueue, self.enqueue, self.work, self.work, self.work, self.operate])()
             self.check()
+            if number % 5 == 0:
+                self.check_keys()
         for _ in range(300):
             if not self.live:
                 break
             self.work(all_of_it=True)
-        self.check()
+            self.check()
+        self.check_keys()
         assert not self.live, "every job has run"
 
     def enqueue(self) -> None:
@@ -513,7 +558,7 @@ class Play:
 
     def work(self, *, all_of_it: bool = False) -> None:
         scene, dice = self.scene, self.dice
-        scene.now_ms += dice.choice([1, 7, 30, 120])
+        scene.pass_ms(dice.choice([1, 7, 30, 120]))
         ending = [one for one in self.running.values() if all_of_it or dice.random() < 0.5]
         settlements = []
         for execution in ending:
@@ -547,4 +592,6 @@ class Play:
             first = self.starts[index]
             within = [moment for moment in self.starts[index:] if moment <= first + 500]
             assert len(within) <= (within[-1] - first + LATE_MS) / 50 + 2
+
+    def check_keys(self) -> None:
         assert violations(self.scene.dump(), self.scene.store.keys, self.scene.now_ms) == []
