@@ -114,9 +114,10 @@ class _Reading:
                     yield f"{raw.decode()} holds a permit of {key}, and is not started"
         for job_id in self.jobs:
             limit = self._limit(job_id)
-            if limit is not None and limit.concurrency and self.status(job_id) is JobStatus.STARTED:
-                if job_id.encode() not in self.dump.get(self.keys.holders(limit.key), ("", set(), 0))[1]:
-                    yield f"{job_id} is started, and holds no permit of {limit.key}"
+            if limit is None or not limit.concurrency or self.status(job_id) is not JobStatus.STARTED:
+                continue
+            if job_id.encode() not in self.dump.get(self.keys.holders(limit.key), ("", set(), 0))[1]:
+                yield f"{job_id} is started, and holds no permit of {limit.key}"
 
     def _expiry(self, job_id: str) -> Iterator[str]:
         key, expiry = self.jobs[job_id], self.dump[self.jobs[job_id]][2]

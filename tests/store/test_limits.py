@@ -40,12 +40,13 @@ def claim(scene: Scene, want: int = 10, **more: Any) -> list[str]:
 
 
 def holders(scene: Scene, key: str = "k") -> set[str]:
-    return {raw.decode() for raw in scene.client.smembers(scene.store.keys.holders(key))}
+    found: Any = scene.client.smembers(scene.store.keys.holders(key))
+    return {raw.decode() for raw in found}
 
 
 def held(scene: Scene, queue: str = QUEUE) -> list[str]:
     """Ids in the band behind all priorities."""
-    found = scene.client.zrangebyscore(scene.store.keys.home("queued", queue), HELD_PLACE, "+inf")
+    found: Any = scene.client.zrangebyscore(scene.store.keys.home("queued", queue), HELD_PLACE, "+inf")
     return [raw.decode() for raw in found]
 
 
@@ -110,8 +111,6 @@ def test_a_job_that_goes_on_lets_others_of_its_key_go_first(scene: Scene, kind: 
 
 
 def test_a_job_without_a_result_ttl_gives_its_permit_back_too(scene: Scene) -> None:
-    policy = new_job("x").call  # the default policy
-    assert policy
     scene.rules = scene.rules._replace(default_result_ttl=0)
     scene.enqueue(limited("a"), limited("b"))
     (first,) = scene.claim(8)
@@ -458,7 +457,7 @@ def test_permits_go_back_where_a_claim_is_undone(any_server: AnyServer, namespac
     assert claim(scene) == ["a"]
 
 
-# -- keys that something else has written into --------------------------------------------------------------------------
+# -- keys that something else has written into -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["limits", "waiting", "holders", "tat"])
@@ -553,7 +552,8 @@ class Play:
         if self.live:
             name = self.dice.choice(sorted(self.live))
             if name not in self.running:
-                self.scene.run(verbs.cancel(name, "n") if self.dice.random() < 0.5 else verbs.delete([name], "n"))
+                request: Any = verbs.cancel(name, "n") if self.dice.random() < 0.5 else verbs.delete([name], "n")
+                self.scene.run(request)
                 self.live.discard(name)
 
     def work(self, *, all_of_it: bool = False) -> None:
