@@ -19,6 +19,8 @@ end
 local function firmly(command, name, ...)
   local answer = redis.pcall(command, name, ...)
   if type(answer) ~= 'table' or not answer.err then return answer end
+  local why = tostring(answer.err)
+  if not string.find(why, 'wrong kind of value', 1, true) then error(why, 0) end
   call('DEL', name)
   return call(command, name, ...)
 end
