@@ -335,6 +335,15 @@ def test_the_worker_is_told_when_the_next_start_is_due(scene: Scene) -> None:
     assert (ids(turned.granted), turned.moment_ms) == (["j1"], scene.now_ms + 100)
 
 
+def test_a_schedule_that_comes_before_the_next_start_is_watched_first(scene: Scene) -> None:
+    schedules = scene.store.keys.schedules()
+    scene.client.zadd(schedules, {"s": scene.now_ms + 50})
+    scene.enqueue(*(limited(f"j{n}", TEN) for n in range(2)))
+    assert scene.turn(want=2).moment_ms == scene.now_ms + 50
+    scene.client.zadd(schedules, {"s": scene.now_ms + 5_000})
+    assert scene.turn(want=2, sweep=True).moment_ms == scene.now_ms + 100
+
+
 def test_starts_more_often_than_there_are_milliseconds_are_told_apart(scene: Scene) -> None:
     scene.enqueue(*(limited(f"j{n}", RateLimit("k", limit=3000)) for n in range(400)))
     assert len(starts(scene, range(100), want=50)) == pytest.approx(300, abs=3)
