@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rqlike.decorators import JobFunction
     from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.job import Job, cancel_job, requeue_job
+    from rqlike.limits import RateLimit
     from rqlike.policies import Callback, Repeat, Retry
     from rqlike.queue import Counts, EnqueueData, Queue
     from rqlike.results import Result, Results
@@ -36,6 +37,7 @@ _HOMES = {
     "decorators": "JobFunction",
     "exceptions": "RetryLater Unrecoverable",
     "job": "Job cancel_job requeue_job",
+    "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
     "queue": "Counts EnqueueData Queue",
     "results": "Result Results",
@@ -59,6 +61,7 @@ __all__ = [
     "JobStatus",
     "Middleware",
     "Queue",
+    "RateLimit",
     "Repeat",
     "Result",
     "Results",

@@ -218,6 +218,7 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
         callback_errors(got) if b"!" in b"".join(got) else {},
         "",
         number(got[b"@"]) if b"@" in got else None,
+        _text(got[b"="]) if b"=" in got else "",
     )
 
 

@@ -36,6 +36,7 @@ JOB: Final = {
     "failure_ttl": "f",
     "result_ttl": "j",
     "slot": "@",
+    "limit": "=",  # see `limits.RateLimit.to_text`
     "call": "c",
     "meta": "m",
     "overrides": "o",
@@ -97,4 +98,5 @@ SCHEDULE: Final = {
     "band": "band",
     "ttl": "ttl",
     "failure_ttl": "failure_ttl",
+    "limit": "limit",
 }

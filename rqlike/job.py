@@ -12,6 +12,7 @@ from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError
+from rqlike.limits import RateLimit
 from rqlike.lookups import load, load_many
 from rqlike.options import check_description, check_job_id
 from rqlike.records import CallRecord, JobRecord
@@ -53,12 +54,7 @@ class Job(Generic[T]):
     # -- finding -------------------------------------------------------------------------------------------------------
 
     @classmethod
-    def fetch(
-        cls,
-        id: str,  # noqa: A002  # RQ's name
-        connection: Conn = None,
-        namespace: str | None = None,
-    ) -> Job[Any]:
+    def fetch(cls, id: str, connection: Conn = None, namespace: str | None = None) -> Job[Any]:  # noqa: A002
         """The job of an id, from any queue of the namespace. One round trip. Raises NoSuchJobError."""
         store = Store(connection, namespace)
         return Job(load(store, check_job_id(id)), store)
@@ -246,6 +242,11 @@ class Job(Generic[T]):
         """Repetitions that are left; None without a Repeat."""
         repeat = self._record.policy.repeat
         return None if repeat is None else max(0, repeat.times - self._record.repeats)
+
+    @property
+    def rate_limit(self) -> RateLimit | None:
+        """What it shares with the other jobs of a key; None without a limit."""
+        return RateLimit.from_text(self._record.limit)
 
     @property
     def timeout(self) -> float:

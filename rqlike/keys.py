@@ -45,7 +45,7 @@ class Keys:
 
     def watch(self) -> str:
         """Hash queue -> "moment worker": who wakes for the next due moment of a queue; under the empty name for the
-        next schedule. Written by claim."""
+        next schedule or permit. Written by claim."""
         return f"{self.prefix}watch"
 
     def pauses(self) -> str:
@@ -59,8 +59,9 @@ class Keys:
         return f"{self.prefix}resumed:{queue}"
 
     def home(self, status: str, queue: str) -> str:
-        """Sorted set of job ids, the home of one status in one queue. Score: place in the order (queued), lease
-        deadline (started), due time (scheduled), creation (deferred), expiry (terminal), in ms. Pruned by claim."""
+        """Sorted set of job ids, the home of one status in one queue. Score: place in the order (queued; from
+        202 * 2^45 while a limit holds the job back), lease deadline (started), due time (scheduled), creation
+        (deferred), expiry (terminal), in ms. Pruned by claim."""
         return f"{self.prefix}{status}:{queue}"
 
     def ttl(self, queue: str) -> str:
@@ -101,6 +102,26 @@ class Keys:
     def fires(self, key: str) -> str:
         """List, the last 25 fires of a schedule, newest first. Lives and dies with it."""
         return f"{self.prefix}fires:{key}"
+
+    def limits(self) -> str:
+        """Sorted set of the limit keys for which jobs wait, by the moment, in ms, at which a worker is to look whether
+        some of them may start. Written by claim; gone with the last job that waits."""
+        return f"{self.prefix}limits"
+
+    def waiting(self, key: str) -> str:
+        """Sorted set of the ids of queued jobs that a limit key holds back, by their real place in the order. A side
+        index: their home is the end of their queue. Ids of jobs that have left are dropped when they are met."""
+        return f"{self.prefix}waiting:{key}"
+
+    def holders(self, key: str) -> str:
+        """Set of the ids of started jobs that a limit with `concurrency` counts. Written by claim, finish and whatever
+        else ends a started job; gone with the last one."""
+        return f"{self.prefix}holders:{key}"
+
+    def tat(self, key: str) -> str:
+        """String, the theoretical arrival time of a limit with a rate (GCRA), in ms with three decimals. Written by
+        claim; its TTL ends when it says nothing any more."""
+        return f"{self.prefix}tat:{key}"
 
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""

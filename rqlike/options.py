@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, TypedDict
 
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.exceptions import PayloadTooLarge
+from rqlike.limits import RateLimit
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.settings import (
     DEFAULT_FAILURE_TTL,
@@ -46,6 +47,7 @@ class JobOptions(TypedDict, total=False):
     on_stopped: Callback | AnyCallable[..., Any] | str  #: called after it was stopped
     durable: bool  #: return only when the server's disk and a replica have it, as far as it has them; default False
     headers: Mapping[str, str]  #: for middleware: trace context and the like
+    rate_limit: RateLimit | None  #: how many of its key may run at once, or start in a while; default without limit
 
 
 NAMES: Final = tuple(JobOptions.__annotations__)
@@ -104,6 +106,7 @@ class Checked(NamedTuple):
     at_front: bool = False
     headers: Mapping[str, str] = MappingProxyType({})
     durable: bool = False
+    rate_limit: RateLimit | None = None
 
 
 def split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -145,6 +148,7 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
         at_front=_flag("at_front", given.get("at_front", False)),
         headers=check_headers(given.get("headers") or {}),
         durable=_flag("durable", given.get("durable", False)),
+        rate_limit=_rate_limit(given.get("rate_limit")),
     )
 
 
@@ -251,6 +255,14 @@ def _kinds(value: object) -> str:
         return type(value).__name__
     kinds = sorted({f"{type(name).__name__} to {type(item).__name__}" for name, item in value.items()})
     return f"a mapping of {', '.join(kinds)}"
+
+
+def _rate_limit(value: object) -> RateLimit | None:
+    if value is not None and not isinstance(value, RateLimit):
+        raise TypeError(
+            f"rate_limit takes a RateLimit(key, concurrency) or RateLimit(key, limit=, per=), not {value!r}"
+        )
+    return value
 
 
 def _callback(value: Any) -> Callback | None:

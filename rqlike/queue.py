@@ -457,6 +457,7 @@ def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
         due=due,
         ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
         failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
+        limit=checked.rate_limit.to_text() if checked.rate_limit is not None else "",
     )
 
 

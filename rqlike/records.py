@@ -53,6 +53,7 @@ class JobRecord(NamedTuple):
     callback_errors: Mapping[str, str] = _NONE  #: by execution id
     unreadable: str = ""  #: why nothing of it can be trusted: it never runs, and its status only stands for that
     slot_ms: int | None = None  #: the slot of its schedule that it was made for
+    limit: str = ""  #: its rate limit, as `RateLimit.to_text` spells it; '' for none
 
     @property
     def policy(self) -> Policy:

@@ -2,23 +2,24 @@
 -- Needs: assembled twice: `advance` (deny-oom) where an outcome carries a value, `advance_oom` (allow-oom) elsewhere
 --        and where the first was refused: a full server must still learn what has ended.
 -- KEYS: prefix
--- ARGV: now, worker, call number, token prefix, lease_ms, want, mode (letters: s sweep, p prune, w woken),
---       number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
+-- ARGV: now, worker, call number, token prefix, lease_ms, want, how many of these may have a limit, mode (letters: s
+--       sweep, p prune, w woken), number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
---          1 where there is more to prune, {{queue, job_id or '', problem}…} what could not be worked with; and where
---          there is any of it {{{key, timetable, slot, revision, fired}…} schedules for this worker to fire, {name…}
---          queues that are paused, '' where all are, where it wanted jobs}
+--          1 where there is more to prune plus 2 where there is more to look at for a claim, {{queue, job_id or '',
+--          problem}…} what could not be worked with; and where there is any of it
+--          {{{key, timetable, slot, revision, fired}…} schedules for this worker to fire, {name…} queues that are
+--          paused, '' where all are, where it wanted jobs}
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include packed
 --- @include swap
 --- @include settle
 local worker, number, prefix, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local want, mode = tonumber(ARGV[6]), ARGV[7]
+local want, mode = tonumber(ARGV[6]), ARGV[8]
 local queues = {}
-for index = 1, tonumber(ARGV[8]) do queues[index] = ARGV[8 + index] end
-local at = 10 + #queues
+for index = 1, tonumber(ARGV[9]) do queues[index] = ARGV[9 + index] end
+local at = 11 + #queues
 local words, problems = {}, {}
 
 -- A key that something else has written into must not keep the other jobs, or the other queues, from being served.
@@ -67,7 +68,7 @@ if kept then
   end
 end
 
-local granted, lapsed, slots, moment, more = {}, {}, {}, nil, false
+local granted, lapsed, slots, moment, more, dug = {}, {}, {}, nil, false, false
 local paused, names
 local minted = 0
 local function mint()
@@ -122,20 +123,30 @@ if not idle then
   if want > 0 and not paused then paused, names = pauses_of(queues, broken) end
   --- @include take
   local woken = string.find(mode, 'w', 1, true)
+  local state = {free = tonumber(ARGV[7]), shut = {}}
   for _, queue in ipairs(queues) do
-    local fine, emptied = true, paused and paused[queue]
-    if want > #granted and not emptied then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
+    local fine, emptied, rest = true, paused and paused[queue], false
+    if want > #granted and not emptied then
+      fine, emptied, rest = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken, state)
+    end
     if not fine then broken(queue, '', emptied) end
+    dug = dug or rest
     -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
     if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
       --- @include ring
       ring(queue, now, 1)
     end
   end
+  if state.parked then
+    --- @include lookout
+    local next_moment = watch_namespace(worker)
+    if next_moment and (not moment or next_moment < moment) then moment = next_moment end
+  end
 end
 if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)
 end
+more = (more and 1 or 0) + (dug and 2 or 0)
 local extra = (#slots > 0 or names) and {slots, names or {}} or nil
-return packed({now, words, granted, lapsed, moment or '', more and 1 or 0, problems, extra})
+return packed({now, words, granted, lapsed, moment or '', more, problems, extra})

@@ -1,10 +1,10 @@
 -- enqueue: new jobs, or new cycles of jobs that ended, into one queue.
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
--- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band
---       (negative: at the front, and its own one when it comes back), due ('' at once | '+ms' from now |
---       ms of the epoch), ttl_ms, failure_ttl_ms ('' default), call, meta. Of a single job with none of these options
---       only id and call: most calls are such, and each argument takes the producer a microsecond.
+-- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band (negative: at the front, and its own one
+--       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), ttl_ms, failure_ttl_ms ('' default),
+--       call, meta, limit ('' none). Of a single job with none of these options only id and call: most calls are such,
+--       and each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
 --          duplicate
 -- Refuses: nothing; a live job under the same id is the answer 'duplicate', and the other jobs go on.
@@ -17,13 +17,13 @@ if #ARGV == 4 then
     --- @include plain
     return plain(key, job_id, data)
   end
-  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, ''}
+  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, '', ''}
 end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
-local PER_JOB = 8
+local PER_JOB = 9
 local count = (#given - 2) / PER_JOB
 local sequence = next_sequence(count)
 
@@ -89,6 +89,7 @@ for index = 1, count do
     if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
     if nonce ~= '' then add(F.nonce, nonce) end
     if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+    if given[at + 8] ~= '' then add(F.limit, given[at + 8]) end
     if ttl_ms ~= '' and due then add(F.ttl, ttl_ms) end
     if due then
       local moment = string.format('%.0f', due)

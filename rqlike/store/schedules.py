@@ -82,6 +82,7 @@ def upsert(
         new.band,
         "" if new.ttl_ms is None else new.ttl_ms,
         "" if new.failure_ttl_ms is None else new.failure_ttl_ms,
+        new.limit,
     )
     return Request("schedule", arguments, lambda reply: _record(key, reply), _refusal(key))
 

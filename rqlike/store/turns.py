@@ -66,6 +66,7 @@ class Turn(NamedTuple):
     woken: bool = False
     settlements: tuple[Settlement, ...] = ()
     lease_ms: int = LEASE_MS
+    free: int | None = None  #: most jobs with a rate limit among those wanted, which must begin at once; None: all
 
 
 class Problem(NamedTuple):
@@ -88,12 +89,14 @@ class Turned(NamedTuple):
     problems: tuple[Problem, ...] = ()
     due: tuple[DueSchedule, ...] = ()  #: schedules that this worker is to fire, within 2 s
     paused: tuple[str, ...] = ()  #: of its queues, where it wanted jobs; '' where all are
+    more_to_claim: bool = False  #: it looked at as many jobs as one call may, and has not seen all that wait
 
 
 def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
     """One turn of a worker: settle, sweep, claim. Refused as a whole (OOM) only while a settlement carries a value."""
     mode = ("s" if turn.sweep else "") + ("p" if turn.prune else "") + ("w" if turn.woken else "")
-    arguments: list[Argument] = [turn.worker, turn.number, turn.instance, turn.lease_ms, turn.want, mode]
+    free = turn.want if turn.free is None else turn.free
+    arguments: list[Argument] = [turn.worker, turn.number, turn.instance, turn.lease_ms, turn.want, free, mode]
     arguments += (len(turn.queues), *turn.queues, len(turn.settlements))
     for settlement in turn.settlements:
         arguments += settlement.arguments()
@@ -110,10 +113,11 @@ def _read_turned(reply: Any) -> Turned:
         granted=tuple(_granted(*one) for one in granted),
         lapsed=tuple(_lapsed(*one) for one in lapsed),
         moment_ms=codec.number(moment) if moment else None,
-        more_to_prune=bool(more),
+        more_to_prune=bool(more & 1),
         problems=tuple(Problem(*map(codec.text, one)) for one in problems) if problems else (),
         due=tuple(map(read_due, slots)) if slots else (),
         paused=tuple(map(codec.text, paused)) if paused else (),
+        more_to_claim=bool(more & 2),
     )
 
 

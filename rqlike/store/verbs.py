@@ -35,9 +35,10 @@ class NewJob(NamedTuple):
     due: str = ""  #: '' now | '+ms' from the server's now | ms since the epoch
     ttl_ms: int | None = None
     failure_ttl_ms: int | None = None
+    limit: str = ""  #: see `RateLimit.to_text`
 
 
-_NO_OPTIONS: Final = [b"", NORMAL_BAND, "", None, None]
+_NO_OPTIONS: Final = [b"", NORMAL_BAND, "", None, None, ""]
 
 
 class Enqueued(NamedTuple):
@@ -77,6 +78,7 @@ class Fresh(NamedTuple):
             cycle=answer.cycle,
             since=answer.since,
             meta=new.meta,
+            limit=new.limit,
         )
 
 
@@ -93,7 +95,7 @@ def enqueue(queue: str, jobs: Sequence[NewJob], now_ms: int | None = None) -> Re
         if not nonce and options == _NO_OPTIONS:
             return Request("enqueue", (queue, job_id, call), _read_enqueued, now_ms=now_ms)
     arguments: list[Argument] = [queue]
-    for job_id, nonce, call, meta, band, due, ttl_ms, failure_ttl_ms in jobs:
+    for job_id, nonce, call, meta, band, due, ttl_ms, failure_ttl_ms, limit in jobs:
         arguments += (
             job_id,
             nonce or b"",
@@ -103,6 +105,7 @@ def enqueue(queue: str, jobs: Sequence[NewJob], now_ms: int | None = None) -> Re
             b"" if failure_ttl_ms is None else failure_ttl_ms,
             call,
             meta,
+            limit or b"",
         )
     return Request("enqueue", tuple(arguments), _read_enqueued, now_ms=now_ms)
 

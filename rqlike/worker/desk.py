@@ -120,6 +120,10 @@ class Desk:
             else:
                 wanted.append(execution)
         self._early.clear()
+        limited = [execution for execution in wanted if execution.job.limit]
+        if limited:
+            wanted = [execution for execution in wanted if not execution.job.limit]
+            self._begin_at_once(limited, stopping=stopping)
         now = clock.mono()
         room = 0 if stopping else self._places(self._free())
         self.ahead.put(wanted[:room], now)
@@ -140,6 +144,16 @@ class Desk:
             self.ahead.back(frame[most:])
             self._give(idle[0], frame[:most])
 
+    def _begin_at_once(self, executions: Sequence[Execution], *, stopping: bool) -> None:
+        """Each alone on a horse: what a limit counts must not wait for another job. Without a horse it goes back, and
+        so does its permit."""
+        for execution in executions:
+            idle = [] if stopping else self.horses.idle()
+            if len(idle) > len(self.errands):
+                self._give(idle[0], (execution,))
+            else:
+                self.ledger.give_back(execution)
+
     def give_back(self, executions: Iterable[Execution]) -> None:
         """To their old places, free."""
         for execution in executions:
@@ -156,7 +170,7 @@ class Desk:
             self._give(horse, frame[:1])
             return
         if not given:
-            self.ahead.back(frame)
+            self._back(frame)
             return
         self.begun += len(frame)
 
@@ -175,7 +189,12 @@ class Desk:
     def taken_back(self, executions: Sequence[Execution]) -> None:
         """They waited behind something slow; another horse may take them, for a moment."""
         self.begun -= len(executions)
-        self.ahead.back(executions)
+        self._back(executions)
+
+    def _back(self, executions: Sequence[Execution]) -> None:
+        """The next to begin; but what a limit counts does not wait here."""
+        self.give_back(execution for execution in executions if execution.job.limit)
+        self.ahead.back(execution for execution in executions if not execution.job.limit)
 
     def never_began(self, execution: Execution) -> None:
         """It was given to a horse that had died."""

@@ -305,13 +305,15 @@ class Parent:
         settlements = self._ledger.to_send()
         after = sum(self._errands.may_follow(settlement) for settlement in settlements)
         self._number += 1
+        limit = self._plan.max_jobs
         sweep, prune = due or now >= times.swept + SWEEP_S, now >= times.prune
         self._turn = Turn(
             worker=self._plan.name,
             instance=self._plan.instance,
             number=self._number,
             queues=self._rotation.order(),
-            want=max(0, self._desk.wanted(self._plan.max_jobs) - after) if self._claims else 0,
+            want=max(0, self._desk.wanted(limit) - after) if self._claims else 0,
+            free=max(0, self._desk.free(limit) - after),
             sweep=sweep,
             prune=sweep and prune,
             woken=self._woken,
@@ -410,7 +412,7 @@ class Parent:
             self._desk.recovered(execution)
         self._firing.take(answer.due, now)
         if turn.want:
-            self._dry = len(answer.granted) < turn.want
+            self._dry = len(answer.granted) < turn.want and not answer.more_to_claim
             self._hungry = not self._dry or bool(answer.lapsed)
             if self._dry and self._plan.burst and self._stopping is None and not (self._desk.busy or self._firing):
                 self.stop(f"burst: the queues are empty{' or paused' if answer.paused else ''}")

@@ -55,7 +55,7 @@ class SimpleWorker(Worker):
                     rotation.took(turned.granted[0].job.queue)
                     self._perform(runner, turned.granted[0], turned.now_ms)
                     done, idle_since = done + 1, clock.mono()
-                elif more:
+                elif more or turned.more_to_claim:
                     continue
                 elif plan.burst or self._idle_for_too_long(plan, idle_since):
                     break

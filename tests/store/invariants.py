@@ -8,7 +8,8 @@ from typing import Final
 
 from rqlike.fields import ENTRY, JOB
 from rqlike.keys import Keys
-from rqlike.settings import HISTORY_LENGTH, MARKERS
+from rqlike.limits import RateLimit
+from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, MARKERS
 from rqlike.states import JobStatus
 from tests.store.builders import BASE_MS, Dump
 
@@ -55,6 +56,7 @@ class _Reading:
         yield from self._ttl_index()
         yield from self._wake_ups()
         yield from self._blobs()
+        yield from self._limits()
         if self.keys.scratch() in self.dump:
             yield "the scratch key outlived its script"
 
@@ -80,12 +82,42 @@ class _Reading:
         if job_id not in self.jobs:
             return
         place = self.field(job_id, "place")
-        if status is JobStatus.QUEUED and (place is None or float(place) != score):
+        if status is JobStatus.QUEUED and score >= HELD_PLACE:
+            yield from self._held(job_id, score)
+        elif status is JobStatus.QUEUED and (place is None or float(place) != score):
             yield f"{job_id} is queued at {score} and says {place!r}"
         if status is JobStatus.SCHEDULED and float(self.field(job_id, "due") or -1) != score:
             yield f"{job_id} is scheduled for {score} and says {self.field(job_id, 'due')!r}"
         if score != int(score) if score != float("inf") else not status.terminal:
             yield f"{job_id} has the score {score} in {status} of {queue}"
+
+    def _limit(self, job_id: str) -> RateLimit | None:
+        return RateLimit.from_text((self.field(job_id, "limit") or b"").decode())
+
+    def _held(self, job_id: str, score: float) -> Iterator[str]:
+        limit, place = self._limit(job_id), float(self.field(job_id, "place") or -1)
+        if limit is None:
+            yield f"{job_id} is held back, and has no limit"
+            return
+        if place % BAND_WIDTH != score - HELD_PLACE:
+            yield f"{job_id} is held back at {score}, and its place is {place}"
+        waiting = self.dump.get(self.keys.waiting(limit.key), ("", [], 0))[1]
+        if dict(waiting).get(job_id.encode()) != place:
+            yield f"{job_id} is held back, and {limit.key} does not know that it waits"
+        if limit.key.encode() not in dict(self.dump.get(self.keys.limits(), ("", [], 0))[1]):
+            yield f"{job_id} is held back, and nobody is to look at {limit.key}"
+
+    def _limits(self) -> Iterator[str]:
+        for key, holders in self._under(self.keys.holders("")):
+            for raw in self.dump[holders][1]:
+                if raw.decode() not in self.jobs or self.status(raw.decode()) is not JobStatus.STARTED:
+                    yield f"{raw.decode()} holds a permit of {key}, and is not started"
+        for job_id in self.jobs:
+            limit = self._limit(job_id)
+            if limit is None or not limit.concurrency or self.status(job_id) is not JobStatus.STARTED:
+                continue
+            if job_id.encode() not in self.dump.get(self.keys.holders(limit.key), ("", set(), 0))[1]:
+                yield f"{job_id} is started, and holds no permit of {limit.key}"
 
     def _expiry(self, job_id: str) -> Iterator[str]:
         key, expiry = self.jobs[job_id], self.dump[self.jobs[job_id]][2]
@@ -149,7 +181,8 @@ class _Reading:
     def _wake_ups(self) -> Iterator[str]:
         paused = {name.decode() for name in self.dump.get(self.keys.pauses(), ("hash", {}, -1))[1]}
         for queue in self.homes[JobStatus.QUEUED]:
-            if queue not in self.wakes and not paused & {queue, ""}:
+            held = min(score for _, score in self.dump[self.homes[JobStatus.QUEUED][queue]][1]) >= HELD_PLACE
+            if queue not in self.wakes and not held and not paused & {queue, ""}:
                 yield f"jobs wait in {queue}, and no marker wakes a worker"
         for queue, key in self.wakes.items():
             if len(self.dump[key][1]) > MARKERS:

@@ -12,6 +12,7 @@ import redis
 
 from rqlike import fields
 from rqlike.exceptions import RqlikeError
+from rqlike.limits import RateLimit
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome
 from rqlike.policies import Repeat, Retry
@@ -28,14 +29,17 @@ STEPS = 60
 WORDS = (*GARBAGE, b"-1", b"0", b"1", b"5", b"started", b"queued", b"finished", b"scheduled", b"i-w-1-1", b"elsewhere")
 #: Of what keys something else writes into. Those of the queue itself hold the good jobs, and are left alone here.
 TOUCHED = ("job:bad", "results:bad", "c:bad", "m:bad", "contact", "watch", "lastcall", "worker", "wake", "scratch")
+LIMIT_KEYS = ("limits", "waiting", "holders", "tat")
+LIMITS = (RateLimit("c", 3), RateLimit("r", limit=50, burst=2), RateLimit("both", 2, limit=100))
 CALLS = tuple(hostile_calls())
 
 
 class Play:
     """One namespace, the dice, and what is known of the good jobs in it."""
 
-    def __init__(self, scene: Scene, seed: int) -> None:
-        self.scene, self.dice = scene, random.Random(seed)
+    def __init__(self, scene: Scene, seed: int, *, limits: bool = False) -> None:
+        self.scene, self.dice, self.limits = scene, random.Random(seed), limits
+        self.touched = (*TOUCHED, *LIMIT_KEYS) if limits else TOUCHED
         self.good: list[str] = []
         self.bad: list[str] = []
         self.held: list[Settlement] = []
@@ -58,12 +62,16 @@ class Play:
         policy = Policy(retry=Retry(2, dice.choice([0, 1])), repeat=repeat, description="x" * dice.choice([1, 700]))
         due, ttl_ms = dice.choice(["", "+1500"]), dice.choice([None, 3000])
         with suppress(RqlikeError):
-            self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy))
+            limit = self.limit()
+            self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy, limit=limit))
         self.bad.append(name)
 
     def enqueue_good(self) -> None:
         self.good.append(f"good{len(self.good)}")
-        self.scene.enqueue(new_job(self.good[-1]))
+        self.scene.enqueue(new_job(self.good[-1], limit=self.limit()))
+
+    def limit(self) -> str:
+        return self.dice.choice(LIMITS).to_text() if self.limits and self.dice.random() < 0.6 else ""
 
     def operate(self) -> None:
         scene, job_id = self.scene, self.dice.choice(self.bad or ["bad0"])
@@ -84,7 +92,7 @@ class Play:
         client, dice = self.scene.client, self.dice
         prefix = self.scene.store.keys.prefix
         found = sorted(raw.decode() for raw in client.scan_iter(match=f"{prefix}*", count=10_000))
-        touched = [key for key in found if key.removeprefix(prefix).startswith(TOUCHED)]
+        touched = [key for key in found if key.removeprefix(prefix).startswith(self.touched)]
         if not touched:
             return
         key, word = dice.choice(touched), dice.choice(WORDS)
@@ -108,6 +116,8 @@ class Play:
                 client.set(key, word)
             case b"zset":
                 client.zadd(key, {word: self.dice.choice([0, 1e18, -1e18, float("inf")])})
+            case b"set":
+                client.sadd(key, word)
             case b"stream":
                 client.xadd(key, {self.dice.choice([*fields.ENTRY.values()]): word})
 
@@ -134,13 +144,24 @@ def test_whatever_is_written_all_good_jobs_finish_and_nothing_stays_in_the_way(
     server: Server, namespace: str, seed: int
 ) -> None:
     with server.client() as client:
-        scene = scene_on(client, namespace)
-        play = Play(scene, seed)
-        for _ in range(STEPS):
-            play.step()
-        for _ in range(50):
-            play.work(want=50)
-        left = {status: scene.order(status) for status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED)}
-        assert not any(left.values()), (left, play.written)
-        assert not play.held, play.written
-        assert {name: scene.status(name) for name in play.good} == dict.fromkeys(play.good, JobStatus.FINISHED)
+        play_through(Play(scene_on(client, namespace), seed))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_same_holds_where_jobs_have_limits_and_their_keys_are_written_into(
+    server: Server, namespace: str, seed: int
+) -> None:
+    with server.client() as client:
+        play_through(Play(scene_on(client, namespace), seed, limits=True))
+
+
+def play_through(play: Play) -> None:
+    scene = play.scene
+    for _ in range(STEPS):
+        play.step()
+    for _ in range(50):
+        play.work(want=50)
+    left = {status: scene.order(status) for status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED)}
+    assert not any(left.values()), (left, play.written)
+    assert not play.held, play.written
+    assert {name: scene.status(name) for name in play.good} == dict.fromkeys(play.good, JobStatus.FINISHED)

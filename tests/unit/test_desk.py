@@ -86,3 +86,21 @@ def test_a_frame_that_a_horse_has_no_room_for_leaves_no_permits_behind(desk: Des
     finally:
         theirs.close()
         ours.close()
+
+
+def test_a_job_with_a_limit_that_finds_no_horse_goes_back_and_does_not_wait_for_one(desk: Desk) -> None:
+    held = execution("t1")
+    limited = Execution(held.job._replace(limit="1 0 1000 1 k"), "t1", "t1", raw=[])
+    desk.ledger.take([limited])
+    desk.hand_out([limited], stopping=False)
+    assert [settlement.verdict.verb for settlement in desk.ledger.to_send()] == ["give_back"]
+    assert len(desk.ahead) == 0
+
+
+def test_of_what_a_horse_did_not_begin_a_job_with_a_limit_goes_back_and_others_wait(desk: Desk) -> None:
+    plain = execution("t1")
+    limited = Execution(plain.job._replace(limit="1 0 1000 1 k"), "t2", "t2", raw=[])
+    desk.begun = 2
+    desk.taken_back([plain, limited])
+    assert [settlement.execution.token for settlement in desk.ledger.to_send()] == ["t2"]
+    assert list(desk.ahead.waiting) == [plain]

@@ -25,7 +25,7 @@ LINE_LIMIT = 450
 LAYERS = (
     (
         "safetext exceptions failpoints timeouts states settings fields keys clock durations tables callables policies "
-        "events logs"
+        "limits events logs"
     ),
     "options records refusals serializers codec outcomes entries zones firetimes timetables",
     (

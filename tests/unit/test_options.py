@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from rqlike.exceptions import TimeoutFormatError
+from rqlike.limits import RateLimit
 from rqlike.options import NAMES, Checked, JobOptions, Policy, check, check_job_id, check_queue_name, split, suggestion
 from rqlike.policies import Callback, Repeat, Retry
 
@@ -35,6 +36,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         "on_stopped": "tasks.stopped",
         "durable": True,
         "headers": {"trace": "1"},
+        "rate_limit": RateLimit("k", 1),
     }
     assert set(given) == set(NAMES)
     checked = check(given, {})
@@ -58,6 +60,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         {"trace": "1"},
         True,
     )
+    assert checked.rate_limit == RateLimit("k", 1)
     assert checked.policy.has_callbacks and not Policy().has_callbacks
 
 

@@ -22,7 +22,12 @@ local function bury(job_id, queues, problem)
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
-  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle)
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit)
+  if not got.err and got[5] then
+    --- @include release
+    pcall(release, job_id, got[5])
+    if not limit_of(got[5]) then call('HDEL', key, F.limit) end
+  end
   if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that
   if allowed('delete', got[1]) and not allowed('bury', got[1]) then return why end

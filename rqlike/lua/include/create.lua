@@ -3,10 +3,10 @@
 --- @include blob
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
 -- wrong, nothing is left of it. slot: the one it stands for, or nil.
-local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl}
+local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit}
 
 local function write_new(job_id, template, sequence, slot)
-  local queue, data, meta, band, ttl_ms, failure_ttl_ms = unpack(template)
+  local queue, data, meta, band, ttl_ms, failure_ttl_ms, limit = unpack(template)
   band = tonumber(band) or C.NORMAL_BAND -- as `enqueue` is given it
   local score = place(math.max(band, C.FRONT_BAND), sequence)
   local fields = {F.queue, queue, F.created, stamp, F.place, score}
@@ -16,6 +16,7 @@ local function write_new(job_id, template, sequence, slot)
   end
   if slot then add(F.slot, slot) end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
+  if limit and limit ~= '' then add(F.limit, limit) end
   if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
   if ttl_ms and ttl_ms ~= '' then
     local deadline = string.format('%.0f', now + tonumber(ttl_ms))

@@ -3,7 +3,7 @@
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
 --- @include blob
 --- @include uproot
-local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline}
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
 -- the notice is made under another key, with its time to live, and copied for each job that it fits as it is.
@@ -27,6 +27,12 @@ end
 local function erase(job_id, got, nonce)
   call('ZREM', key_home(got[1], got[2]), job_id)
   if got[5] then call('ZREM', key_ttl(got[2]), job_id) end
+  if got[6] then
+    --- @include release
+    local limit = limit_of(got[6])
+    if limit and got[1] == 'queued' then firmly('ZREM', key_waiting(limit.key), job_id) end
+    if got[1] == 'started' then release(job_id, got[6]) end
+  end
   emptied[got[2]] = true
   call('DEL', key_job(job_id))
   drop_blobs(job_id)

@@ -1,5 +1,5 @@
 --- @include now
---- @include watch
+--- @include lookout
 -- What time alone has made due in the namespace as a whole, whatever queues a worker listens to.
 
 -- Hands over schedules that are due: whoever is given one has 2 s to fire it, then another worker is given it. What it
@@ -22,19 +22,32 @@ local function hand_over(slots, broken)
   end
 end
 
+local function release_due(broken)
+  --- @include relook
+  local due = firmly('ZRANGEBYSCORE', key_limits(), '-inf', stamp, 'LIMIT', 0, C.LIMIT_LOOKS)
+  local left = C.TOUCH_LIMIT
+  for _, key in ipairs(due) do
+    if left <= 0 then return end
+    local fine, spent = pcall(look_at_limit, key, left)
+    if fine then
+      left = left - spent
+    else
+      call('ZREM', key_limits(), key)
+      broken('', '', 'limit ' .. key .. ': ' .. (type(spent) == 'table' and spent.err or tostring(spent)))
+    end
+  end
+end
+
 -- Answers the next moment at which this worker is to look again, or nil where another one does.
 local function sweep_namespace(worker, slots, broken)
-  local key = key_schedules()
-  if call('EXISTS', key) == 0 then return nil end
-  local head = redis.pcall('ZRANGE', key, 0, 0, 'WITHSCORES')
+  if call('EXISTS', key_schedules(), key_limits()) == 0 then return nil end
+  local head = redis.pcall('ZRANGE', key_schedules(), 0, 0, 'WITHSCORES')
   if head.err then
     broken('', '', 'the list of schedules: ' .. tostring(head.err))
-    return nil
-  end
-  if head[2] and tonumber(head[2]) <= now then
+  elseif head[2] and tonumber(head[2]) <= now then
     hand_over(slots, broken)
-    head = call('ZRANGE', key, 0, 0, 'WITHSCORES')
   end
-  local moment = tonumber(head[2])
-  return watch('', moment and moment < C.NEVER_MS and moment or math.huge, worker)
+  head = redis.pcall('ZRANGE', key_limits(), 0, 0, 'WITHSCORES')
+  if head.err or head[2] and tonumber(head[2]) <= now then release_due(broken) end
+  return watch_namespace(worker)
 end

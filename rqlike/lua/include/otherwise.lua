@@ -14,10 +14,10 @@ end
 
 local function load_started(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.place, F.attempt, F.cycle, F.asked, F.repeats,
-    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#')
+    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit)
   return {status = got[1], queue = got[2], place = got[3], attempt = counted(got[4], 0),
     cycle = counted(got[5], 1), asked = got[6], repeats = counted(got[7], 0), deadline = got[8],
-    blobs = got[9] or got[10] or got[11]}
+    blobs = got[9] or got[10] or got[11], limit = got[12]}
 end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
@@ -68,6 +68,10 @@ local function go_on_or_back(at, stop)
   local job = load_started(job_id)
   if not allowed(verb, job.status) then return 'stale' end
   call('ZREM', key_home('started', job.queue), job_id)
+  if job.limit then
+    --- @include release
+    release(job_id, job.limit, verb == 'give_back')
+  end
   if verb == 'give_back' then return give_back(job_id, job) end
   local id = append(job_id, at + 10, stop - 1)
   if verb == 'retry' then

@@ -54,6 +54,12 @@ local function otherwise(at, stop)
   return go_on_or_back(at, stop)
 end
 
+-- What a limit of the job counts is over.
+local function free_permit(job_id, text)
+  --- @include release
+  release(job_id, text)
+end
+
 -- result_ttl=0: the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again.
 local function vanish(job_id, at, stop, blobs)
   local id = append(job_id, at + 10, stop - 1, call('HGET', key_job(job_id), F.nonce) or '')
@@ -68,7 +74,7 @@ local function settle(at)
   local job_id, stop = ARGV[at], at + 10 + tonumber(ARGV[at + 9])
   local key = key_job(job_id)
   local got = call('HMGET', key, F.status, F.queue, F.token, F.result_ttl, F.call .. '#', F.meta .. '#',
-    F.overrides .. '#')
+    F.overrides .. '#', F.limit)
   local status = got[1]
   if got[3] ~= ARGV[at + 1] then return trace_of(at, stop) or (status and 'stale' or 'gone'), stop end
   local verb, to, ttl = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -83,6 +89,7 @@ local function settle(at)
   else
     return otherwise(at, stop), stop
   end
+  if got[8] then free_permit(job_id, got[8]) end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
   if to == 'gone' then return vanish(job_id, at, stop, blobs), stop end

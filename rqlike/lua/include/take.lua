@@ -1,11 +1,12 @@
 --- @include grant
 --- @include chunked
 --- @include load
--- take(queue, want, granted, worker, mint, lease, broken): claims up to `want` jobs of a queue for a worker: started,
+-- take(queue, want, granted, worker, mint, lease, broken, state): claims up to `want` jobs of a queue for a worker: started,
 -- token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is empty
--- now. Jobs that turn out to be overdue or none are not counted in `want`, and there may be any number of them, so it
+-- now, and whether it did not see all that waits. Jobs that turn out to be overdue or none are not counted in `want`, and there may be any number of them, so it
 -- looks at 500 at most; the next sweep comes at once where a deadline is over.
--- `broken` is told of jobs that cannot be claimed for what is in their keys.
+-- `broken` is told of jobs that cannot be claimed for what is in their keys. `state` is that of `gate`, for all queues of
+-- a call: jobs that a limit holds back go to the end of the queue, and where only such are left it counts as empty.
 
 -- Its deadline was missed, and nobody has seen it until now.
 local function expire_instead(job_id)
@@ -21,18 +22,51 @@ local function undo(home, granted, first)
     call('HDEL', key, F.token, F.worker, F.started)
     call('HSET', key, F.status, 'queued', F.attempt, flat[#flat] - 1) -- which `grant` has put last
     call('ZADD', home, tonumber(get(flat, F.place)) or 0, job_id)
+    if get(flat, F.limit) then
+      --- @include release
+      release(job_id, get(flat, F.limit), true)
+    end
     granted[at] = nil
   end
 end
 
-local function take(queue, want, granted, worker, mint, lease, broken)
-  local home, started, emptied = key_home('queued', queue), {}, false
+-- What `take` needs where it meets a job with a limit; most calls meet none.
+local function gate()
+  --- @include gate
+  return {admitted = admitted, take_permit = take_permit, set_free = set_free}
+end
+
+-- Puts what was popped from a queue back to its places, from `at` on.
+local function unpop(home, popped, at)
+  local members = {}
+  for index = at, #popped, 2 do
+    members[#members + 1] = popped[index + 1]
+    members[#members + 1] = popped[index]
+  end
+  chunked('ZADD', home, members)
+end
+
+-- Of what was popped, only what is not held back is left. Whether there was such, and so nothing else is in the queue.
+local function without_held(queue, home, popped, state)
+  local last = #popped
+  if last == 0 or tonumber(popped[last]) < C.HELD_PLACE then return false end
+  local at = last - 1
+  while at > 2 and tonumber(popped[at - 1]) >= C.HELD_PLACE do at = at - 2 end
+  unpop(home, popped, at)
+  state.gate = state.gate or gate()
+  state.returned = state.gate.set_free(queue, popped, at) or state.returned
+  for index = last, at, -1 do popped[index] = nil end
+  return true
+end
+
+local function take(queue, want, granted, worker, mint, lease, broken, state)
+  local home, started, emptied, full = key_home('queued', queue), {}, false, false
   local first, popped, index = #granted + 1, nil, 1
   local function claim_all()
     while index < #popped do
       local job_id = popped[index]
       local flat = load_job(job_id)
-      local status, of, attempt, deadline
+      local status, of, attempt, deadline, limited
       for at = 1, #flat, 2 do
         local name = flat[at]
         if name == F.status then
@@ -43,18 +77,33 @@ local function take(queue, want, granted, worker, mint, lease, broken)
           attempt = flat[at + 1]
         elseif name == F.ttl_deadline then
           deadline = flat[at + 1]
+        elseif name == F.limit then
+          limited = flat[at + 1]
         end
       end
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
         expire_instead(job_id)
       elseif allowed('claim', status) then
-        if deadline then call('ZREM', key_ttl(queue), job_id) end
         if of ~= queue then mend(job_id, flat, queue) end
-        grant(job_id, flat, attempt, worker, mint())
-        started[#started + 1] = lease
-        started[#started + 1] = job_id
-        granted[#granted + 1] = {job_id, flat}
-        want = want - 1
+        local limit = nil
+        if limited then
+          state.gate = state.gate or gate()
+          limit = state.gate.admitted(state, queue, job_id, limited, tonumber(popped[index + 1]))
+          if limit == false then
+            unpop(home, popped, index)
+            full = true
+            return
+          end
+        end
+        if limit or not limited then
+          if deadline then call('ZREM', key_ttl(queue), job_id) end
+          grant(job_id, flat, attempt, worker, mint())
+          started[#started + 1] = lease
+          started[#started + 1] = job_id
+          granted[#granted + 1] = {job_id, flat}
+          want = want - 1
+          if limit then state.gate.take_permit(state, job_id, limit) end
+        end
       elseif flat[1] and not allowed('delete', status) then
         error('its status is none of rqlike', 0)
       end
@@ -62,16 +111,18 @@ local function take(queue, want, granted, worker, mint, lease, broken)
     end
   end
   local looked_at = 0
-  while want > 0 and not emptied and looked_at < C.TOUCH_LIMIT do
+  while want > 0 and not emptied and not full and looked_at < C.TOUCH_LIMIT do
     popped, index = call('ZPOPMIN', home, want), 1
     looked_at = looked_at + #popped / 2
     emptied = #popped < 2 * want or call('EXISTS', home) == 0
+    if without_held(queue, home, popped, state) then emptied = true end
     while true do
       local fine, problem = pcall(claim_all)
       if fine then break end
       broken(queue, popped[index], problem)
       index = index + 2
     end
+    if full or state.returned then emptied, state.returned = false, false end
   end
   if #started > 0 then
     local fine, problem = pcall(chunked, 'ZADD', key_home('started', queue), started)
@@ -82,5 +133,5 @@ local function take(queue, want, granted, worker, mint, lease, broken)
     end
   end
   if emptied then call('DEL', key_markers(queue)) end
-  return emptied
+  return emptied, want > 0 and not emptied and not full
 end
