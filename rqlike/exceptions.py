@@ -221,7 +221,7 @@ class Unrecoverable(RqlikeError):
 
 
 class RetryLater(RqlikeError):
-    """The job asks for another attempt after {delay}: one follows if its Retry has any left, otherwise it has failed."""
+    """The job asks for another attempt after {delay}: one follows if its Retry has any left, otherwise it fails."""
 
     delay: Any = 0
     """The pause before the next attempt: seconds, a timedelta, or text such as "10m"."""
