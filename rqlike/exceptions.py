@@ -233,8 +233,7 @@ class Unrecoverable(RqlikeError):
 
 
 class RetryLater(RqlikeError):
-    """The job has raised RetryLater: with an attempt left in its Retry the next one follows after `delay`; without, it
-    has failed."""
+    """The job asks for another attempt after {delay}: one follows if its Retry has any left, otherwise it fails."""
 
     delay: Any = 0
     """The pause before the next attempt: seconds, a timedelta, or text such as "10m"."""
@@ -242,8 +241,7 @@ class RetryLater(RqlikeError):
     def __init__(self, delay: Any = 0, message: str | None = None, /, **facts: object) -> None:
         """`delay`: the pause before the next attempt, in place of the one that the Retry says; checked when the job has
         ended. What is no duration is told in the history, and the Retry's own pause holds."""
-        super().__init__(message, **facts)
-        self.delay = delay
+        super().__init__(message, delay=delay, **facts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """As its text and facts: what a class takes to be made need not be what it keeps."""

@@ -193,7 +193,7 @@ _HEADINGS = ("ended", "cycle", "attempt", "type", "took", "value or error", "wor
 def _rows(results: Iterable[Result[Any]]) -> Iterator[tuple[str, ...]]:
     for result in results:
         told = _value(result) if result.has_value else f"{result.reason or ''} {_last_line(result)}".strip()
-        if result.next_attempt_at is not None:
+        if result.next_attempt_at is not None and result.next_attempt_at > result.execution_ended_at:
             told += f"; next attempt {result.next_attempt_at:%Y-%m-%d %H:%M:%S}"
         yield (
             result.execution_ended_at.strftime("%Y-%m-%d %H:%M:%S"),
