@@ -15,9 +15,10 @@ _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"(?m)^#{1,6} +(.+?)\s*$")
 _ANCHOR = re.compile(r'<a id="([^"]+)">')
 #: Words of the places where a project is made, which mean nothing to those who use it.
+# A number after # is an issue's, but for cron's second Friday: FRI#2, 5#2.
 _FOREIGN = re.compile(
-    r"(?<!\w)/work\b|/tmp/w\b|\bsessions? of the project\b|\bissue #?\d|\bhelper [A-G]\d?\b"
-    r"|(?<![A-Z0-9])#\d+\b"  # but FRI#2 is a day
+    r"(?<!\w)/work\b|/tmp/w\b|\bsessions? of the project\b|\bissue #?\d|(?<![0-7])(?<![A-Z]{3})#\d+\b"
+    r"|\bhelper [A-G]\d?\b"
 )
 _TEXTS = (".py", ".lua", ".md", ".cfg", ".toml", ".txt", ".html")
 
