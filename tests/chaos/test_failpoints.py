@@ -11,12 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from rqlike import Job, Retry
+from rqlike import Job, Queue, Retry, Schedule
 from rqlike.failpoints import POINTS, VARIABLE, Failpoint, failpoint
 from rqlike.results import Result
 from rqlike.states import JobStatus
@@ -92,6 +93,7 @@ CASES: Final[Mapping[str, Case]] = {
     "horse.callback.before": Case(0, setup="callback"),
     "horse.callback.after": Case(0, setup="callback"),
 }
+FIRE: Final = ("parent.fire.before", "parent.fire.sent", "parent.fire.answered", "parent.fire.after")
 PRODUCER: Final = ("producer.enqueue.before", "producer.enqueue.after")
 
 
@@ -235,6 +237,35 @@ def test_the_store_is_sound_after_all_these_deaths(trials: dict[str, Trial]) -> 
     assert violations(scene.dump(), some.store.keys, int(seconds) * 1000 + int(micros) // 1000) == []
 
 
+def test_each_slot_is_one_job_wherever_a_worker_is_killed_while_it_fires(valkey_server: Server, tmp_path: Path) -> None:
+    """All points at once: what a dead worker was given to fire is given to another one after 2 s."""
+    stables = {point: Stable(valkey_server, f"fire-{os.getpid()}-{n}", tmp_path) for n, point in enumerate(FIRE)}
+    try:
+        for point, stable in stables.items():
+            stable.start(env={VARIABLE: f"{point}:2"}, wait=False, plan=PLAN, name=f"{point}-dies")
+        made = {}
+        for point, stable in stables.items():
+            stable.started[0].says("listens on")
+            queue = stable.queue()
+            made[point] = queue.schedule(point, plain.nothing, every=0.2, limit=8, missed="all", max_catchup=100)
+        for stable in stables.values():
+            assert stable.started[0].ends(20) == -signal.SIGKILL
+            stable.start(plan=PLAN, wait=False, name=f"{stable.namespace}-lives")
+        for point, stable in stables.items():
+            _all_slots_ran(stable.queue(), made[point])
+    finally:
+        for stable in stables.values():
+            stable.close()
+
+
+def _all_slots_ran(queue: Queue, schedule: Schedule) -> None:
+    eventually(lambda: queue.counts().finished == 8, 20, 0.02, f"8 slots of {schedule} have run")
+    schedule.refresh()
+    assert (schedule.fired, schedule.missed_count, schedule.next_at) == (8, 0, None)
+    slots = sorted(job.scheduled_for for job in queue.finished_job_registry.get_jobs() if job.scheduled_for)
+    assert [slot - slots[0] for slot in slots] == [timedelta(milliseconds=200 * n) for n in range(8)]
+
+
 @pytest.mark.parametrize("point", PRODUCER)
 def test_an_enqueue_that_is_killed_is_done_or_not_and_never_half(stable: Stable, point: str) -> None:
     words = ["-u", stable.server.url, "--namespace", stable.namespace, "enqueue", "tests.process.jobs.echo", ":5"]
@@ -277,7 +308,7 @@ def state_of(pid: int) -> str:
 
 
 def test_every_point_there_is_has_a_trial() -> None:
-    assert set(POINTS) == {*CASES, *PRODUCER}
+    assert set(POINTS) == {*CASES, *FIRE, *PRODUCER}
 
 
 @pytest.mark.parametrize(
