@@ -247,7 +247,9 @@ def test_each_slot_is_one_job_wherever_a_worker_is_killed_while_it_fires(valkey_
         for point, stable in stables.items():
             stable.started[0].says("listens on")
             queue = stable.queue()
-            made[point] = queue.schedule(point, plain.nothing, every=0.2, limit=8, missed="all", max_catchup=100)
+            made[point] = queue.schedule(
+                point, plain.nothing, every=0.2, limit=8, missed="all", max_catchup=100, retry=Retry(3)
+            )
         for stable in stables.values():
             assert stable.started[0].ends(20) == -signal.SIGKILL
             stable.start(plan=PLAN, wait=False, name=f"{stable.namespace}-lives")
