@@ -6,12 +6,13 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from rqlike.keys import Keys
+from rqlike.settings import FIRES_KEPT
 from rqlike.store import schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
@@ -110,7 +111,7 @@ class _Director:
         settled(self.people, 60)
         quiet_s = self._quiet(last)
         waiting = self.people.finish(30)
-        self.closed_ms, self.seen, found = now_ms(), self._schedules(), self._look()
+        self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
@@ -120,21 +121,12 @@ class _Director:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(QUEUES))]
             live = any(row[status] for row in rows for status in row if not status.terminal)
-            if not live and all(one.next_ms is None for one in self._schedules().values()):
+            if not live and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
                 break
             pass_time(0.02)
         return time.monotonic() - last
 
     # -- evidence ------------------------------------------------------------------------------------------------------
-
-    def _schedules(self) -> dict[str, ScheduleSeen]:
-        found = {}
-        for key in self.standing:
-            seen = self.store.run(schedules.look(key, 25))
-            if seen.record is not None:
-                record = seen.record
-                found[key] = ScheduleSeen(record.fired, record.missed, record.next_ms, seen.fires)
-        return found
 
     def _look(self) -> tuple[dict[str, JobSeen], list[str], Counter[str], Counter[str]]:
         scene = Scene(self.store)
@@ -149,9 +141,7 @@ class _Director:
 
     def _know_fired(self) -> None:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
-        prefix = self.store.keys.job("")
-        for key in self.store.client.scan_iter(f"{prefix}*@*", count=1000):
-            job_id = key.decode().removeprefix(prefix)
+        for job_id in fired_ids(self.store):
             standing = self.standing[job_id.partition("@")[0]]
             self.orders[job_id] = Order(job_id, "quick", standing.queue, retries=FIRED_RETRIES)
 
@@ -219,6 +209,23 @@ class _Director:
         for key, (_, _, expiry) in dump.items():
             if expiry >= 0:
                 self.store.client.delete(key)
+
+
+def schedules_of(store: Store, keys: Iterable[str]) -> dict[str, ScheduleSeen]:
+    """What there is of these schedules."""
+    found = {}
+    for key in keys:
+        seen = store.run(schedules.look(key, FIRES_KEPT))
+        if seen.record is not None:
+            record = seen.record
+            found[key] = ScheduleSeen(record.fired, record.missed, record.next_ms, seen.fires)
+    return found
+
+
+def fired_ids(store: Store) -> list[str]:
+    """The ids of the jobs that schedules have made."""
+    prefix = store.keys.job("")
+    return [key.decode().removeprefix(prefix) for key in store.client.scan_iter(f"{prefix}*@*", count=1000)]
 
 
 def _far() -> int:
