@@ -198,10 +198,10 @@ def slots(folder: Path, *, count: int = 200, seconds: float = 75.0, gap_s: float
 
 def _second_wise(dice: random.Random, number: int, seconds: float) -> StandingOrder:
     by_cron = dice.random() < 0.5
-    step = float(dice.choice((1, 2, 3))) if by_cron else round(dice.uniform(0.5, 2.0), 2)
+    step = float(dice.choice((1, 2))) if by_cron else round(dice.uniform(0.3, 2.0), 2)
     policy = dice.choice(("all", "patient"))
     return StandingOrder(
-        f"s{number}", policy, step, by_cron, dice.uniform(1.0, 2.0), seconds, queue=dice.choice(QUEUES)
+        f"s{number}", policy, step, by_cron, dice.uniform(0.5, 1.5), seconds, queue=dice.choice(QUEUES)
     )
 
 
