@@ -96,7 +96,8 @@ class _Director:
         self.store = Store(stage.stable.client(), namespace)
 
     def _is_long(self, job_id: str) -> bool:
-        return self.orders[job_id].kind == "long"
+        order = self.orders.get(job_id)  # None: of a schedule, whose jobs are known when all is over
+        return order is not None and order.kind == "long"
 
     def direct(self) -> tuple[Evidence, float]:
         """The run itself."""
