@@ -23,6 +23,7 @@ from rqlike.results import Result
 from rqlike.states import JobStatus
 from tests.chaos import bodies
 from tests.chaos.evidence import read_bodies
+from tests.chaos.people import now_ms
 from tests.process import jobs as plain
 from tests.process.workers import Stable, WorkerProcess, outcome, running
 from tests.servers import ROOT, Server, eventually
@@ -250,12 +251,19 @@ def test_each_slot_is_one_job_wherever_a_worker_is_killed_while_it_fires(valkey_
             made[point] = queue.schedule(point, plain.nothing, every=0.2, limit=8, missed="all", max_catchup=100)
         for stable in stables.values():
             assert stable.started[0].ends(20) == -signal.SIGKILL
+            # One that starts before finds that the dead one watches, and looks again after 5 s.
+            eventually(lambda s=stable: _is_due(s), 10, 0.02, "the dead one has had its time")  # type: ignore[misc]
             stable.start(plan=PLAN, wait=False, name=f"{stable.namespace}-lives")
         for point, stable in stables.items():
             _all_slots_fire(stable.queue("unserved"), made[point])
     finally:
         for stable in stables.values():
             stable.close()
+
+
+def _is_due(stable: Stable) -> bool:
+    found: list[Any] = stable.client().zrange(stable.queue().store.keys.schedules(), 0, 0, withscores=True)
+    return bool(found[0][1] + 100 < now_ms())
 
 
 def _all_slots_fire(queue: Queue, schedule: Schedule) -> None:
