@@ -50,6 +50,13 @@ def perform(log: str, key: str, kind: str, seconds: float = 0.0) -> Any:
     return value
 
 
+def perform_own(log: str, seconds: float = 0.0) -> Any:
+    """A job of a schedule: its key is its id."""
+    job = get_current_job()
+    assert job is not None
+    return perform(log, job.id, "nap", seconds)
+
+
 def called_back(job: Any, connection: Any, result: Any) -> None:
     """The callback of a success."""
     tell(job.args[0], "called", job.args[1])

@@ -6,20 +6,21 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from rqlike.keys import Keys
-from rqlike.store import turns, verbs
+from rqlike.settings import FIRES_KEPT
+from rqlike.store import schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
-from tests.chaos.evidence import Evidence, JobSeen, read, read_bodies
+from tests.chaos.evidence import Evidence, JobSeen, ScheduleSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
-from tests.chaos.kinds import QUEUES, due_orders, orders
-from tests.chaos.people import People, settled
+from tests.chaos.kinds import FIRED_RETRIES, QUEUES, Order, due_orders, orders, standing_orders
+from tests.chaos.people import People, now_ms, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.process.workers import pass_time
 from tests.servers import Kind
@@ -89,11 +90,14 @@ class _Director:
         self.faults = Faults(stage, mix, settings.seed, gap_s=settings.gap_s, log=log, is_long=self._is_long)
         url = stage.server.url if stage.road is None else stage.road.url
         namespace = stage.stable.namespace
-        self.people = People(url, namespace, str(log), list(self.orders.values()), settings.seconds)
+        standing = standing_orders(settings.seed, settings.seconds)
+        self.standing = {order.key: order for order in standing}
+        self.people = People(url, namespace, str(log), list(self.orders.values()), settings.seconds, standing)
         self.store = Store(stage.stable.client(), namespace)
 
     def _is_long(self, job_id: str) -> bool:
-        return self.orders[job_id].kind == "long"
+        order = self.orders.get(job_id)  # None: of a schedule, whose jobs are known when all is over
+        return order is not None and order.kind == "long"
 
     def direct(self) -> tuple[Evidence, float]:
         """The run itself."""
@@ -108,16 +112,17 @@ class _Director:
         settled(self.people, 60)
         quiet_s = self._quiet(last)
         waiting = self.people.finish(30)
-        found = self._look()
+        self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
     def _quiet(self, last: float) -> float:
-        """Seconds until no job was left to end; also where some never do."""
+        """Seconds until no job was left to end and no slot to come; also where some never do."""
         while time.monotonic() < last + _QUIET_S:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(QUEUES))]
-            if not any(row[status] for row in rows for status in row if not status.terminal):
+            live = any(row[status] for row in rows for status in row if not status.terminal)
+            if not live and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
                 break
             pass_time(0.02)
         return time.monotonic() - last
@@ -125,8 +130,9 @@ class _Director:
     # -- evidence ------------------------------------------------------------------------------------------------------
 
     def _look(self) -> tuple[dict[str, JobSeen], list[str], Counter[str], Counter[str]]:
-        jobs = self._jobs()
         scene = Scene(self.store)
+        self._know_fired()
+        jobs = self._jobs()
         seconds, micros = self.store.client.time()
         complaints = unsound(scene.dump(), self.store.keys, int(seconds) * 1000 + int(micros) // 1000)
         counts: Counter[str] = Counter()
@@ -134,13 +140,19 @@ class _Director:
             counts.update({str(status): number for status, number in row.items() if number})
         return jobs, complaints, counts, Counter(str(job.status) for job in jobs.values())
 
+    def _know_fired(self) -> None:
+        """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
+        for job_id in fired_ids(self.store):
+            standing = self.standing[job_id.partition("@")[0]]
+            self.orders[job_id] = Order(job_id, "quick", standing.queue, retries=FIRED_RETRIES)
+
     def _jobs(self) -> dict[str, JobSeen]:
         ids, found = list(self.orders), {}
         for at in range(0, len(ids), _LOAD):
             for record in self.store.run(verbs.load(ids[at : at + _LOAD])):
                 if record is not None:
                     history = self.store.run(verbs.history(record.id))
-                    found[record.id] = JobSeen(record.status, record.cycle, tuple(reversed(history)))
+                    found[record.id] = JobSeen(record.status, record.cycle, tuple(reversed(history)), record.slot_ms)
         return found
 
     def _evidence(self, found: tuple[Any, list[str], Counter[str], Counter[str]], waiting: int) -> Evidence:
@@ -152,6 +164,11 @@ class _Director:
             bodies=read_bodies(self.log),
             calls=[told for told in read(self.log) if told.event == "called"],
             jobs=jobs,
+            standing=self.standing,
+            opened_ms=self.people.opened_ms,
+            closed_ms=round(self.closed_ms),
+            kept=self.people.kept,
+            schedules=self.seen,
             acts=self.people.acts,
             waits=self.people.waits,
             strikes=self.faults.strikes,
@@ -180,6 +197,8 @@ class _Director:
     def _leaks(self) -> list[str]:
         """What is left once all times to live are over and a worker has looked once more, long after."""
         scene, keys = Scene(self.store), self.store.keys
+        for key in self.standing:
+            self.store.run(schedules.unschedule(key))
         self._let_expire(scene.dump())
         turn = Turn("caretaker", "caretaker", 1, QUEUES, sweep=True, prune=True)
         for number in range(1, 4):
@@ -191,6 +210,23 @@ class _Director:
         for key, (_, _, expiry) in dump.items():
             if expiry >= 0:
                 self.store.client.delete(key)
+
+
+def schedules_of(store: Store, keys: Iterable[str]) -> dict[str, ScheduleSeen]:
+    """What there is of these schedules."""
+    found = {}
+    for key in keys:
+        seen = store.run(schedules.look(key, FIRES_KEPT))
+        if seen.record is not None:
+            record = seen.record
+            found[key] = ScheduleSeen(record.fired, record.missed, record.next_ms, seen.fires)
+    return found
+
+
+def fired_ids(store: Store) -> list[str]:
+    """The ids of the jobs that schedules have made."""
+    prefix = store.keys.job("")
+    return [key.decode().removeprefix(prefix) for key in store.client.scan_iter(f"{prefix}*@*", count=1000)]
 
 
 def _far() -> int:

@@ -11,7 +11,8 @@ from typing import Final, NamedTuple
 
 from rqlike.records import ResultRecord
 from rqlike.states import JobStatus
-from tests.chaos.kinds import Order
+from rqlike.store.schedules import FireRecord
+from tests.chaos.kinds import Order, StandingOrder
 
 #: Faults that may end an execution, or make others believe that it has ended.
 DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
@@ -99,12 +100,32 @@ class Exit(NamedTuple):
     listened: bool = True  #: whether it had come so far
 
 
+class Kept(NamedTuple):
+    """What was done to a schedule until it was acknowledged. `what`: put | again | pause | resume."""
+
+    what: str
+    key: str
+    sent_ms: float  #: for the first time
+    acked_ms: float
+    next_ms: int | None  #: its next slot, as the answer says
+
+
+class ScheduleSeen(NamedTuple):
+    """A schedule at the end."""
+
+    fired: int
+    missed: int
+    next_ms: int | None
+    fires: tuple[FireRecord, ...]  #: newest first
+
+
 class JobSeen(NamedTuple):
     """A job at the end; `entries` oldest first."""
 
     status: JobStatus
     cycle: int
     entries: tuple[ResultRecord, ...]
+    slot_ms: int | None = None  #: of its schedule
 
 
 @dataclass(frozen=True)
@@ -117,6 +138,11 @@ class Evidence:
     bodies: Sequence[Body] = ()
     calls: Sequence[Told] = ()  #: of callbacks
     jobs: Mapping[str, JobSeen] = field(default_factory=dict)
+    standing: Mapping[str, StandingOrder] = field(default_factory=dict)
+    opened_ms: int = 0  #: what the seconds of standing orders count from
+    closed_ms: int = 0  #: when all was quiet
+    kept: Sequence[Kept] = ()
+    schedules: Mapping[str, ScheduleSeen] = field(default_factory=dict)
     acts: Sequence[Act] = ()
     waits: Sequence[Wait] = ()
     strikes: Sequence[Strike] = ()
@@ -143,6 +169,16 @@ class Evidence:
         found: dict[str, list[Act]] = defaultdict(list)
         for act in self.acts:
             found[act.job_id].append(act)
+        return found
+
+    @cached_property
+    def of_schedules(self) -> Mapping[str, list[tuple[str, JobSeen]]]:
+        """The jobs of slots, by the key in their ids."""
+        found: dict[str, list[tuple[str, JobSeen]]] = defaultdict(list)
+        for job_id, job in self.jobs.items():
+            key, at, slot = job_id.partition("@")
+            if at and not slot.startswith("now-"):
+                found[key].append((job_id, job))
         return found
 
     def was(self, what: str, job_id: str) -> bool:

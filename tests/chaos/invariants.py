@@ -7,7 +7,7 @@ worker held is judged once. What a fault excuses is excused only where there was
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -15,8 +15,9 @@ from rqlike.records import ResultRecord
 from rqlike.serializers import resolve_serializer
 from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
-from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen
-from tests.chaos.kinds import MAX_CRASHES
+from rqlike.timetables import slot_text
+from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen, ScheduleSeen
+from tests.chaos.kinds import MAX_CRASHES, StandingOrder
 
 LATE_MS: Final = 50.0  #: a due job on an idle machine
 TOLD_MS: Final = 3000.0  #: for a waiter to hear, on a machine that is busy with the rest of the run
@@ -304,11 +305,96 @@ def due_jobs_come_in_time(evidence: Evidence) -> Iterator[str]:
             yield f"{job_id} began {early:.0f} ms before its time"
         if evidence.idle and late > LATE_MS:
             yield f"{job_id} began {late:.0f} ms late"
+    for job_id, job in evidence.jobs.items():
+        bodies = evidence.begun.get(job_id)
+        if job.slot_ms is None or not bodies:
+            continue
+        late = bodies[0].began_ms - job.slot_ms
+        if late < -_CLOCK_MS:
+            yield f"{job_id} began {-late:.0f} ms before its slot"
+        if evidence.idle and late > LATE_MS:
+            yield f"{job_id} began {late:.0f} ms late"
 
 
 def _first_is_kept(evidence: Evidence, job_id: str, body: Body) -> bool:
     """Not where an operator has put the job into the queue meanwhile."""
     return not evidence.was("requeue", job_id) or body.began_ms < evidence.acted[job_id][0].at_ms
+
+
+def each_slot_is_one_job(evidence: Evidence) -> Iterator[str]:
+    """INV-16. Each slot of a schedule is one job and no more; none is missing that must fire, and what is missed is
+    counted."""
+    for key, order in evidence.standing.items():
+        seen, made = evidence.schedules.get(key), evidence.of_schedules.get(key, [])
+        if seen is None:
+            yield f"schedule {key} is gone"
+            continue
+        if seen.next_ms is not None:
+            yield f"schedule {key} still waits for {slot_text(seen.next_ms)}"
+        yield from _jobs_of_slots(key, made, seen)
+        yield from _slots_of_a_schedule(evidence, order, {job.slot_ms for _, job in made if job.slot_ms}, seen)
+    for job_id in evidence.begun.keys() - evidence.jobs.keys():
+        if "@" in job_id:
+            yield f"{job_id} began and is gone"
+
+
+def _jobs_of_slots(key: str, made: Sequence[tuple[str, JobSeen]], seen: ScheduleSeen) -> Iterator[str]:
+    """Each job stands for one slot, each slot for one job, and each fire is counted."""
+    for job_id, job in made:
+        if job.slot_ms is None or job_id != f"{key}@{slot_text(job.slot_ms)}":
+            yield f"{job_id} is the job of the slot {job.slot_ms}"
+        if job.cycle != 1:
+            yield f"{job_id} was enqueued {job.cycle} times"
+    for what, slots in (
+        ("jobs", [job.slot_ms for _, job in made]),
+        ("fires", [fire.slot_ms for fire in seen.fires if fire.slot_ms is not None]),
+    ):
+        for slot, times in Counter(slots).items():
+            if times > 1:
+                yield f"schedule {key} has {times} {what} of the slot {slot}"
+    if seen.fired != len(made):
+        yield f"schedule {key} counts {seen.fired} fires, and there are {len(made)} jobs"
+
+
+def _slots_of_a_schedule(
+    evidence: Evidence, order: StandingOrder, found: set[int], seen: ScheduleSeen
+) -> Iterator[str]:
+    """The slots that became jobs are those that came."""
+    must, may = _came(evidence, order)
+    for slot in sorted(found - must - may):
+        yield f"{order.key}@{slot_text(slot)} is the job of a slot that did not come"
+    if order.fires_all:
+        for slot in sorted(must | found)[: order.limit]:
+            if slot not in found:
+                yield f"{order.key}@{slot_text(slot)} is missing"
+        if order.limit is not None and len(found) != order.limit:
+            yield f"schedule {order.key} has {len(found)} jobs, and its limit is {order.limit}"
+        if seen.missed:
+            yield f"schedule {order.key} ({order.policy}) has missed {seen.missed} slots"
+    elif not len(must) <= len(found) + seen.missed <= len(must | may):
+        yield (
+            f"schedule {order.key} has {len(found)} jobs and {seen.missed} missed slots, "
+            f"and {len(must)} to {len(must | may)} have come"
+        )
+
+
+def _came(evidence: Evidence, order: StandingOrder) -> tuple[set[int], set[int]]:
+    """The slots that came, and those of which the answers do not tell whether they came: around the moment at which it
+    was made, and where it was paused. What pause and resume answered tells from and to which slot it was."""
+    kept = {one.what: one for one in evidence.kept if one.key == order.key and one.what != "again"}
+    end = evidence.closed_ms if order.limit else evidence.opened_ms + round(order.end_s * 1000)
+    grid = order.slots(evidence.opened_ms + round(order.start_s * 1000), end)
+    if "put" not in kept:
+        return set(), set(grid)
+    put, pause, resume = kept["put"], kept.get("pause"), kept.get("resume")
+    came = {slot for slot in grid if slot >= put.sent_ms - _CLOCK_MS}
+    may = {slot for slot in came if slot <= put.acked_ms + _CLOCK_MS}
+    if pause is not None and pause.next_ms is not None:
+        resumed = resume.next_ms if resume is not None else None
+        may |= {slot for slot in came if pause.next_ms <= slot and (resumed is None or slot < resumed)}
+        until = resume.sent_ms if resume is not None else float("inf")
+        came -= {slot for slot in came if pause.acked_ms + _CLOCK_MS < slot < until - _CLOCK_MS}
+    return came - may, may & came
 
 
 def counts_are_the_jobs(evidence: Evidence) -> Iterator[str]:
@@ -334,6 +420,7 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-12": each_waiter_learns_what_became_of_its_job,
     "INV-13": the_canceled_do_not_run,
     "INV-14": workers_end_in_good_order,
+    "INV-16": each_slot_is_one_job,
     "INV-17": due_jobs_come_in_time,
     "INV-18": counts_are_the_jobs,
     "INV-19": callbacks_are_called_once_at_most,
@@ -341,7 +428,6 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {
     "INV-15": "dependents run only after all they depend on has succeeded, and are enqueued once",
-    "INV-16": "each moment of a cron schedule is enqueued once, however many schedulers there are",
 }
 
 

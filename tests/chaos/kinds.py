@@ -13,6 +13,8 @@ RETURNS: Final = ""  #: in place of a reason
 QUEUES: Final = ("a", "b")
 MAX_CRASHES: Final = 3
 TIMEOUT_S: Final = 0.5
+FIRED_RETRIES: Final = 20  #: of the jobs of schedules
+POLICIES: Final = ("all", "skip", "patient", "limit", "once")
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,69 @@ class Order:
     def value(self) -> str:
         """What it returns."""
         return self.id.ljust(LARGE, ".") if self.of.act == "large" else self.id
+
+
+@dataclass(frozen=True, slots=True)
+class StandingOrder:
+    """One schedule, and what is done to it. Seconds of its own are counted from the beginning of the run.
+
+    `all` and `patient` must fire each slot, `limit` so many of them; `skip` and `once` count what they miss."""
+
+    key: str
+    policy: str  #: skip | once | all | patient | limit
+    step_s: float  #: from slot to slot
+    by_cron: bool
+    start_s: float
+    end_s: float
+    queue: str = QUEUES[0]
+    limit: int | None = None
+    pause_s: float | None = None
+    resume_s: float | None = None
+    again_s: tuple[float, ...] = ()  #: when it is upserted again, unchanged
+    now_s: tuple[float, ...] = ()  #: when somebody wants it run now
+
+    @property
+    def fires_all(self) -> bool:
+        """Whether no slot may be missed."""
+        return self.policy in ("all", "patient", "limit")
+
+    def slots(self, from_ms: int, to_ms: int) -> list[int]:
+        """Its slots from the one moment to the other, by plain reckoning; `from_ms` is where it starts."""
+        step_ms = round(self.step_s * 1000)
+        if not self.by_cron:
+            return list(range(from_ms, to_ms + 1, step_ms))
+        minute = 60_000  # `*/n` counts from the full minute
+        first = from_ms // 1000 * 1000
+        return [s for s in range(first, to_ms + 1, 1000) if s >= from_ms and s % minute % step_ms == 0]
+
+
+def standing_orders(seed: int, seconds: float, count: int = 10) -> list[StandingOrder]:
+    """The schedules of a run: each policy twice, and what is done to them by the dice."""
+    dice = random.Random(f"schedules {seed}")
+    return [_standing(dice, f"s{seed}-{number}", POLICIES[number % len(POLICIES)], seconds) for number in range(count)]
+
+
+def _standing(dice: random.Random, key: str, policy: str, seconds: float) -> StandingOrder:
+    by_cron = dice.random() < 0.3
+    step = float(dice.choice((1, 2))) if by_cron else round(dice.uniform(0.2, 1.0), 2)
+    start = dice.uniform(0.3, 0.2 * seconds)
+    limits = policy == "limit"
+    pauses = not limits and dice.random() < 0.4
+    pause = dice.uniform(0.3, 0.5) * seconds
+    return StandingOrder(
+        key,
+        policy,
+        step,
+        by_cron,
+        start,
+        seconds + dice.uniform(-0.5, 0.5),
+        queue=dice.choice(QUEUES),
+        limit=max(2, int(0.7 * seconds / step)) if limits else None,
+        pause_s=pause if pauses else None,
+        resume_s=pause + dice.uniform(0.1, 0.3) * seconds if pauses else None,
+        again_s=tuple(sorted(dice.uniform(0.1, 1.0) * seconds for _ in range(dice.choice((0, 2, 4))))),
+        now_s=tuple(dice.uniform(0.1, 1.0) * seconds for _ in range(dice.choice((0, 0, 2)))),
+    )
 
 
 def orders(seed: int, count: int) -> list[Order]:

@@ -13,13 +13,13 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry as ClientRetry
 
-from rqlike import Job, Queue, Repeat, Retry
+from rqlike import Job, Queue, Repeat, Retry, Schedule, clock
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError, RqlikeError
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Wait
-from tests.chaos.kinds import Order
+from tests.chaos.evidence import Acked, Act, Kept, Wait
+from tests.chaos.kinds import FIRED_RETRIES, Order, StandingOrder
 from tests.servers import eventually
 
 _WAITERS: Final = 12  #: at a time
@@ -41,11 +41,23 @@ def client_of(url: str) -> redis.Redis:
 
 
 class People:
-    """Enqueues what is ordered within `seconds`, does to it what is to be done, and waits for some of it."""
+    """Enqueues what is ordered within `seconds`, does to it what is to be done, and waits for some of it; keeps the
+    schedules of standing orders meanwhile."""
 
-    def __init__(self, url: str, namespace: str, log: str, orders: Sequence[Order], seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        namespace: str,
+        log: str,
+        orders: Sequence[Order],
+        seconds: float,
+        standing: Sequence[StandingOrder] = (),
+    ) -> None:
         self.url, self.namespace, self.log = url, namespace, log
-        self.orders, self.seconds = orders, seconds
+        self.orders, self.seconds, self.standing = orders, seconds, standing
+        self.opened_ms = round(now_ms())
+        self.kept: list[Kept] = []
+        self.ran_now: dict[str, StandingOrder] = {}
         self.acked: dict[str, Acked] = {}
         self.refused: dict[str, str] = {}
         self.acts: list[Act] = []
@@ -56,10 +68,13 @@ class People:
         self._stop = threading.Event()
         self._room = threading.Semaphore(_WAITERS)
         self._waiters: list[threading.Thread] = []
-        self._threads = [threading.Thread(target=call, daemon=True) for call in (self._produce, self._operate)]
+        self._threads = [
+            threading.Thread(target=call, daemon=True) for call in (self._produce, self._operate, self._keep)
+        ]
         self.problems: list[str] = []
 
     def start(self) -> None:
+        self.opened_ms = round(now_ms())
         for thread in self._threads:
             thread.start()
 
@@ -67,7 +82,7 @@ class People:
     def done(self) -> bool:
         """Whether everything was enqueued and done."""
         with self._lock:
-            return not self._threads[0].is_alive() and not self._todo
+            return not (self._threads[0].is_alive() or self._threads[2].is_alive() or self._todo)
 
     def finish(self, timeout: float) -> int:
         """Ends the operator and joins the waiters; how many of them still wait."""
@@ -147,6 +162,71 @@ class People:
                         continue
             self.acts.append(Act(what, job.id, answer, now_ms() if answer == JobStatus.CANCELED else at))
 
+    # -- who keeps schedules -------------------------------------------------------------------------------------------
+
+    def _keep(self) -> None:
+        client = client_of(self.url)
+        plan = sorted((at, what, order.key) for order in self.standing for at, what in _plan(order))
+        orders = {order.key: order for order in self.standing}
+        for seconds, what, key in plan:
+            self._stop.wait(max(0.0, (self.opened_ms + seconds * 1000 - now_ms()) / 1000))
+            try:
+                self._kept_at(client, orders[key], what)
+            except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
+                self.problems.append(f"{what} of {key}: {problem!r}")
+        client.close()
+
+    def _kept_at(self, client: redis.Redis, order: StandingOrder, what: str) -> None:
+        """Insists, but on running it now: that would be another job each time."""
+        sent = now_ms()
+        while True:
+            try:
+                if what == "now":
+                    self._run_now(Schedule.fetch(order.key, client, namespace=self.namespace), order)
+                    return
+                following = self._schedule(client, order, what)
+                self.kept.append(Kept(what, order.key, sent, now_ms(), following))
+                return
+            except RedisError:
+                if what == "now" or self._stop.wait(0.05):
+                    return
+
+    def _run_now(self, schedule: Schedule, order: StandingOrder) -> None:
+        sent = now_ms()
+        job = schedule.run_now()
+        self.ran_now[job.id] = order
+        self.acked[job.id] = Acked(sent, now_ms())
+
+    def _schedule(self, client: redis.Redis, order: StandingOrder, what: str) -> int | None:
+        """The next slot that the answer tells, also of one that is paused."""
+        if what in ("put", "again"):
+            queue = Queue(order.queue, client, namespace=self.namespace)
+            made = queue.schedule(order.key, bodies.perform_own, (self.log,), **self._timetable(order))
+            return made._record.next_ms
+        made = Schedule.fetch(order.key, client, namespace=self.namespace)
+        if what == "pause":
+            made.pause()
+        else:
+            made.resume()
+        return made._record.next_ms
+
+    def _timetable(self, order: StandingOrder) -> dict[str, Any]:
+        fires: dict[str, dict[str, Any]] = {
+            "skip": {},
+            "patient": {"grace": 600},
+            "limit": {"grace": 600, "limit": order.limit},
+        }
+        most: dict[str, Any] = {"missed": order.policy, "max_catchup": 100}
+        given: dict[str, Any] = {
+            "start": clock.utc(self.opened_ms + round(order.start_s * 1000)),
+            "end": None if order.limit else clock.utc(self.opened_ms + round(order.end_s * 1000)),
+            "result_ttl": 3600,
+            "failure_ttl": 3600,
+            "retry": Retry(FIRED_RETRIES),
+        }
+        when = {"cron": f"* * * * * */{order.step_s:.0f}"} if order.by_cron else {"every": order.step_s}
+        return {**given, **when, **fires.get(order.policy, most)}
+
     # -- those who wait ------------------------------------------------------------------------------------------------
 
     def _wait(self, job: Job[Any]) -> None:
@@ -175,6 +255,14 @@ def _options(order: Order) -> dict[str, Any]:
     if order.repeats:
         given["repeat"] = Repeat(order.repeats)
     return given
+
+
+def _plan(order: StandingOrder) -> list[tuple[float, str]]:
+    """What is done to a schedule, and when."""
+    plan = [(0.0, "put"), *((at, "again") for at in order.again_s), *((at, "now") for at in order.now_s)]
+    if order.pause_s is not None and order.resume_s is not None:
+        plan += [(order.pause_s, "pause"), (order.resume_s, "resume")]
+    return plan
 
 
 def _cancel(job: Job[Any]) -> str:

@@ -23,6 +23,8 @@ def as_dict(run: Run) -> dict[str, object]:
         "refused": len(evidence.refused),
         "executions": len(evidence.bodies),
         "entries": len(entries),
+        "slots": sum(len(made) for made in evidence.of_schedules.values()),
+        "missed": sum(seen.missed for seen in evidence.schedules.values()),
         "strikes": dict(sorted(Counter(strike.kind for strike in evidence.strikes).items())),
         "reasons": dict(sorted(Counter(str(entry.reason) for entry in entries if entry.reason).items())),
         "acts": dict(sorted(Counter(f"{act.what} {act.answer}" for act in evidence.acts).items())),
@@ -44,7 +46,19 @@ def as_json(run: Run) -> str:
 def as_text(run: Run, most: int = 5) -> str:
     """One line, and a line more for each violation, at most so many of each invariant."""
     told = as_dict(run)
-    words = ("mix", "seed", "acknowledged", "refused", "executions", "strikes", "reasons", "quiet_s", "took_s")
+    words = (
+        "mix",
+        "seed",
+        "acknowledged",
+        "refused",
+        "executions",
+        "slots",
+        "missed",
+        "strikes",
+        "reasons",
+        "quiet_s",
+        "took_s",
+    )
     head = ("VIOLATED " if run.violations else "ok ") + " ".join(f"{word}={told[word]}" for word in words)
     lines = [head]
     for name, said in run.violations.items():
@@ -60,6 +74,12 @@ def as_stories(run: Run) -> list[str]:
     zero = min((acked.sent_ms for acked in evidence.acked.values()), default=0.0)
     lines = [f"  {s.at_ms - zero:.0f} to {s.until_ms - zero:.0f}: {s.kind} {s.worker}" for s in evidence.strikes]
     text = " ".join(sentence for said in run.violations.values() for sentence in said)
+    for key, standing in evidence.standing.items():
+        if any(name.partition("@")[0] == key for name in text.split()):
+            lines += [f"  {standing}, {evidence.schedules.get(key)}"]
+            lines += [
+                f"  {k.acked_ms - zero:.0f} {k.what} of {key}, next {k.next_ms}" for k in evidence.kept if k.key == key
+            ]
     for job_id in evidence.orders:
         if job_id in set(text.replace(",", " ").split()):
             lines += [f"  {job_id}: {line}" for line in _story(evidence, job_id, zero)]

@@ -14,10 +14,15 @@ from typing import Any, Final
 from rqlike import Job, Queue, Retry
 from rqlike.settings import LEASE_MS
 from rqlike.states import CRASHES
+from rqlike.store import verbs
+from rqlike.store.store import Store
 from tests.chaos import bodies
-from tests.chaos.evidence import read_bodies
-from tests.chaos.kinds import QUEUES
-from tests.chaos.people import now_ms
+from tests.chaos.driver import fired_ids, schedules_of
+from tests.chaos.evidence import Evidence, JobSeen, read_bodies
+from tests.chaos.faults import SHORT_S
+from tests.chaos.invariants import each_slot_is_one_job
+from tests.chaos.kinds import QUEUES, StandingOrder
+from tests.chaos.people import People, now_ms
 from tests.chaos.stage import Stage
 from tests.process.workers import pass_time
 from tests.servers import eventually
@@ -149,6 +154,88 @@ def terminated(folder: Path, times: int = 25) -> Figures:
         }
 
 
+def slots(folder: Path, *, count: int = 200, seconds: float = 75.0, gap_s: float = 3.0) -> Figures:
+    """So many second-wise schedules, all slots of which must fire, while one of two workers is killed every `gap_s`
+    and replaced, and the server once, which comes back with the file it has kept."""
+    log, dice = folder / "bodies", random.Random(1)
+    log.touch()
+    orders = [_second_wise(dice, number, seconds) for number in range(count)]
+    with Stage(folder, 1, posts=2, lease_s=SHORT_S, networks=False) as stage:
+        people = People(stage.server.url, stage.stable.namespace, str(log), [], seconds, orders)
+        people.start()
+        kills = _strike_on(stage, dice, seconds, gap_s)
+        store, keys = Store(stage.stable.client(), stage.stable.namespace), [order.key for order in orders]
+        people.finish(30)
+        eventually(
+            lambda: all(one.next_ms is None for one in schedules_of(store, keys).values()), 30, 0.2, "no slot is left"
+        )
+        _all_fired_ended(stage, 60)
+        ids, jobs = fired_ids(store), dict[str, JobSeen]()
+        for at in range(0, len(ids), 500):
+            found = [record for record in store.run(verbs.load(ids[at : at + 500])) if record is not None]
+            jobs |= {record.id: JobSeen(record.status, record.cycle, (), record.slot_ms) for record in found}
+        evidence = Evidence(
+            orders={},
+            jobs=jobs,
+            bodies=read_bodies(log),
+            standing={order.key: order for order in orders},
+            opened_ms=people.opened_ms,
+            closed_ms=round(now_ms()),
+            kept=people.kept,
+            schedules=schedules_of(store, keys),
+        )
+        said = [*each_slot_is_one_job(evidence), *people.problems]
+        return {
+            "schedules": count,
+            "slots": len(jobs),
+            "executions": len(evidence.bodies),
+            "kills": kills,
+            "missing": sum("missing" in one for one in said),
+            "double": sum("jobs of the slot" in one or "fires of the slot" in one for one in said),
+            "violations": said[:10],
+        }
+
+
+def _second_wise(dice: random.Random, number: int, seconds: float) -> StandingOrder:
+    by_cron = dice.random() < 0.5
+    step = float(dice.choice((1, 2))) if by_cron else round(dice.uniform(0.3, 2.0), 2)
+    policy = dice.choice(("all", "patient"))
+    return StandingOrder(
+        f"s{number}", policy, step, by_cron, dice.uniform(0.5, 1.5), seconds, queue=dice.choice(QUEUES)
+    )
+
+
+def _strike_on(stage: Stage, dice: random.Random, seconds: float, gap_s: float) -> int:
+    """How many workers were killed; the server is, in the middle."""
+    began, kills, restarted = time.monotonic(), 0, False
+    following = began + gap_s
+    while (now := time.monotonic()) < began + seconds:
+        stage.tend()
+        standing = [post for post in stage.posts if post.listens]
+        if now >= following and standing:
+            following, kills = now + dice.uniform(0.5, 1.5) * gap_s, kills + 1
+            post = dice.choice(standing)
+            stage.kill(post)
+            stage.replace(post)
+        if now >= began + seconds / 2 and not restarted:
+            restarted = True
+            stage.server.kill()
+            pass_time(1.0)
+            stage.server.start()
+        pass_time(0.02)
+    return kills
+
+
+def _all_fired_ended(stage: Stage, limit: float) -> None:
+    queues = [stage.stable.queue(name) for name in QUEUES]
+    eventually(
+        lambda: not sum(c.queued + c.started + c.scheduled for c in (queue.counts() for queue in queues)),
+        limit,
+        0.1,
+        "all jobs have ended",
+    )
+
+
 def _kill(pids: Sequence[int]) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
@@ -160,6 +247,7 @@ SCENES: Final[Mapping[str, Callable[[Path], Figures]]] = {
     "sole-worker-killed": sole_worker_killed,
     "server-away": server_away,
     "terminated": terminated,
+    "slots": slots,
 }
 
 

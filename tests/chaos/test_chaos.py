@@ -12,6 +12,7 @@ import pytest
 
 from tests.chaos.driver import Settings, run
 from tests.chaos.report import as_text
+from tests.chaos.scenes import slots
 from tests.conftest import start_or_skip
 
 
@@ -23,3 +24,12 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, tmp_path:
     assert not done.violations, as_text(done)
     assert len(done.evidence.strikes) > 2
     assert len(done.evidence.acked) > 100
+
+
+@pytest.mark.slow
+def test_each_second_wise_slot_is_one_job_while_workers_and_the_server_are_killed(tmp_path: Path) -> None:
+    start_or_skip("valkey").close()
+    figures = slots(tmp_path, count=100, seconds=3.5, gap_s=0.8)
+    assert figures["violations"] == []
+    assert int(str(figures["slots"])) > 100
+    assert figures["kills"]

@@ -11,17 +11,19 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from rqlike import Job, Retry
+from rqlike import Job, Queue, Retry, Schedule
 from rqlike.failpoints import POINTS, VARIABLE, Failpoint, failpoint
 from rqlike.results import Result
 from rqlike.states import JobStatus
 from tests.chaos import bodies
 from tests.chaos.evidence import read_bodies
+from tests.chaos.people import now_ms
 from tests.process import jobs as plain
 from tests.process.workers import Stable, WorkerProcess, outcome, running
 from tests.servers import ROOT, Server, eventually
@@ -92,6 +94,7 @@ CASES: Final[Mapping[str, Case]] = {
     "horse.callback.before": Case(0, setup="callback"),
     "horse.callback.after": Case(0, setup="callback"),
 }
+FIRE: Final = ("parent.fire.before", "parent.fire.sent", "parent.fire.answered", "parent.fire.after")
 PRODUCER: Final = ("producer.enqueue.before", "producer.enqueue.after")
 
 
@@ -235,6 +238,42 @@ def test_the_store_is_sound_after_all_these_deaths(trials: dict[str, Trial]) -> 
     assert violations(scene.dump(), some.store.keys, int(seconds) * 1000 + int(micros) // 1000) == []
 
 
+def test_each_slot_is_one_job_wherever_a_worker_is_killed_while_it_fires(valkey_server: Server, tmp_path: Path) -> None:
+    """All points at once: what a dead worker was given to fire is given to another one after 2 s."""
+    stables = {point: Stable(valkey_server, f"fire-{os.getpid()}-{n}", tmp_path) for n, point in enumerate(FIRE)}
+    try:
+        for point, stable in stables.items():
+            stable.start(env={VARIABLE: f"{point}:2"}, wait=False, plan=PLAN, name=f"{point}-dies")
+        made = {}
+        for point, stable in stables.items():
+            stable.started[0].says("listens on")
+            queue = stable.queue("unserved")
+            made[point] = queue.schedule(point, plain.nothing, every=0.2, limit=8, missed="all", max_catchup=100)
+        for stable in stables.values():
+            assert stable.started[0].ends(20) == -signal.SIGKILL
+            # One that starts before finds that the dead one watches, and looks again after 5 s.
+            eventually(lambda s=stable: _is_due(s), 10, 0.02, "the dead one has had its time")  # type: ignore[misc]
+            stable.start(plan=PLAN, wait=False, name=f"{stable.namespace}-lives")
+        for point, stable in stables.items():
+            _all_slots_fire(stable.queue("unserved"), made[point])
+    finally:
+        for stable in stables.values():
+            stable.close()
+
+
+def _is_due(stable: Stable) -> bool:
+    found: list[Any] = stable.client().zrange(stable.queue().store.keys.schedules(), 0, 0, withscores=True)
+    return bool(found[0][1] + 100 < now_ms())
+
+
+def _all_slots_fire(queue: Queue, schedule: Schedule) -> None:
+    eventually(lambda: queue.count == 8, 20, 0.02, f"8 slots of {schedule} have fired")
+    schedule.refresh()
+    assert (schedule.fired, schedule.missed_count, schedule.next_at) == (8, 0, None)
+    slots = sorted(job.scheduled_for for job in queue.jobs if job.scheduled_for)
+    assert [slot - slots[0] for slot in slots] == [timedelta(milliseconds=200 * n) for n in range(8)]
+
+
 @pytest.mark.parametrize("point", PRODUCER)
 def test_an_enqueue_that_is_killed_is_done_or_not_and_never_half(stable: Stable, point: str) -> None:
     words = ["-u", stable.server.url, "--namespace", stable.namespace, "enqueue", "tests.process.jobs.echo", ":5"]
@@ -277,7 +316,7 @@ def state_of(pid: int) -> str:
 
 
 def test_every_point_there_is_has_a_trial() -> None:
-    assert set(POINTS) == {*CASES, *PRODUCER}
+    assert set(POINTS) == {*CASES, *FIRE, *PRODUCER}
 
 
 @pytest.mark.parametrize(

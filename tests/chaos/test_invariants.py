@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -12,10 +12,25 @@ import pytest
 from rqlike.records import ResultRecord
 from rqlike.serializers import resolve_serializer
 from rqlike.states import JobStatus, Reason, ResultType
-from tests.chaos.evidence import Acked, Act, Body, Evidence, Exit, JobSeen, Strike, Told, Wait, read_bodies
+from rqlike.store.schedules import FireRecord
+from rqlike.timetables import slot_text
+from tests.chaos.evidence import (
+    Acked,
+    Act,
+    Body,
+    Evidence,
+    Exit,
+    JobSeen,
+    Kept,
+    ScheduleSeen,
+    Strike,
+    Told,
+    Wait,
+    read_bodies,
+)
 from tests.chaos.faults import EVERYTHING, MIXES
 from tests.chaos.invariants import INVARIANTS, NOT_YET, violations
-from tests.chaos.kinds import KINDS, Order, orders
+from tests.chaos.kinds import KINDS, POLICIES, Order, StandingOrder, orders, standing_orders
 
 pack = resolve_serializer("msgpack").dumps
 T0: Final = 1_800_000_000_000.0  #: the wall clock at the beginning, in ms
@@ -74,6 +89,52 @@ SOUND: Final = Evidence(
     counts={"finished": 3, "canceled": 1},
     tally={"finished": 3, "canceled": 1},
     idle=True,
+)
+
+
+def of_slot(key: str, seconds: float) -> str:
+    return f"{key}@{slot_text(int(T0 + 1000 * seconds))}"
+
+
+def with_slots(
+    seconds: Sequence[float] = (1.0, 1.5, 2.0, 2.5, 3.0),
+    *,
+    policy: str = "all",
+    fired: int | None = None,
+    missed: int = 0,
+    next_ms: int | None = None,
+    limit: int | None = None,
+    kept: Sequence[Kept] = (),
+    more: Mapping[str, JobSeen] | None = None,
+) -> Evidence:
+    """A schedule of every 0.5 s from the first to the third second, that has made jobs of these slots."""
+    slots = [int(T0 + 1000 * at) for at in seconds]
+    jobs = {
+        f"s@{slot_text(slot)}": JobSeen(JobStatus.FINISHED, 1, (entry(f"s{slot}", f"s@{slot_text(slot)}", 4000),), slot)
+        for slot in slots
+    }
+    seen = ScheduleSeen(len(slots) if fired is None else fired, missed, next_ms, ())
+    made = {**jobs, **(more or {})}
+    return replace(
+        SOUND,
+        orders={**SOUND.orders, **{job_id: Order(job_id, "quick") for job_id in made}},
+        jobs={**SOUND.jobs, **made},
+        bodies=[
+            *SOUND.bodies,
+            *(body(f"s{slot}", f"s@{slot_text(slot)}", slot - T0 + 1, slot - T0 + 2) for slot in slots),
+        ],
+        standing={"s": StandingOrder("s", policy, 0.5, by_cron=False, start_s=1.0, end_s=3.2, limit=limit)},
+        opened_ms=int(T0),
+        closed_ms=int(T0) + 5000,
+        kept=[Kept("put", "s", T0, T0 + 1, int(T0) + 1000), *kept],
+        schedules={"s": seen},
+    )
+
+
+FOUR: Final = (1.0, 1.5, 2.5, 3.0)
+PAUSED: Final = (
+    Kept("pause", "s", T0 + 1600, T0 + 1601, int(T0) + 2000),
+    Kept("resume", "s", T0 + 2200, T0 + 2201, int(T0) + 2500),
 )
 
 
@@ -189,6 +250,45 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     "a process outlives its worker": ("INV-14", lambda: replace(SOUND, orphans=["process 7"])),
     "a due job begins early": ("INV-17", lambda: with_order("e", delay=0.6)),
     "a due job begins late": ("INV-17", lambda: with_order("e", delay=0.4)),
+    "a slot is missing": ("INV-16", lambda: with_slots(FOUR)),
+    "a slot is missing that was caught up by nobody and is not counted": (
+        "INV-16",
+        lambda: with_slots(FOUR, policy="skip"),
+    ),
+    "a slot is a job twice": (
+        "INV-16",
+        lambda: with_slots(fired=6, more={"s@twice": JobSeen(JobStatus.FINISHED, 1, (), int(T0) + 2000)}),
+    ),
+    "a slot was enqueued twice": (
+        "INV-16",
+        lambda: with_slots(FOUR, fired=5, more={of_slot("s", 2.0): JobSeen(JobStatus.FINISHED, 2, (), int(T0) + 2000)}),
+    ),
+    "a slot was fired twice": ("INV-16", lambda: with_slots(fired=6)),
+    "a fire is told twice": (
+        "INV-16",
+        lambda: replace(
+            with_slots(),
+            schedules={"s": ScheduleSeen(5, 0, None, (FireRecord(int(T0) + 2000, of_slot("s", 2.0), 0),) * 2)},
+        ),
+    ),
+    "a job stands for a slot that is none": ("INV-16", lambda: with_slots((1.0, 1.5, 2.0, 2.2, 2.5, 3.0))),
+    "a job stands for a slot after the end": ("INV-16", lambda: with_slots((1.0, 1.5, 2.0, 2.5, 3.0, 3.5))),
+    "a paused schedule fires": ("INV-16", lambda: with_slots(kept=PAUSED)),
+    "a slot is missing after a pause": ("INV-16", lambda: with_slots((1.0, 1.5, 3.0), kept=PAUSED)),
+    "there are more jobs than the limit": ("INV-16", lambda: with_slots(policy="limit", limit=4)),
+    "a limit is not reached": ("INV-16", lambda: with_slots(policy="limit", limit=6)),
+    "a slot is missed that must fire": ("INV-16", lambda: with_slots(missed=1)),
+    "a slot is waited for": ("INV-16", lambda: with_slots(FOUR[:-1], next_ms=int(T0) + 3000)),
+    "a schedule is gone": ("INV-16", lambda: replace(with_slots(), schedules={})),
+    "a job of a slot is gone": ("INV-16", lambda: with_bodies(body("g1", of_slot("s", 1.0), 1001, 1002))),
+    "a slot begins late": (
+        "INV-17",
+        lambda: replace(with_slots(FOUR), bodies=[body("s1", of_slot("s", 1.0), 1100, 1101)]),
+    ),
+    "a slot begins early": (
+        "INV-17",
+        lambda: replace(with_slots(FOUR), bodies=[body("s1", of_slot("s", 1.0), 900, 901)]),
+    ),
     "a callback is called twice": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "a", "a1", 100, 1, 1)] * 2)),
     "a callback follows nothing": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "b", "b1", 100, 1, 1)])),
     "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000)])),
@@ -209,6 +309,28 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
     assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 20)}
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        with_slots(),
+        with_slots(FOUR, policy="skip", missed=1),
+        with_slots((1.0, 1.5, 2.5, 3.0), kept=PAUSED),
+        with_slots((1.0, 1.5, 2.0, 2.5), policy="limit", limit=4),
+    ],
+)
+def test_a_schedule_that_did_as_it_was_told_violates_nothing(evidence: Evidence) -> None:
+    assert "INV-16" not in violations(evidence)
+
+
+def test_the_schedules_of_a_run_follow_from_its_seed_and_are_of_all_policies() -> None:
+    assert standing_orders(7, 5.0) == standing_orders(7, 5.0) != standing_orders(8, 5.0)
+    many = [order for seed in range(20) for order in standing_orders(seed, 5.0)]
+    assert {order.policy for order in many} == set(POLICIES)
+    assert all(
+        any(getattr(order, name) for order in many) for name in ("by_cron", "limit", "pause_s", "again_s", "now_s")
+    )
 
 
 def test_an_overlap_is_excused_where_a_worker_was_frozen() -> None:

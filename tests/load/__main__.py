@@ -1,5 +1,5 @@
-"""`python -m tests.load [idle|waiters|million|soak …] [--short] [--json]`: the scenarios in full size, each on its own
-server. Exit code 1 where a limit is not kept."""
+"""`python -m tests.load [idle|waiters|million|soak|schedules …] [--short] [--json]`: the scenarios in full size,
+each on its own server. Exit code 1 where a limit is not kept."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.load.figures import Figure, broken, shown
 from tests.load.idle import idle
 from tests.load.million import million
+from tests.load.schedules import schedules_and_delays
 from tests.load.soak import soak
 from tests.load.waiters import waiters
 from tests.process.workers import Stable
@@ -28,12 +29,14 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "waiters": lambda: waiters(stable, count=300),
             "million": lambda: million(stable, count=20_000, slice_=2_000),
             "soak": lambda: soak(stable, seconds=12),
+            "schedules": lambda: schedules_and_delays(stable, short=True),
         }
     return {
         "idle": lambda: idle(server, namespace),
         "waiters": lambda: waiters(stable),
         "million": lambda: million(stable),
         "soak": lambda: soak(stable),
+        "schedules": lambda: schedules_and_delays(stable),
     }
 
 
@@ -49,7 +52,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "million", "soak")
+    names = ("idle", "waiters", "million", "soak", "schedules")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

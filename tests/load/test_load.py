@@ -41,3 +41,8 @@ def test_a_long_queue_slows_nobody_and_is_emptied_in_short_scripts() -> None:
 @pytest.mark.slow
 def test_neither_workers_nor_the_server_grow_while_jobs_of_all_kinds_come_and_go() -> None:
     _keeps_its_limits("soak")
+
+
+@pytest.mark.slow
+def test_schedules_due_at_once_fire_once_each_and_due_jobs_come_in_time() -> None:
+    _keeps_its_limits("schedules")

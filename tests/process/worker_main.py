@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from rqlike import SimpleWorker, Worker
 from rqlike.worker.plan import Plan
+from tests.load.rounds import tell_if_asked
 
 
 def bind_to_parent() -> None:
@@ -31,6 +32,7 @@ class PlannedWorker(Worker):
 def main() -> int:
     asked = json.loads(sys.argv[1])
     bind_to_parent()
+    tell_if_asked()
     for folder in asked["path"]:
         sys.path.insert(0, folder)
     PlannedWorker.changes = asked["plan"]
