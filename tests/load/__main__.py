@@ -1,4 +1,4 @@
-"""`python -m tests.load [idle|waiters|million|soak|schedules …] [--short] [--json]`: the scenarios in full size,
+"""`python -m tests.load [idle|waiters|million|soak|schedules|limits …] [--short] [--json]`: the scenarios in full size,
 each on its own server. Exit code 1 where a limit is not kept."""
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.load.figures import Figure, broken, shown
 from tests.load.idle import idle
+from tests.load.limits import limits
 from tests.load.million import million
 from tests.load.schedules import schedules_and_delays
 from tests.load.soak import soak
@@ -30,6 +31,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "million": lambda: million(stable, count=20_000, slice_=2_000),
             "soak": lambda: soak(stable, seconds=12),
             "schedules": lambda: schedules_and_delays(stable, short=True),
+            "limits": lambda: limits(stable, seconds=2, loose=0.1),
         }
     return {
         "idle": lambda: idle(server, namespace),
@@ -37,6 +39,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         "million": lambda: million(stable),
         "soak": lambda: soak(stable),
         "schedules": lambda: schedules_and_delays(stable),
+        "limits": lambda: limits(stable),
     }
 
 
@@ -52,7 +55,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "million", "soak", "schedules")
+    names = ("idle", "waiters", "million", "soak", "schedules", "limits")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

@@ -46,3 +46,8 @@ def test_neither_workers_nor_the_server_grow_while_jobs_of_all_kinds_come_and_go
 @pytest.mark.slow
 def test_schedules_due_at_once_fire_once_each_and_due_jobs_come_in_time() -> None:
     _keeps_its_limits("schedules")
+
+
+@pytest.mark.slow
+def test_keys_start_as_many_jobs_as_their_limits_say_and_none_is_kept_waiting() -> None:
+    _keeps_its_limits("limits")
