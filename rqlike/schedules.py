@@ -9,10 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from rqlike import clock, firetimes
+from rqlike.callables import call_string
 from rqlike.durations import Seconds, format_seconds, parse_seconds, to_ms
-from rqlike.exceptions import NoSuchScheduleError, ScheduleChanged
+from rqlike.exceptions import DeserializationError, NoSuchScheduleError, ScheduleChanged
 from rqlike.job import Job
 from rqlike.lookups import load
+from rqlike.options import Policy
+from rqlike.serializers import loads_call, stored_serializer
 from rqlike.settings import FIRES_KEPT
 from rqlike.store import schedules
 from rqlike.store.schedules import ScheduleRecord, Seen
@@ -100,6 +103,23 @@ class Schedule:
         return self._record.call.func_name
 
     @property
+    def description(self) -> str:
+        """What people read in lists: as given, or the call; never raises."""
+        call = self._record.call
+        if call.policy.description is not None:
+            return call.policy.description
+        try:
+            args, kwargs = loads_call(stored_serializer(call.policy.serializer), call.payload)
+        except (DeserializationError, ValueError):
+            return f"{call.func_name}(unreadable arguments)"
+        return call_string(call.func_name, args, kwargs)
+
+    @property
+    def policy(self) -> Policy:
+        """How its jobs are run, kept and followed up."""
+        return self._record.call.policy
+
+    @property
     def cron(self) -> str | None:
         """Its expression; None where it has `every`."""
         return self._record.timetable.cron
@@ -145,6 +165,11 @@ class Schedule:
     def paused(self) -> bool:
         """Whether it is paused."""
         return self._record.paused_ms is not None
+
+    @property
+    def source(self) -> str | None:
+        """The cron file, or the `CronScheduler`, that it comes from; None: `Queue.schedule` has made it."""
+        return self._record.source or None
 
     def upcoming(self, n: int = 5) -> list[datetime]:
         """The next `n` slots as this handle knows it; fewer where it ends before, none while it is paused. Asks no
@@ -206,7 +231,13 @@ class Schedule:
         return hash((self.key, self._store.namespace))
 
 
-def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJob) -> Schedule:
+def alike(one: Schedule, other: Schedule) -> bool:
+    """Whether both make the same calls at the same slots on the same queue, and have the same source."""
+    first, second = one._record, other._record
+    return all(getattr(first, name) == getattr(second, name) for name in ("timetable", "queue", "call", "source"))
+
+
+def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJob, source: str = "") -> Schedule:
     """Writes a schedule, whatever was under its key. Two round trips.
 
     While the timetable is the same its slots go on as they were, so that a program may do this at each of its starts.
@@ -222,7 +253,7 @@ def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJ
             following = first_slot(table, after)
             if following is None:
                 raise ValueError(f"schedule {key!r} would never fire: no slot is left before its end")
-        return store.run(schedules.upsert(key, before, table, following, queue, new))
+        return store.run(schedules.upsert(key, before, table, following, queue, new, source))
 
     return Schedule(_insist(store, key, write), store)
 

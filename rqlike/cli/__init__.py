@@ -9,8 +9,8 @@ import click
 from rqlike.cli.program import Program
 
 _COMMANDS: Final = (
-    *("completion", "dev", "doctor", "enqueue", "failed", "info"),
-    *("jobs", "queues", "server", "worker", "workers"),
+    *("completion", "cron", "dev", "doctor", "enqueue", "failed", "info"),
+    *("jobs", "queues", "schedules", "server", "worker", "workers"),
 )
 
 
