@@ -87,7 +87,6 @@ class Upserted(NamedTuple):
     new: list[str]  #: keys
     changed: list[str]  #: keys of those that had another timetable, call, queue or source
     removed: list[str]  #: keys
-    over: list[str]  #: keys of those that have no slot left, and are not written
 
 
 class _Table:
@@ -197,23 +196,23 @@ class CronScheduler(_Table):
         """Writes the schedules, removes those of the same sources that are no longer there, and returns.
 
         A schedule whose timetable is the same goes on as it was, and `fired`, `paused` and the history stay in any
-        case. Where a key was of another source, or of `Queue.schedule`, it is of this one from now on, with a warning
-        in the log. Two round trips per entry, one per removed schedule, and one per some 250 schedules there are.
+        case; one that has no slot left is written all the same. Where a key was of another source, or of
+        `Queue.schedule`, it is of this one from now on, with a warning in the log. Two round trips per entry, one per
+        removed schedule, and one per some 250 schedules there are.
         Raises ValueError, before anything is written, where two entries have one name.
         """
         if self.logging_level is not None:
             logs.configure(self.logging_level)
         entries = self.get_jobs()
         before = {one.key: one for one in Schedule.all(self._store.client, namespace=self._store.namespace)}
-        over = {entry.key for entry in entries if _is_over(entry, before.get(entry.key))}
-        written = [self._write(entry, before.get(entry.key)) for entry in entries if entry.key not in over]
+        written = [self._write(entry, before.get(entry.key)) for entry in entries]
         kept = {one.key for one in written}
         mine = [key for key, one in before.items() if one.source in self._sources and key not in kept]
         for key in mine:
             self._store.run(schedules.unschedule(key, before[key].source or ""))
         logs.schedules_upserted(len(written), len(mine), self._sources)
         changed = [one.key for one in written if one.key in before and not alike(one, before[one.key])]
-        return Upserted(written, [key for key in kept if key not in before], changed, mine, sorted(over))
+        return Upserted(written, [one.key for one in written if one.key not in before], changed, mine)
 
     def _write(self, entry: CronJob, before: Schedule | None) -> Schedule:
         queue = Queue(entry.queue_name, self._store.client, namespace=self._store.namespace)
@@ -295,14 +294,6 @@ def _keyed(entries: Sequence[CronJob]) -> list[CronJob]:
         places[key] = entry.place
         keyed.append(replace(entry, key=key))
     return keyed
-
-
-def _is_over(entry: CronJob, before: Schedule | None) -> bool:
-    """Whether an entry has no slot left, so that the server would refuse it."""
-    if before is not None and before.timetable == entry.timetable:
-        return False
-    last = 0 if before is None or before.last_at is None else clock.epoch_ms(before.last_at)
-    return first_slot(entry.timetable, max(clock.wall_ms(), last)) is None
 
 
 # -- files -----------------------------------------------------------------------------------------------------------

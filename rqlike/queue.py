@@ -419,9 +419,9 @@ def schedule_call(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     options: Mapping[str, Any],
-    source: str = "",
+    source: str | None = None,
 ) -> Schedule:
-    """`Queue.schedule` of a checked timetable, and with the name of the cron file that the schedule comes from."""
+    """`Queue.schedule` of a checked timetable, with the `source` of `put_schedule`."""
     check_template(options)
     new = queue._prepare(func, tuple(args), kwargs, options, "")
     return put_schedule(queue.store, check_key(key), table, queue.name, new, source)

@@ -237,11 +237,14 @@ def alike(one: Schedule, other: Schedule) -> bool:
     return all(getattr(first, name) == getattr(second, name) for name in ("timetable", "queue", "call", "source"))
 
 
-def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJob, source: str = "") -> Schedule:
+def put_schedule(
+    store: Store, key: str, table: Timetable, queue: str, new: NewJob, source: str | None = None
+) -> Schedule:
     """Writes a schedule, whatever was under its key. Two round trips.
 
     While the timetable is the same its slots go on as they were, so that a program may do this at each of its starts.
-    Raises ValueError where a new timetable has no slot left."""
+    Raises ValueError where a new timetable has no slot left, unless there is a `source`, "" or the name of a cron file:
+    a file stays as it is when one of its schedules comes to its end."""
 
     def write(seen: Seen) -> ScheduleRecord:
         before = seen.record
@@ -251,9 +254,9 @@ def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJ
             # not one that has fired already by the timetable before
             after = max(seen.now_ms, (before.last_ms or 0) if before is not None else 0)
             following = first_slot(table, after)
-            if following is None:
+            if following is None and source is None:
                 raise ValueError(f"schedule {key!r} would never fire: no slot is left before its end")
-        return store.run(schedules.upsert(key, before, table, following, queue, new, source))
+        return store.run(schedules.upsert(key, before, table, following, queue, new, source or ""))
 
     return Schedule(_insist(store, key, write), store)
 

@@ -127,7 +127,6 @@ def _facts(done: Upserted) -> dict[str, Any]:
         "new": done.new,
         "changed": done.changed,
         "removed": done.removed,
-        "over": done.over,
     }
 
 
@@ -150,8 +149,6 @@ def _cells(one: Any) -> tuple[str, ...]:
 
 
 def _say_what_follows(session: Session, done: Upserted) -> None:
-    for key in done.over:
-        note(f"{key} is not written: no slot is left before its end")
     if not done.schedules:
         return
     note("any worker of the namespace fires them: no process needs to stay for that")

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from rqlike import clock, tables
-from rqlike.cli.context import FAILED, NOT_FOUND, OK, Session, pass_session, usage
+from rqlike.cli.context import FAILED, NOT_FOUND, OK, Failure, Session, pass_session, usage
 from rqlike.cli.histories import CALL_WIDTH
 from rqlike.cli.output import emit, emit_json, emit_table, note, shown, when
 from rqlike.cli.program import Group
@@ -141,19 +141,20 @@ def _show_list(found: Sequence[Schedule]) -> None:
 def show(session: Session, /, key: str) -> int:
     """Show a schedule, its newest fires, and its next slots."""
     found = _fetch(session, key)
-    fires, slots = found.history(_FIRES), found.upcoming(_UPCOMING)
+    fires = found.history(_FIRES)
     if session.json:
-        history = [_fire_facts(fire) for fire in fires]
-        emit_json({**schedule_facts(found), "options": _options(found), "upcoming": slots, "history": history})
+        more = {"upcoming": _upcoming(found, _UPCOMING), "history": [_fire_facts(fire) for fire in fires]}
+        emit_json({**schedule_facts(found), "options": _options(found), **more})
         return OK
     _show_facts(found)
-    if slots:
-        emit("")
-        _show_slots(slots, found.tz)
     if fires:
         emit("")
         rows = [(when(fire.slot) or "run now", when(fire.fired_at), _late(fire), fire.job_id) for fire in fires]
         emit_table(("slot (UTC)", "fired at (UTC)", "late", "job"), rows)
+    slots = _upcoming(found, _UPCOMING)
+    if slots:
+        emit("")
+        _show_slots(slots, found.tz)
     return OK
 
 
@@ -214,7 +215,7 @@ def show_next(session: Session, /, key: str | None, count: int, expression: str 
         if tz is not None:
             raise click.UsageError("--tz goes with --cron; a schedule has its own zone")
         found = _fetch(session, key or "")
-        slots, zone = found.upcoming(count), found.tz
+        slots, zone = _upcoming(found, count), found.tz
         if not slots:
             note(f"{found.key} has no next slot: it is {coming(found)}")
     else:
@@ -226,6 +227,14 @@ def show_next(session: Session, /, key: str | None, count: int, expression: str 
     elif slots:
         _show_slots(slots, zone)
     return OK
+
+
+def _upcoming(found: Schedule, count: int) -> list[datetime]:
+    """Its next slots. Raises Failure where it names what this host does not know, such as a new zone."""
+    try:
+        return found.upcoming(count)
+    except ValueError as error:
+        raise Failure(f"schedule {found.key} cannot fire here: {error}") from error
 
 
 def _fires(expression: str, tz: str) -> Iterable[datetime]:
@@ -306,7 +315,7 @@ def _act(session: Session, keys: Sequence[str], word: str, do: Callable[[str], o
     for key in dict.fromkeys(keys):
         try:
             do(key)
-        except RqlikeError as error:
+        except (RqlikeError, ValueError) as error:  # the second for a zone, say, that this host does not know
             note(f"rqlike: {error}")
             code = max(code, NOT_FOUND if isinstance(error, NoSuchScheduleError) else FAILED)
         else:

@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -179,7 +179,7 @@ def test_starting_writes_all_that_was_said_of_an_entry_and_returns(
     )  # fmt: skip
     done = scheduler.start()
     (made,) = done.schedules
-    assert (done.new, done.changed, done.removed, done.over) == (["sum"], [], [], [])
+    assert (done.new, done.changed, done.removed) == (["sum"], [], [])
     found = Schedule.fetch("sum", client, namespace=namespace)
     assert (found.queue_name, found.cron, found.tz, found.source) == ("q", "0 3 * * *", "Europe/Berlin", None)
     table, policy = found.timetable, found.policy
@@ -259,7 +259,7 @@ def test_a_scheduler_with_a_name_owns_what_it_registers(
     unnamed = CronScheduler(client, None, namespace=namespace)
     unnamed.register(tasks.nothing, "q", interval=60, name="d")
     unnamed.start()
-    assert CronScheduler(client, None, namespace=namespace).start() == Upserted([], [], [], [], [])
+    assert CronScheduler(client, None, namespace=namespace).start() == Upserted([], [], [], [])
     assert standing() == ["b", "c", "d"]
 
 
@@ -271,32 +271,18 @@ def test_entries_of_the_module_are_written_by_any_scheduler(
     assert standing() == ["a"]
 
 
-def test_an_entry_that_is_over_is_not_written_and_keeps_no_other_from_being(
+def test_an_entry_that_has_come_to_its_end_keeps_no_other_from_being_written(
     load: Load, standing: Callable[[], list[str]]
 ) -> None:
     entry = "register('a.b', 'q', cron='@daily', name='x', end=datetime({}, 1, 1, tzinfo=UTC))"
     there = "register('a.b', 'q', interval=5, name='y')"
     imports = "from datetime import UTC, datetime"
-    load(imports, entry.format(2999), there)
-    assert standing() == ["x", "y"]
-    done = load(imports, entry.format(2020), there)
-    assert (done.over, done.removed) == (["x"], ["x"])
-    assert standing() == ["y"]
-
-
-def test_a_schedule_that_came_to_its_end_stays_with_its_history(
-    load: Load, client: redis.Redis, namespace: str
-) -> None:
-    end = datetime.now(UTC) + timedelta(seconds=1)
-    entry = f"register('a.b', 'q', interval=0.5, name='x', end=datetime.fromisoformat('{end.isoformat()}'))"
-    load("from datetime import datetime", entry)
-    later = cron.clock.wall_ms() + 60_000
-    record = Schedule.fetch("x", client, namespace=namespace)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cron.clock, "wall_ms", lambda: later)
-        done = load("from datetime import datetime", entry)
-    assert (done.over, done.removed, done.changed) == ([], [], [])
-    assert done.schedules[0].timetable == record.timetable
+    assert load(imports, entry.format(2999), there).schedules[0].next_at is not None
+    for _ in range(2):
+        done = load(imports, entry.format(2020), there)
+        assert [one.next_at is None for one in done.schedules] == [True, False]
+        assert standing() == ["x", "y"]
+    assert (done.changed, done.removed) == ([], [])
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
