@@ -92,6 +92,7 @@ SCHEDULE: Final = {
     "missed": "missed",
     "paused": "paused",
     "created": "created",
+    "source": "source",  # the cron file it comes from, which removes it when it has it no more; '' none
     "queue": "queue",
     "call": "call",
     "meta": "meta",

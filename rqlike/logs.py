@@ -211,6 +211,21 @@ def slots_missed(key: str, slots: int) -> None:
     _say(logging.WARNING, "slots_missed", text)
 
 
+def schedules_upserted(schedules: int, removed: int, names: Sequence[str]) -> None:
+    """A cron file stands in Redis."""
+    count = f"{schedules} schedule{'s' if schedules != 1 else ''}"
+    gone = f", {removed} removed" if removed else ""
+    origin = f" of {', '.join(names)}" if names else ""
+    text = f"{count}{origin} written{gone}; any worker of the namespace fires them, so no scheduler stays running"
+    _say(logging.INFO, "schedules_upserted", text)
+
+
+def schedule_taken(key: str, before: str, now: str) -> None:
+    """A schedule has another source than it had."""
+    text = f"schedule {key} was of {before or 'a program'} and is of {now or 'a program'} now"
+    _say(logging.WARNING, "schedule_taken", text)
+
+
 def value_dropped(job_id: str) -> None:
     """The server was full."""
     _say(

@@ -38,6 +38,7 @@ from rqlike.store.durable import PLAINLY, not_durable, run_durably
 from rqlike.store.requests import nonce, random_id
 from rqlike.store.store import Conn, Store
 from rqlike.store.verbs import Fresh, NewJob
+from rqlike.timetables import Timetable
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
@@ -263,11 +264,7 @@ class Queue:
             cron=cron, every=every, tz=tz, start=start, end=end, limit=limit,
             missed=missed, max_catchup=max_catchup, grace=grace,
         )  # fmt: skip
-        for name in ("job_id", "durable"):
-            if name in options:
-                raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself")
-        new = self._prepare(func, tuple(args), kwargs or {}, options, "")
-        return put_schedule(self.store, check_key(key), table, self.name, new)
+        return schedule_call(self, key, table, func, args, kwargs or {}, options)
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
@@ -432,6 +429,29 @@ class Queue:
 
     def __hash__(self) -> int:
         return hash((self.name, self.store.namespace))
+
+
+def schedule_call(
+    queue: Queue,
+    key: str,
+    table: Timetable,
+    func: Func,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    source: str | None = None,
+) -> Schedule:
+    """`Queue.schedule` of a checked timetable, with the `source` of `put_schedule`."""
+    check_template(options)
+    new = queue._prepare(func, tuple(args), kwargs, options, "")
+    return put_schedule(queue.store, check_key(key), table, queue.name, new, source)
+
+
+def check_template(options: Mapping[str, Any]) -> None:
+    """Raises TypeError for an option that the jobs of a schedule cannot have."""
+    for name in ("job_id", "durable"):
+        if name in options:
+            raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself")
 
 
 def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

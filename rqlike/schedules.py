@@ -9,10 +9,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from rqlike import clock, firetimes
+from rqlike.callables import call_string
 from rqlike.durations import Seconds, format_seconds, parse_seconds, to_ms
-from rqlike.exceptions import NoSuchScheduleError, ScheduleChanged
+from rqlike.exceptions import DeserializationError, NoSuchScheduleError, ScheduleChanged
 from rqlike.job import Job
 from rqlike.lookups import load
+from rqlike.options import Policy
+from rqlike.serializers import loads_call, stored_serializer
 from rqlike.settings import FIRES_KEPT
 from rqlike.store import schedules
 from rqlike.store.schedules import ScheduleRecord, Seen
@@ -101,6 +104,23 @@ class Schedule:
         return self._record.call.func_name
 
     @property
+    def description(self) -> str:
+        """What people read in lists: as given, or the call; never raises."""
+        call = self._record.call
+        if call.policy.description is not None:
+            return call.policy.description
+        try:
+            args, kwargs = loads_call(stored_serializer(call.policy.serializer), call.payload)
+        except (DeserializationError, ValueError):
+            return f"{call.func_name}(unreadable arguments)"
+        return call_string(call.func_name, args, kwargs)
+
+    @property
+    def policy(self) -> Policy:
+        """How its jobs are run, kept and followed up."""
+        return self._record.call.policy
+
+    @property
     def cron(self) -> str | None:
         """Its expression; None where it has `every`."""
         return self._record.timetable.cron
@@ -145,6 +165,11 @@ class Schedule:
     def paused(self) -> bool:
         """Whether it is paused."""
         return self._record.paused_ms is not None
+
+    @property
+    def source(self) -> str | None:
+        """The cron file, or the `CronScheduler`, that it comes from; None: `Queue.schedule` has made it."""
+        return self._record.source or None
 
     def upcoming(self, n: int = 5) -> list[datetime]:
         """The next `n` slots as this handle knows it; fewer where it ends before, none while it is paused. Asks no
@@ -206,11 +231,20 @@ class Schedule:
         return hash((self.key, self._store.namespace))
 
 
-def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJob) -> Schedule:
+def alike(one: Schedule, other: Schedule) -> bool:
+    """Whether both make the same calls at the same slots on the same queue, and have the same source."""
+    first, second = one._record, other._record
+    return all(getattr(first, name) == getattr(second, name) for name in ("timetable", "queue", "call", "source"))
+
+
+def put_schedule(
+    store: Store, key: str, table: Timetable, queue: str, new: NewJob, source: str | None = None
+) -> Schedule:
     """Writes a schedule, whatever was under its key. Two round trips.
 
     While the timetable is the same its slots go on as they were, so that a program may do this at each of its starts.
-    Raises ValueError where a new timetable has no slot left."""
+    Raises ValueError where a new timetable has no slot left, unless there is a `source`, "" or the name of a cron file:
+    a file stays as it is when one of its schedules comes to its end."""
 
     def write(seen: Seen) -> ScheduleRecord:
         before = seen.record
@@ -221,10 +255,10 @@ def put_schedule(store: Store, key: str, table: Timetable, queue: str, new: NewJ
             after = max(seen.now_ms, (before.last_ms or 0) if before is not None else 0)
             used_up = before is not None and table.limit is not None and before.fired >= table.limit
             following = None if used_up else first_slot(table, after)
-            if following is None:
+            if following is None and source is None:
                 why = f"it has fired {table.limit} times already" if used_up else "no slot is left before its end"
                 raise ValueError(f"schedule {key!r} would never fire: {why}")
-        return store.run(schedules.upsert(key, before, table, following, queue, new))
+        return store.run(schedules.upsert(key, before, table, following, queue, new, source or ""))
 
     return Schedule(_insist(store, key, write), store)
 

@@ -49,6 +49,10 @@ class Timetable(NamedTuple):
             table = cls(*parts)
             if table.cron is None and not (table.every_ms or 0) > 0:
                 raise ValueError("neither cron nor every")
+            for name, value, default in zip(cls._fields, table, cls(), strict=True):
+                kinds = (str,) if name in ("cron", "tz", "missed") else (int,)
+                if not isinstance(value, kinds) and not (value is None and default is None):
+                    raise ValueError(f"{name} is of type {type(value).__name__}")
             return table
         except (ValueError, TypeError, msgpack.UnpackException) as broken:
             raise DeserializationError(f"The timetable cannot be read: {broken}") from broken

@@ -9,8 +9,8 @@ import click
 from rqlike.cli.program import Program
 
 _COMMANDS: Final = (
-    *("completion", "dev", "doctor", "enqueue", "failed", "info"),
-    *("jobs", "queues", "resume", "server", "suspend", "worker", "workers"),
+    *("completion", "cron", "dev", "doctor", "enqueue", "failed", "info", "jobs"),
+    *("queues", "resume", "schedules", "server", "suspend", "worker", "workers"),
 )
 
 

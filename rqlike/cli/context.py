@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import click
 
-from rqlike.exceptions import NoSuchJobError, RqlikeError, ServerNotConfigured, WaitTimeout
+from rqlike.exceptions import NoSuchJobError, NoSuchScheduleError, RqlikeError, ServerNotConfigured, WaitTimeout
 from rqlike.store.connecting import DEFAULT_URL, Address, checked, client_of, describe, resolve_server
 from rqlike.store.store import Store
 
@@ -136,7 +136,7 @@ def _is_redis(error: BaseException, name: str) -> bool:
 
 
 def _code_of(error: RqlikeError) -> int:
-    if isinstance(error, NoSuchJobError):
+    if isinstance(error, NoSuchJobError | NoSuchScheduleError):
         return NOT_FOUND
     if isinstance(error, ServerNotConfigured):
         return NO_SERVER

@@ -12,37 +12,18 @@ from rqlike.callables import reference_of
 from rqlike.cli.arguments import parse_arguments
 from rqlike.cli.context import OK, Session, pass_session, usage
 from rqlike.cli.output import emit, emit_json, is_terminal, note, warn
-from rqlike.cli.program import Command
 from rqlike.cli.sources import doubt_about
 from rqlike.cli.values import duration
 from rqlike.cli.values import moment as at_moment
-from rqlike.cli.waiting import wait_and_show
+from rqlike.cli.waiting import WaitingCommand, wait_and_show, wait_limit
 from rqlike.exceptions import RqlikeError, TimeoutFormatError
 from rqlike.job import Job
 from rqlike.options import check
 from rqlike.queue import Queue
 from rqlike.settings import DEFAULT_QUEUE
 
-_ENDLESS = "no limit"
 
-
-_duration = duration()
-
-
-def _wait_limit(text: str) -> float:
-    """Seconds, infinite where no number was said."""
-    return float("inf") if text == _ENDLESS else _duration(text)
-
-
-class _EnqueueCommand(Command):
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """`--wait` alone has no value; click would take the next word for it."""
-        end = args.index("--") if "--" in args else len(args)
-        ready = [f"--wait={_ENDLESS}" if word == "--wait" else word for word in args[:end]]
-        return super().parse_args(ctx, ready + args[end:])
-
-
-@click.command(cls=_EnqueueCommand)
+@click.command(cls=WaitingCommand)
 @click.argument("func")
 @click.argument("arguments", nargs=-1, metavar="[ARGS]...")
 @click.option("-q", "--queue", "queue_name", default=DEFAULT_QUEUE, show_default=True, help="Its queue.")
@@ -80,7 +61,7 @@ class _EnqueueCommand(Command):
 @click.option(
     "--wait",
     "limit",
-    type=_wait_limit,
+    type=wait_limit,
     metavar="[=SECONDS]",
     help="Wait for it and print its value; a limit is written --wait=20.",
 )

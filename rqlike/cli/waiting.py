@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Final
+
+import click
 
 from rqlike.cli.context import FAILED, OK, Session
 from rqlike.cli.output import emit, emit_json, is_terminal, lines, note, shown
+from rqlike.cli.program import Command
+from rqlike.cli.values import duration
 from rqlike.cli.workers import living
 from rqlike.exceptions import WaitError, WaitTimeout
 from rqlike.job import Job
 from rqlike.states import JobStatus
+
+_ENDLESS: Final = "no limit"
+_seconds = duration()
+
+
+def wait_limit(text: str) -> float:
+    """Seconds of `--wait`, infinite where no number was said."""
+    return float("inf") if text == _ENDLESS else _seconds(text)
+
+
+class WaitingCommand(Command):
+    """A command with `--wait[=SECONDS]`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """`--wait` alone has no value; click would take the next word for it."""
+        end = args.index("--") if "--" in args else len(args)
+        ready = [f"--wait={_ENDLESS}" if word == "--wait" else word for word in args[:end]]
+        return super().parse_args(ctx, ready + args[end:])
 
 
 def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int:

@@ -27,6 +27,7 @@ class ScheduleRecord(NamedTuple):
     fired: int = 0
     missed: int = 0
     paused_ms: int | None = None  #: since when it is paused
+    source: str = ""  #: the cron file it comes from
 
 
 class FireRecord(NamedTuple):
@@ -68,7 +69,13 @@ def job_id(key: str, slot_ms: int) -> str:
 
 
 def upsert(
-    key: str, seen: ScheduleRecord | None, table: Timetable, next_ms: int | None, queue: str, new: NewJob
+    key: str,
+    seen: ScheduleRecord | None,
+    table: Timetable,
+    next_ms: int | None,
+    queue: str,
+    new: NewJob,
+    source: str = "",
 ) -> Request[ScheduleRecord]:
     """Makes a schedule or replaces its timetable and template. Raises ScheduleChanged."""
     arguments = (
@@ -83,6 +90,7 @@ def upsert(
         "" if new.ttl_ms is None else new.ttl_ms,
         "" if new.failure_ttl_ms is None else new.failure_ttl_ms,
         new.limit,
+        source,
     )
     return Request("schedule", arguments, lambda reply: _record(key, reply), _refusal(key))
 
@@ -93,9 +101,9 @@ def reschedule(seen: ScheduleRecord, *, paused: bool, next_ms: int | None = None
     return Request("reschedule", arguments, lambda reply: _record(seen.key, reply), _refusal(seen.key))
 
 
-def unschedule(key: str) -> Request[bool]:
-    """A schedule is gone; whether there was one."""
-    return Request("unschedule", (key,), bool)
+def unschedule(key: str, source: str = "") -> Request[bool]:
+    """A schedule is gone, where it has the source, if one is given; whether there was one."""
+    return Request("unschedule", (key, source), bool)
 
 
 def run_now(key: str, new_id: str) -> Request[int]:
@@ -184,6 +192,7 @@ def _record(key: str, flat: codec.Flat) -> ScheduleRecord:
         fired=moment("fired") or 0,
         missed=moment("missed") or 0,
         paused_ms=moment("paused"),
+        source=codec.text(stored("source")),
     )
 
 

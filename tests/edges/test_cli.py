@@ -80,9 +80,11 @@ def test_help_names_every_command_and_none_that_is_not_built() -> None:
         "doctor",
         "suspend",
         "resume",
+        "schedules",
+        "cron",
     ):
         assert f"\n  {name} " in shown
-    for name in ("schedules", "cron"):
+    for name in ("deliveries", "groups"):
         assert nowhere(name).exit_code == 2
 
 

@@ -35,6 +35,8 @@ LINES: dict[str, Callable[[], object]] = {
     "store_broken": lambda: logs.store_broken(EVIL, EVIL, EVIL),
     "schedule_fired": lambda: logs.schedule_fired(EVIL, 2),
     "slots_missed": lambda: logs.slots_missed(EVIL, 2),
+    "schedules_upserted": lambda: logs.schedules_upserted(2, 1, [EVIL]),
+    "schedule_taken": lambda: logs.schedule_taken(EVIL, EVIL, EVIL),
     "value_dropped": lambda: logs.value_dropped(EVIL),
     "execution_lost": lambda: logs.execution_lost(EVIL, EVIL),
     "job_recovered": lambda: logs.job_recovered(EVIL, EVIL),
