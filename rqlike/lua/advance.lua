@@ -61,7 +61,7 @@ if kept then
     --- @include again
     --- @include pauses
     local granted, lapsed = granted_before(queues, given, base)
-    local _, names = pauses_of(want > 0 and queues or {}, broken)
+    local _, names = pauses_of(want > 0 and queues or {}, broken, true)
     return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0, problems, names})
   end
 end
@@ -121,7 +121,11 @@ if not idle then
   local woken = string.find(mode, 'w', 1, true)
   for _, queue in ipairs(queues) do
     local fine, emptied = true, paused and paused[queue]
-    if want > #granted and not emptied then fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken) end
+    if emptied then
+      call('DEL', key_markers(queue)) -- whoever took one would look in vain
+    elseif want > #granted then
+      fine, emptied = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken)
+    end
     if not fine then broken(queue, '', emptied) end
     -- a marker was spent on this call: where jobs remain, the next idle worker gets one in its place
     if woken and not emptied and call('EXISTS', key_home('queued', queue)) == 1 then
