@@ -63,7 +63,7 @@ if kept then
     --- @include again
     --- @include pauses
     local granted, lapsed = granted_before(queues, given, base)
-    local _, names = pauses_of(want > 0 and queues or {}, broken)
+    local _, names = pauses_of(want > 0 and queues or {}, broken, true)
     return packed({now, words, granted, lapsed, watched == '-' and '' or watched, 0, problems, names and {{}, names} or nil})
   end
 end
@@ -126,7 +126,9 @@ if not idle then
   local state = {free = tonumber(ARGV[7]), shut = {}}
   for _, queue in ipairs(queues) do
     local fine, emptied, rest = true, paused and paused[queue], false
-    if want > #granted and not emptied then
+    if emptied then
+      call('DEL', key_markers(queue)) -- whoever took one would look in vain
+    elseif want > #granted then
       fine, emptied, rest = pcall(take, queue, want - #granted, granted, worker, mint, lease, broken, state)
     end
     if not fine then broken(queue, '', emptied) end

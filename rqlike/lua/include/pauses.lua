@@ -1,8 +1,8 @@
 --- @include now
--- pauses_of(queues, broken): queue -> the moment at which nothing keeps workers from claiming from it any more, for those
--- that are paused; and the names under which they are, '' for all queues, or nil. A pause that is over is lifted here. A
--- queue that is paused keeps no markers: whoever took one would look in vain. One command where nothing is paused.
-local function pauses_of(queues, broken)
+-- pauses_of(queues, broken, again): queue -> the moment at which nothing keeps workers from claiming from it any more, for
+-- those that are paused; and the names under which they are, '' for all queues, or nil. A pause that is over is lifted
+-- here, but not where the call is made `again`. One command where nothing is paused.
+local function pauses_of(queues, broken, again)
   local key, paused, names, records = key_pauses(), {}, {}, {}
   if call('EXISTS', key) == 0 then return paused end
   --- @include pause
@@ -21,17 +21,18 @@ local function pauses_of(queues, broken)
   local function still(queue)
     if not records[queue] then return nil end
     local till = read_pause(records[queue])
-    if till then names[#names + 1] = queue else lift(queue) end
+    if till then
+      names[#names + 1] = queue
+    elseif not again then
+      lift(queue)
+    end
     return till
   end
 
   local everywhere = still('')
   for _, queue in ipairs(queues) do
     local own = still(queue)
-    if own or everywhere then
-      paused[queue] = math.max(own or 0, everywhere or 0)
-      call('DEL', key_markers(queue))
-    end
+    if own or everywhere then paused[queue] = math.max(own or 0, everywhere or 0) end
   end
   return paused, names[1] and names
 end
