@@ -16,6 +16,8 @@ import redis
 from rqlike import Queue, Retry, Schedule, cron, firetimes
 from rqlike.cron import CronJob, CronScheduler, Upserted
 from rqlike.exceptions import SerializationError
+from rqlike.store.schedules import unschedule
+from tests.conftest import AnyServer
 from tests.surface import tasks
 
 RQ_ORDER = [
@@ -283,6 +285,17 @@ def test_an_entry_that_has_come_to_its_end_keeps_no_other_from_being_written(
         assert [one.next_at is None for one in done.schedules] == [True, False]
         assert standing() == ["x", "y"]
     assert (done.changed, done.removed) == ([], [])
+
+
+def test_a_schedule_that_was_taken_over_meanwhile_is_not_removed(any_server: AnyServer, namespace: str) -> None:
+    client = any_server.client()
+    named = CronScheduler(client, None, "mine", namespace=namespace)
+    named.register("a.b", "q", interval=60, name="x")
+    named.start()
+    store = Queue("q", client, namespace=namespace).store
+    assert not store.run(unschedule("x", "another"))
+    assert Schedule.fetch("x", client, namespace=namespace).source == "mine"
+    assert [store.run(unschedule("x", "mine")) for _ in range(2)] == [True, False]
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
