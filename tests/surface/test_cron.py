@@ -302,12 +302,19 @@ def test_a_schedule_that_was_taken_over_meanwhile_is_not_removed(any_server: Any
 
 
 def test_a_file_has_one_source_however_it_is_called(folder: Path, client: redis.Redis, namespace: str) -> None:
-    (folder / "shop").mkdir()
-    (folder / "shop" / "crontab.py").write_text("from rqlike.cron import register\nregister('a.b', 'q', interval=5)\n")
-    for name in ("shop.crontab", "shop/crontab.py", "shop/crontab", str(folder / "shop" / "crontab.py")):
+    (folder / "store_front").mkdir()
+    (folder / "store_front" / "crontab.py").write_text(
+        "from rqlike.cron import register\nregister('a.b', 'q', interval=5)\n"
+    )
+    for name in (
+        "store_front.crontab",
+        "store_front/crontab.py",
+        "store_front/crontab",
+        str(folder / "store_front" / "crontab.py"),
+    ):
         scheduler = CronScheduler(client, None, namespace=namespace)
         scheduler.load_config_from_file(name)
-        assert [entry.source for entry in scheduler.get_jobs()] == ["shop.crontab"], name
+        assert [entry.source for entry in scheduler.get_jobs()] == ["store_front.crontab"], name
 
 
 def test_a_file_that_cannot_be_imported_is_called_after_itself(

@@ -38,7 +38,11 @@ local function admitted(state, queue, job_id, text, place)
   end
   limit.waited = firmly('ZSCORE', key_limits(), limit.key)
   if limit.waited then
-    local head = live_head(limit.key, C.SWEEP_LIMIT)
+    local head, unsure = live_head(limit.key, C.SWEEP_LIMIT)
+    if unsure then -- somebody may wait behind ids that are none
+      park(state, queue, job_id, place, limit, now)
+      return nil
+    end
     if head and head[3] < place then -- who came first goes first
       park(state, queue, job_id, place, limit, now + C.RELOOK_MS)
       put_back(limit.key, head)

@@ -1,6 +1,6 @@
 --- @include waiting
 -- look_at_limit(key, budget): lets as many of the jobs that wait for a limit key go as there are permits now, and says
--- when to look again. Answers how many jobs it looked at.
+-- when to look again. Answers how many ids it looked at, `budget` and a few at most.
 
 -- Holders that are started no more, because something else has taken the job away, hold nothing; some of them per call.
 local function audit(key)
@@ -31,10 +31,11 @@ local function permits(limit)
 end
 
 local function look_at_limit(key, budget)
+  local before = looks
   local head, unsure = live_head(key, budget)
   if not head then
     if unsure then look_by(key, now) else call('ZREM', key_limits(), key) end
-    return unsure and budget or 1
+    return looks - before
   end
   local free, moment, unused = permits(head[4])
   if unused then -- perhaps nobody listens to the queue of the first ones
@@ -42,12 +43,13 @@ local function look_at_limit(key, budget)
     moment = now + C.RELOOK_MS
   end
   local moved = 0
-  while head and moved < math.min(free, budget) do
+  while head and moved < free do
     put_back(key, head)
     moved = moved + 1
-    head = live_head(key, C.SWEEP_LIMIT)
+    head, unsure = live_head(key, budget - (looks - before))
   end
+  if unsure then moment = now end
   -- where none waits any more it is looked at once more, so that a start that comes now is one that was waited for
   call('ZADD', key_limits(), string.format('%.0f', math.max(moment, now + 1)), key)
-  return moved + 1
+  return looks - before
 end

@@ -2,11 +2,15 @@
 --- @include ring
 -- The jobs that a limit key holds back, and how they come back to their places.
 
+-- Ids that were looked at in this call.
+local looks = 0
+
 -- live_head(key, budget): the first job that waits for a limit key: {job_id, queue, place, limit}. Ids of jobs that wait
 -- no more are dropped; nil where none is left, and with it true where `budget` looks have found none.
 local function live_head(key, budget)
   local waiting = key_waiting(key)
   for _ = 1, budget do
+    looks = looks + 1
     local head = firmly('ZRANGE', waiting, 0, 0, 'WITHSCORES')
     local job_id = head[1]
     if not job_id then return nil end
