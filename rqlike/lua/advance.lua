@@ -92,8 +92,10 @@ if string.find(mode, 's', 1, true) then
   if not idle then
     --- @include namespace
     moment = sweep_namespace(worker, slots, broken)
-    --- @include pauses
-    if want > 0 then paused, names = pauses_of(queues, broken) end
+    if want > 0 and call('EXISTS', key_pauses()) == 1 then
+      --- @include pauses
+      paused, names = pauses_of(queues, broken)
+    end
     --- @include sweep
     for _, queue in ipairs(queues) do
       if open and #lapsed < C.RECOVER_LIMIT then
@@ -119,8 +121,10 @@ if string.find(mode, 's', 1, true) then
 end
 
 if not idle then
-  --- @include pauses
-  if want > 0 and not paused then paused, names = pauses_of(queues, broken) end
+  if want > 0 and not paused and call('EXISTS', key_pauses()) == 1 then
+    --- @include pauses
+    paused, names = pauses_of(queues, broken)
+  end
   --- @include take
   local woken = string.find(mode, 'w', 1, true)
   local state = {free = tonumber(ARGV[7]), shut = {}}

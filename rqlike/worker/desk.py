@@ -79,9 +79,12 @@ class Desk:
         """Horses that wait for a job to be claimed. `limit`: of all executions; None for none."""
         return self._within(limit, self._free() - len(self.ahead))
 
-    def wanted(self, limit: int | None) -> int:
-        """Jobs to claim now: a frame for each free horse, and while jobs are short some ahead of each."""
-        return min(TURN_JOBS, self._within(limit, self._places(self._free())))
+    def wanted(self, limit: int | None) -> tuple[int, int]:
+        """Jobs to claim now: a frame for each free horse, and while jobs are short some ahead of each. With it how many
+        of them could begin at once."""
+        free = self._free()
+        at_once = self._within(limit, free - len(self.ahead))
+        return min(TURN_JOBS, self._within(limit, self._places(free))), at_once
 
     def lacks_work(self, limit: int | None) -> bool:
         """Whether it is time to claim: a horse is free, or half of what was ahead is gone."""

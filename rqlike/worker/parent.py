@@ -305,15 +305,15 @@ class Parent:
         settlements = self._ledger.to_send()
         after = sum(self._errands.may_follow(settlement) for settlement in settlements)
         self._number += 1
-        limit = self._plan.max_jobs
+        want, free = self._desk.wanted(self._plan.max_jobs)
         sweep, prune = due or now >= times.swept + SWEEP_S, now >= times.prune
         self._turn = Turn(
             worker=self._plan.name,
             instance=self._plan.instance,
             number=self._number,
             queues=self._rotation.order(),
-            want=max(0, self._desk.wanted(limit) - after) if self._claims else 0,
-            free=max(0, self._desk.free(limit) - after),
+            want=max(0, want - after) if self._claims else 0,
+            free=max(0, free - after),
             sweep=sweep,
             prune=sweep and prune,
             woken=self._woken,

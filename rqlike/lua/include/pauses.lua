@@ -1,10 +1,9 @@
 --- @include now
 -- pauses_of(queues, broken, again): queue -> the moment at which nothing keeps workers from claiming from it any more, for
 -- those that are paused; and the names under which they are, '' for all queues, or nil. A pause that is over is lifted
--- here, but not where the call is made `again`. One command where nothing is paused.
+-- here, but not where the call is made `again`. The caller has seen that anything is paused at all.
 local function pauses_of(queues, broken, again)
   local key, paused, names, records = key_pauses(), {}, {}, {}
-  if call('EXISTS', key) == 0 then return paused end
   --- @include pause
   --- @include lift
   for first = 1, #queues, 500 do

@@ -1,10 +1,11 @@
 --- @include grant
 --- @include chunked
 --- @include load
--- take(queue, want, granted, worker, mint, lease, broken, state): claims up to `want` jobs of a queue for a worker: started,
--- token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is empty
--- now, and whether it did not see all that waits. Jobs that turn out to be overdue or none are not counted in `want`, and there may be any number of them, so it
--- looks at 500 at most; the next sweep comes at once where a deadline is over.
+-- take(queue, want, granted, worker, mint, lease, broken, state): claims up to `want` jobs of a queue for a worker:
+-- started, token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is
+-- empty now, and whether it did not see all that waits. Jobs that turn out to be overdue or none are not counted in
+-- `want`, and there may be any number of them, so it looks at 500 at most; the next sweep comes at once where a deadline
+-- is over.
 -- `broken` is told of jobs that cannot be claimed for what is in their keys. `state` is that of `gate`, for all queues of
 -- a call: jobs that a limit holds back go to the end of the queue, and where only such are left it counts as empty.
 
@@ -34,29 +35,6 @@ end
 local function gate()
   --- @include gate
   return {admitted = admitted, take_permit = take_permit, set_free = set_free}
-end
-
--- Puts what was popped from a queue back to its places, from `at` on.
-local function unpop(home, popped, at)
-  local members = {}
-  for index = at, #popped, 2 do
-    members[#members + 1] = popped[index + 1]
-    members[#members + 1] = popped[index]
-  end
-  chunked('ZADD', home, members)
-end
-
--- Of what was popped, only what is not held back is left. Whether there was such, and so nothing else is in the queue.
-local function without_held(queue, home, popped, state)
-  local last = #popped
-  if last == 0 or tonumber(popped[last]) < C.HELD_PLACE then return false end
-  local at = last - 1
-  while at > 2 and tonumber(popped[at - 1]) >= C.HELD_PLACE do at = at - 2 end
-  unpop(home, popped, at)
-  state.gate = state.gate or gate()
-  state.returned = state.gate.set_free(queue, popped, at) or state.returned
-  for index = last, at, -1 do popped[index] = nil end
-  return true
 end
 
 local function take(queue, want, granted, worker, mint, lease, broken, state)
@@ -90,6 +68,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
           state.gate = state.gate or gate()
           limit = state.gate.admitted(state, queue, job_id, limited, tonumber(popped[index + 1]))
           if limit == false then
+            --- @include unpop
             unpop(home, popped, index)
             full = true
             return
@@ -115,7 +94,11 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
     popped, index = call('ZPOPMIN', home, want), 1
     looked_at = looked_at + #popped / 2
     emptied = #popped < 2 * want or call('EXISTS', home) == 0
-    if without_held(queue, home, popped, state) then emptied = true end
+    if #popped > 0 and tonumber(popped[#popped]) >= C.HELD_PLACE then
+      --- @include held
+      leave_held(queue, home, popped, state)
+      emptied = true
+    end
     while true do
       local fine, problem = pcall(claim_all)
       if fine then break end
