@@ -18,8 +18,10 @@ from tests.chaos.evidence import (
     Acked,
     Act,
     Body,
+    Claim,
     Evidence,
     Exit,
+    Held,
     JobSeen,
     Kept,
     ScheduleSeen,
@@ -292,6 +294,22 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     "a callback is called twice": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "a", "a1", 100, 1, 1)] * 2)),
     "a callback follows nothing": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "b", "b1", 100, 1, 1)])),
     "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000)])),
+    "a permit is left": ("INV-20", lambda: replace(SOUND, permits=["{x}:holders:one"])),
+    "two are started where one may be": ("INV-21", lambda: replace(SOUND, started={"one": 2})),
+    "starts come too fast": (
+        "INV-22",
+        lambda: replace(
+            with_order("a", limit="even"), claims=[Claim("a", "a", int(T0)), Claim("a", "a", int(T0) + 40)]
+        ),
+    ),
+    "a paused queue is claimed from": (
+        "INV-23",
+        lambda: replace(SOUND, held=[Held("a", T0, T0 + 500)], claims=[Claim("a", "a", int(T0) + 200)]),
+    ),
+    "a job is claimed while all is suspended": (
+        "INV-23",
+        lambda: replace(SOUND, held=[Held("", T0, T0 + 500)], claims=[Claim("a", "b", int(T0) + 200)]),
+    ),
     "a count is wrong": ("INV-18", lambda: replace(SOUND, counts={"finished": 4, "canceled": 1})),
 }
 
@@ -308,7 +326,7 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 20)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 24)}
 
 
 @pytest.mark.parametrize(
