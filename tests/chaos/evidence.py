@@ -124,6 +124,7 @@ class Claim(NamedTuple):
     job_id: str
     queue: str
     started_ms: int
+    execution: str
 
 
 class ScheduleSeen(NamedTuple):

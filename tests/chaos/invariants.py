@@ -407,6 +407,11 @@ def counts_are_the_jobs(evidence: Evidence) -> Iterator[str]:
             yield f"{counted} jobs are counted as {status}, and there are {found}"
 
 
+def _limit_of(evidence: Evidence, job_id: str) -> str:
+    order = evidence.orders.get(job_id)
+    return "" if order is None else order.limit
+
+
 def permits_come_back(evidence: Evidence) -> Iterator[str]:
     """INV-20. Once all jobs of a limit have ended, nothing of it is left."""
     for key in evidence.permits:
@@ -419,16 +424,35 @@ def no_more_are_started_than_a_limit_allows(evidence: Evidence) -> Iterator[str]
         allowed = LIMITS[key].concurrency
         if allowed is not None and most > allowed:
             yield f"{most} jobs of {key} were started at once, and {allowed} may be"
+    if not evidence.any_strike(DEADLY | AWAY):
+        yield from _beside_each_other(evidence)
+
+
+def _beside_each_other(evidence: Evidence) -> Iterator[str]:
+    """Where nothing blurs it, bodies say the same."""
+    for key, limit in LIMITS.items():
+        bodies = [body for body in evidence.bodies if _limit_of(evidence, body.job_id) == key]
+        for one in bodies if limit.concurrency is not None else ():
+            beside = sum(body.began_ns <= one.began_ns < (body.over_ns or 0) for body in bodies if body is not one)
+            if limit.concurrency is not None and beside >= limit.concurrency:
+                yield f"{one.job_id} ran beside {beside} others of {key}"
 
 
 def starts_keep_to_their_rate(evidence: Evidence) -> Iterator[str]:
-    """INV-22. In no window do more jobs of a key start than its rate and its burst allow."""
+    """INV-22. In no window do more jobs of a key start than its rate and its burst allow.
+
+    What did not begin gave its start back."""
+    ran = {body.execution for body in evidence.bodies}
+    begun = {(one.started_ms, one.job_id) for one in evidence.claims if one.execution in ran} | {
+        (entry.started_ms, entry.job_id)
+        for job in evidence.jobs.values()
+        for entry in job.entries
+        if entry.execution_id in ran
+    }
     for key, limit in LIMITS.items():
         if limit.limit is None:
             continue
-        starts = sorted(
-            {(one.started_ms, one.job_id) for one in evidence.claims if evidence.orders[one.job_id].limit == key}
-        )
+        starts = sorted({(ms, job_id) for ms, job_id in begun if _limit_of(evidence, job_id) == key})
         for first, (since, _) in enumerate(starts):
             for last in range(first + 1, len(starts)):
                 window = (starts[last][0] - since) / 1000

@@ -178,7 +178,7 @@ def orders(seed: int, count: int) -> list[Order]:
 
 
 def _limited(dice: random.Random, order: Order) -> Order:
-    """Some jobs go by a limit, some by a priority; those that hang hold no permit that all others wait for."""
+    """Some jobs go by a limit, some by a priority."""
     key = dice.choice(list(LIMITS)) if dice.random() < 0.25 else ""
     priority = dice.choice((-100, -1, 1, 100)) if dice.random() < 0.15 else 0
     return replace(order, limit=key, priority=priority)

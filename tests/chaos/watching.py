@@ -19,7 +19,8 @@ _LOOK: Final = """
 local found = {}
 for at = 1, #KEYS do
   for _, id in ipairs(redis.call('ZRANGE', KEYS[at], 0, -1)) do
-    found[#found + 1] = {id, at, redis.call('HGET', ARGV[1] .. id, ARGV[2]) or ''}
+    local got = redis.call('HMGET', ARGV[1] .. id, ARGV[2], ARGV[3])
+    found[#found + 1] = {id, at, got[1] or '', got[2] or ''}
   end
 end
 return found
@@ -57,13 +58,13 @@ class Watch:
     def _look(self) -> None:
         homes = [self._keys.home("started", queue) for queue in QUEUES]
         now: dict[str, int] = {}
-        rows = self._client.eval(_LOOK, len(homes), *homes, self._keys.job(""), JOB["started"])
-        for raw, at, moment in rows:  # type: ignore[union-attr]
+        rows = self._client.eval(_LOOK, len(homes), *homes, self._keys.job(""), JOB["started"], JOB["token"])
+        for raw, at, moment, token in rows:
             order = self._orders.get(raw.decode())
             if order is None:
                 continue
             if order.limit:
                 now[order.limit] = now.get(order.limit, 0) + 1
             if moment:
-                self.claims[Claim(order.id, QUEUES[int(at) - 1], int(moment))] = None
+                self.claims[Claim(order.id, QUEUES[int(at) - 1], int(moment), token.decode())] = None
         self.started = {key: max(now.get(key, 0), self.started.get(key, 0)) for key in LIMITS}
