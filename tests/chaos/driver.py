@@ -22,12 +22,15 @@ from tests.chaos.invariants import violations
 from tests.chaos.kinds import FIRED_RETRIES, QUEUES, Order, due_orders, orders, standing_orders
 from tests.chaos.people import People, now_ms, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
+from tests.chaos.watching import Watch
 from tests.process.workers import pass_time
 from tests.servers import Kind
 from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
 _QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
+_PERMITS_S: Final = 10.0
+_HOLDS: Final = 6  #: pauses in a run
 _ORPHANS_S: Final = 2.0
 _FAR_MS: Final = 10 * 31_536_000_000
 _LOAD: Final = 500
@@ -92,7 +95,9 @@ class _Director:
         namespace = stage.stable.namespace
         standing = standing_orders(settings.seed, settings.seconds)
         self.standing = {order.key: order for order in standing}
-        self.people = People(url, namespace, str(log), list(self.orders.values()), settings.seconds, standing)
+        holds = 0 if settings.mix == DUE else _HOLDS
+        given = list(self.orders.values())
+        self.people = People(url, namespace, str(log), given, settings.seconds, standing, holds)
         self.store = Store(stage.stable.client(), namespace)
 
     def _is_long(self, job_id: str) -> bool:
@@ -101,6 +106,7 @@ class _Director:
 
     def direct(self) -> tuple[Evidence, float]:
         """The run itself."""
+        watch = self.watch = Watch(self.stage.server.url, self.store.keys, dict(self.orders))
         self.people.start()
         end = time.monotonic() + self.settings.seconds
         while time.monotonic() < end:
@@ -111,7 +117,9 @@ class _Director:
         last = time.monotonic()
         settled(self.people, 60)
         quiet_s = self._quiet(last)
+        self.permits = self._permits()
         waiting = self.people.finish(30)
+        watch.stop()
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
@@ -126,6 +134,19 @@ class _Director:
                 break
             pass_time(0.02)
         return time.monotonic() - last
+
+    def _permits(self) -> list[str]:
+        """Keys of limits that are left, once workers have had time to look at them."""
+        end, keys = time.monotonic() + _PERMITS_S, self.store.keys
+        while True:
+            self.stage.tend()
+            patterns = (keys.holders("*"), keys.waiting("*"), keys.limits())
+            left = [key.decode() for one in patterns for key in self.store.client.scan_iter(one, count=1000)]
+            tats = self.store.client.scan_iter(keys.tat("*"), count=1000)
+            left += [key.decode() for key in tats if self.store.client.ttl(key) == -1]
+            if not left or time.monotonic() > end:
+                return sorted(left)
+            pass_time(0.05)
 
     # -- evidence ------------------------------------------------------------------------------------------------------
 
@@ -171,12 +192,17 @@ class _Director:
             schedules=self.seen,
             acts=self.people.acts,
             waits=self.people.waits,
+            held=self.people.held,
+            claims=list(self.watch.claims),
+            started=self.watch.started,
+            permits=self.permits,
             strikes=self.faults.strikes,
             exits=self.stage.exits,
             orphans=[
                 *self._orphans(),
                 *self.stage.orphans,
                 *self.people.problems,
+                *self.watch.problems,
                 *([f"{waiting} waiters"] if waiting else []),
             ],
             unsound=complaints,

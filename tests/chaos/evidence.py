@@ -110,6 +110,23 @@ class Kept(NamedTuple):
     next_ms: int | None  #: its next slot, as the answer says
 
 
+class Held(NamedTuple):
+    """A pause that was answered; it was in force from one moment to the other. `queue`: "" for all."""
+
+    queue: str
+    acked_ms: float
+    ended_ms: float  #: no later than it was ended
+
+
+class Claim(NamedTuple):
+    """A started job, as a look at the store found it."""
+
+    job_id: str
+    queue: str
+    started_ms: int
+    execution: str
+
+
 class ScheduleSeen(NamedTuple):
     """A schedule at the end."""
 
@@ -152,6 +169,10 @@ class Evidence:
     leaks: Sequence[str] = ()  #: keys that outlived all times to live
     counts: Mapping[str, int] = field(default_factory=dict)  #: jobs by status, as the queues count them
     tally: Mapping[str, int] = field(default_factory=dict)  #: the same, as the jobs say
+    held: Sequence[Held] = ()
+    claims: Sequence[Claim] = ()  #: each once
+    started: Mapping[str, int] = field(default_factory=dict)  #: limit -> the most that were started at once
+    permits: Sequence[str] = ()  #: keys of limits that are left when all jobs have ended
     idle: bool = False  #: whether the machine had nothing else to do, so that lateness means something
     shutdown_s: float = 30.0
 

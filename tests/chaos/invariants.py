@@ -17,13 +17,15 @@ from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
 from rqlike.timetables import slot_text
 from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen, ScheduleSeen
-from tests.chaos.kinds import MAX_CRASHES, StandingOrder
+from tests.chaos.kinds import LIMITS, MAX_CRASHES, StandingOrder
 
 LATE_MS: Final = 50.0  #: a due job on an idle machine
 TOLD_MS: Final = 3000.0  #: for a waiter to hear, on a machine that is busy with the rest of the run
 _CLOCK_MS: Final = 2.0  #: the server rounds to milliseconds, and so does everybody
 _HEARD_MS: Final = 2000.0  #: for a fault to take effect, and for a busy machine
 _BEFORE_IT_BEGAN: Final = frozenset({Reason.STOPPED, Reason.CANCELED})
+
+_PAUSED_MS: Final = 100.0  #: for a claim to come after a pause was answered
 
 Judge = Callable[[Evidence], Iterator[str]]
 
@@ -405,6 +407,65 @@ def counts_are_the_jobs(evidence: Evidence) -> Iterator[str]:
             yield f"{counted} jobs are counted as {status}, and there are {found}"
 
 
+def _limit_of(evidence: Evidence, job_id: str) -> str:
+    order = evidence.orders.get(job_id)
+    return "" if order is None else order.limit
+
+
+def permits_come_back(evidence: Evidence) -> Iterator[str]:
+    """INV-20. Once all jobs of a limit have ended, nothing of it is left."""
+    for key in evidence.permits:
+        yield f"{key} is left"
+
+
+def no_more_are_started_than_a_limit_allows(evidence: Evidence) -> Iterator[str]:
+    """INV-21. Never are more jobs of a key started than its concurrency."""
+    for key, most in evidence.started.items():
+        allowed = LIMITS[key].concurrency
+        if allowed is not None and most > allowed:
+            yield f"{most} jobs of {key} were started at once, and {allowed} may be"
+    if not evidence.any_strike(DEADLY | AWAY):
+        yield from _beside_each_other(evidence)
+
+
+def _beside_each_other(evidence: Evidence) -> Iterator[str]:
+    """Where nothing blurs it, bodies say the same."""
+    for key, limit in LIMITS.items():
+        bodies = [body for body in evidence.bodies if _limit_of(evidence, body.job_id) == key]
+        for one in bodies if limit.concurrency is not None else ():
+            beside = sum(body.began_ns <= one.began_ns < (body.over_ns or 0) for body in bodies if body is not one)
+            if limit.concurrency is not None and beside >= limit.concurrency:
+                yield f"{one.job_id} ran beside {beside} others of {key}"
+
+
+def starts_keep_to_their_rate(evidence: Evidence) -> Iterator[str]:
+    """INV-22. In no window do more jobs of a key start than its rate and its burst allow.
+
+    By the claims that were seen: the history tells when the body began. What did not begin gave its start back."""
+    ran = {body.execution for body in evidence.bodies}
+    begun = {(one.started_ms, one.job_id) for one in evidence.claims if one.execution in ran}
+    for key, limit in LIMITS.items():
+        if limit.limit is None:
+            continue
+        starts = sorted({(ms, job_id) for ms, job_id in begun if _limit_of(evidence, job_id) == key})
+        for first, (since, _) in enumerate(starts):
+            for last in range(first + 1, len(starts)):
+                window = (starts[last][0] - since) / 1000
+                if last - first + 1 > (window + 0.05) * limit.limit / limit.per + limit.burst:
+                    yield f"{last - first + 1} jobs of {key} started in {window:.3f} s"
+
+
+def nothing_paused_is_claimed(evidence: Evidence) -> Iterator[str]:
+    """INV-23. While a queue is paused nothing of it is claimed, but what was on its way."""
+    for pause in evidence.held:
+        for claim in evidence.claims:
+            if pause.queue in ("", claim.queue) and (
+                pause.acked_ms + _PAUSED_MS < claim.started_ms < pause.ended_ms - _CLOCK_MS
+            ):
+                late = claim.started_ms - pause.acked_ms
+                yield f"{claim.job_id} was claimed {late:.0f} ms after {pause.queue or 'everything'} was paused"
+
+
 INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-1": nothing_is_lost,
     "INV-2": nothing_is_stuck,
@@ -424,6 +485,10 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-17": due_jobs_come_in_time,
     "INV-18": counts_are_the_jobs,
     "INV-19": callbacks_are_called_once_at_most,
+    "INV-20": permits_come_back,
+    "INV-21": no_more_are_started_than_a_limit_allows,
+    "INV-22": starts_keep_to_their_rate,
+    "INV-23": nothing_paused_is_claimed,
 }
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {

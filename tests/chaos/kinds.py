@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
+from rqlike import RateLimit
 from tests.chaos.bodies import LARGE
 
 RETURNS: Final = ""  #: in place of a reason
@@ -14,6 +15,17 @@ QUEUES: Final = ("a", "b")
 MAX_CRASHES: Final = 3
 TIMEOUT_S: Final = 0.5
 FIRED_RETRIES: Final = 20  #: of the jobs of schedules
+#: What the jobs of a run may share, over all queues.
+LIMITS: Final[Mapping[str, RateLimit]] = {
+    limit.key: limit
+    for limit in (
+        RateLimit("one", 1),
+        RateLimit("three", 3),
+        RateLimit("rate", limit=20, per=1, burst=3),
+        RateLimit("even", limit=10, per=1),
+        RateLimit("both", 2, limit=15, per=1, burst=5),
+    )
+}
 POLICIES: Final = ("all", "skip", "patient", "limit", "once")
 
 
@@ -75,6 +87,8 @@ class Order:
     waits: bool = False  #: somebody blocks on it
     resend: bool = False  #: the same call is sent twice
     calls_back: bool = False
+    limit: str = ""  #: a key of LIMITS
+    priority: int = 0
 
     @property
     def of(self) -> Kind:
@@ -158,7 +172,16 @@ def orders(seed: int, count: int) -> list[Order]:
     """The jobs of a run, by its seed alone."""
     dice = random.Random(seed)
     names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
-    return [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
+    made = [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
+    limits = random.Random(f"limits {seed}")
+    return [_limited(limits, order) for order in made]
+
+
+def _limited(dice: random.Random, order: Order) -> Order:
+    """Some jobs go by a limit, some by a priority."""
+    key = dice.choice(list(LIMITS)) if dice.random() < 0.25 else ""
+    priority = dice.choice((-100, -1, 1, 100)) if dice.random() < 0.15 else 0
+    return replace(order, limit=key, priority=priority)
 
 
 def due_orders(seed: int, count: int) -> list[Order]:

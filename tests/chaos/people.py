@@ -17,9 +17,10 @@ from rqlike import Job, Queue, Repeat, Retry, Schedule, clock
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError, RqlikeError
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Kept, Wait
-from tests.chaos.kinds import FIRED_RETRIES, Order, StandingOrder
+from tests.chaos.evidence import Acked, Act, Held, Kept, Wait
+from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
 from tests.servers import eventually
 
 _WAITERS: Final = 12  #: at a time
@@ -52,11 +53,14 @@ class People:
         orders: Sequence[Order],
         seconds: float,
         standing: Sequence[StandingOrder] = (),
+        holds: int = 0,
     ) -> None:
         self.url, self.namespace, self.log = url, namespace, log
         self.orders, self.seconds, self.standing = orders, seconds, standing
+        self.holds = holds  # pauses of queues
         self.opened_ms = round(now_ms())
         self.kept: list[Kept] = []
+        self.held: list[Held] = []
         self.ran_now: dict[str, StandingOrder] = {}
         self.acked: dict[str, Acked] = {}
         self.refused: dict[str, str] = {}
@@ -69,7 +73,8 @@ class People:
         self._room = threading.Semaphore(_WAITERS)
         self._waiters: list[threading.Thread] = []
         self._threads = [
-            threading.Thread(target=call, daemon=True) for call in (self._produce, self._operate, self._keep)
+            threading.Thread(target=call, daemon=True)
+            for call in (self._produce, self._operate, self._keep, self._hold)
         ]
         self.problems: list[str] = []
 
@@ -82,7 +87,9 @@ class People:
     def done(self) -> bool:
         """Whether everything was enqueued and done."""
         with self._lock:
-            return not (self._threads[0].is_alive() or self._threads[2].is_alive() or self._todo)
+            return not (
+                self._threads[0].is_alive() or self._threads[2].is_alive() or self._threads[3].is_alive() or self._todo
+            )
 
     def finish(self, timeout: float) -> int:
         """Ends the operator and joins the waiters; how many of them still wait."""
@@ -161,6 +168,45 @@ class People:
                     if isinstance(problem, InvalidJobOperation):
                         continue
             self.acts.append(Act(what, job.id, answer, now_ms() if answer == JobStatus.CANCELED else at))
+
+    # -- who pauses ----------------------------------------------------------------------------------------------------
+
+    def _hold(self) -> None:
+        """Pauses a queue, or all, some times, and ends each of the pauses."""
+        client = client_of(self.url)
+        for number in range(self.holds):
+            self._stop.wait(self.seconds / (2 * self.holds))
+            name = (*QUEUES, "")[number % (len(QUEUES) + 1)]
+            ttl = self.seconds / (4 * self.holds) if number % 2 else None
+            try:
+                self._held(client, name, ttl)
+            except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
+                self.problems.append(f"pause of {name!r}: {problem!r}")
+        client.close()
+
+    def _held(self, client: redis.Redis, name: str, ttl: float | None) -> None:
+        sent = now_ms()
+        try:
+            if name:
+                Queue(name, client, namespace=self.namespace).pause(ttl)
+            else:
+                suspend(client, ttl, namespace=self.namespace)
+            acked: float | None = now_ms()
+        except RedisError:
+            acked = None
+        self._stop.wait(self.seconds / (2 * self.holds))
+        ended = now_ms() if ttl is None else min(now_ms(), sent + ttl * 1000)
+        if acked is not None:
+            self.held.append(Held(name, acked, ended))
+        while True:
+            try:
+                if name:
+                    Queue(name, client, namespace=self.namespace).resume()
+                else:
+                    resume(client, namespace=self.namespace)
+                return
+            except RedisError:
+                time.sleep(0.05)
 
     # -- who keeps schedules -------------------------------------------------------------------------------------------
 
@@ -252,6 +298,10 @@ def _options(order: Order) -> dict[str, Any]:
         given["on_success"] = bodies.called_back
     if order.retries:
         given["retry"] = Retry(order.retries)
+    if order.limit:
+        given["rate_limit"] = LIMITS[order.limit]
+    if order.priority:
+        given["priority"] = order.priority
     if order.repeats:
         given["repeat"] = Repeat(order.repeats)
     return given

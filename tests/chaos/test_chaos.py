@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.driver import Settings, run
+from tests.chaos.kinds import LIMITS
 from tests.chaos.report import as_text
 from tests.chaos.scenes import slots
 from tests.conftest import start_or_skip
@@ -24,6 +25,8 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, tmp_path:
     assert not done.violations, as_text(done)
     assert len(done.evidence.strikes) > 2
     assert len(done.evidence.acked) > 100
+    assert done.evidence.held
+    assert {done.evidence.orders[claim.job_id].limit for claim in done.evidence.claims} > set(LIMITS)
 
 
 @pytest.mark.slow

@@ -18,8 +18,10 @@ from tests.chaos.evidence import (
     Acked,
     Act,
     Body,
+    Claim,
     Evidence,
     Exit,
+    Held,
     JobSeen,
     Kept,
     ScheduleSeen,
@@ -292,6 +294,26 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     "a callback is called twice": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "a", "a1", 100, 1, 1)] * 2)),
     "a callback follows nothing": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "b", "b1", 100, 1, 1)])),
     "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000)])),
+    "a permit is left": ("INV-20", lambda: replace(SOUND, permits=["{x}:holders:one"])),
+    "two are started where one may be": ("INV-21", lambda: replace(SOUND, started={"one": 2})),
+    "a body runs beside another of its key": (
+        "INV-21",
+        lambda: replace(
+            with_order("a", limit="one"), bodies=[body("a1", "a", 10, 90), body("a2", "a", 20, 30)], strikes=[]
+        ),
+    ),
+    "starts come too fast": (
+        "INV-22",
+        lambda: replace(with_order("a", limit="even"), claims=[Claim("a", "a", int(T0) + at, "a1") for at in (0, 30)]),
+    ),
+    "a paused queue is claimed from": (
+        "INV-23",
+        lambda: replace(SOUND, held=[Held("a", T0, T0 + 500)], claims=[Claim("a", "a", int(T0) + 200, "a1")]),
+    ),
+    "a job is claimed while all is suspended": (
+        "INV-23",
+        lambda: replace(SOUND, held=[Held("", T0, T0 + 500)], claims=[Claim("a", "b", int(T0) + 200, "a1")]),
+    ),
     "a count is wrong": ("INV-18", lambda: replace(SOUND, counts={"finished": 4, "canceled": 1})),
 }
 
@@ -308,7 +330,13 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 20)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 24)}
+
+
+def test_what_was_claimed_before_a_pause_and_as_fast_as_a_rate_allows_violates_nothing() -> None:
+    claims = [Claim("a", "a", int(T0) + at, "a1") for at in (0, 100, 600)]
+    held = [Held("a", T0 + 50, T0 + 590), Held("b", T0, T0 + 900)]
+    assert violations(replace(with_order("a", limit="even"), claims=claims, held=held, started={"one": 1})) == {}
 
 
 @pytest.mark.parametrize(
@@ -355,7 +383,10 @@ def test_the_jobs_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
     many = orders(1, 2000)
     assert {order.kind for order in many} == set(KINDS)
     assert {order.act for order in many} == {"", "cancel", "delete", "requeue"}
-    assert all(any(getattr(order, name) for order in many) for name in ("repeats", "delay", "ttl", "waits", "resend"))
+    assert all(
+        any(getattr(order, name) for order in many)
+        for name in ("repeats", "delay", "ttl", "waits", "resend", "limit", "priority")
+    )
 
 
 def test_every_fault_is_in_some_mix_and_everything_is_all_of_them() -> None:
