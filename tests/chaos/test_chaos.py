@@ -26,7 +26,9 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, tmp_path:
     assert len(done.evidence.strikes) > 2
     assert len(done.evidence.acked) > 100
     assert done.evidence.held
-    assert {done.evidence.orders[claim.job_id].limit for claim in done.evidence.claims} > set(LIMITS)
+    assert {order.limit for order in done.evidence.orders.values()} > set(LIMITS)
+    # those that a look has caught, which are some: a quick job is claimed and gone between two looks
+    assert {done.evidence.orders[claim.job_id].limit for claim in done.evidence.claims} & set(LIMITS)
 
 
 @pytest.mark.slow
