@@ -15,7 +15,7 @@ from rqlike.cli.output import emit, emit_json, is_terminal, note, warn
 from rqlike.cli.sources import doubt_about
 from rqlike.cli.values import duration
 from rqlike.cli.values import moment as at_moment
-from rqlike.cli.waiting import WaitingCommand, wait_and_show, wait_limit
+from rqlike.cli.waiting import WaitingCommand, wait_and_show, wait_option
 from rqlike.exceptions import RqlikeError, TimeoutFormatError
 from rqlike.job import Job
 from rqlike.options import check
@@ -58,13 +58,7 @@ from rqlike.settings import DEFAULT_QUEUE
 @click.option("--priority", type=int, metavar="N", help="-100 to 100, 0; higher ones go first in their queue.")
 @click.option("--durable", is_flag=True, help="Return only when the server's disk and a replica have it.")
 @click.option("-S", "--serializer", default="msgpack", show_default=True, help="msgpack, json or pickle.")
-@click.option(
-    "--wait",
-    "limit",
-    type=wait_limit,
-    metavar="[=SECONDS]",
-    help="Wait for it and print its value; a limit is written --wait=20.",
-)
+@wait_option
 @pass_session
 def enqueue(
     session: Session,

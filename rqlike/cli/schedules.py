@@ -17,7 +17,7 @@ from rqlike.cli.histories import CALL_WIDTH
 from rqlike.cli.output import emit, emit_json, emit_table, note, shown, when
 from rqlike.cli.program import Group
 from rqlike.cli.queues import known_queues
-from rqlike.cli.waiting import WaitingCommand, wait_and_show, wait_limit
+from rqlike.cli.waiting import WaitingCommand, wait_and_show, wait_option
 from rqlike.durations import format_seconds
 from rqlike.exceptions import NoSuchScheduleError, RqlikeError
 from rqlike.firetimes import next_fire
@@ -289,13 +289,7 @@ def rm(session: Session, /, keys: tuple[str, ...]) -> int:
 
 @schedules.command(cls=WaitingCommand)
 @click.argument("key")
-@click.option(
-    "--wait",
-    "limit",
-    type=wait_limit,
-    metavar="[=SECONDS]",
-    help="Wait for it and print its value; a limit is written --wait=20.",
-)
+@wait_option
 @pass_session
 def run(session: Session, /, key: str, limit: float | None) -> int:
     """Queue a job of a schedule now, beside its slots, and print its id."""

@@ -25,6 +25,15 @@ def wait_limit(text: str) -> float:
     return float("inf") if text == _ENDLESS else _seconds(text)
 
 
+wait_option: Final = click.option(
+    "--wait",
+    "limit",
+    type=wait_limit,
+    metavar="[=SECONDS]",
+    help="Wait for it and print its value; a limit is written --wait=20.",
+)
+
+
 class WaitingCommand(Command):
     """A command with `--wait[=SECONDS]`."""
 
