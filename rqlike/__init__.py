@@ -17,10 +17,13 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
+    from rqlike.joining import Joined
     from rqlike.limits import RateLimit
     from rqlike.policies import Callback, Repeat, Retry
-    from rqlike.queue import Counts, EnqueueData, Queue
+    from rqlike.preparing import EnqueueData
+    from rqlike.queue import Counts, Queue
     from rqlike.results import Result, Results
     from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
     from rqlike.running.middleware import Middleware, use
@@ -39,7 +42,10 @@ _HOMES = {
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
-    "queue": "Counts EnqueueData Queue",
+    "identity": "content_id",
+    "joining": "Joined",
+    "preparing": "EnqueueData",
+    "queue": "Counts Queue",
     "results": "Result Results",
     "schedules": "Fire Schedule",
     "running.current": "WorkerInfo get_current_job get_current_worker",
@@ -59,6 +65,7 @@ __all__ = [
     "Job",
     "JobFunction",
     "JobStatus",
+    "Joined",
     "Middleware",
     "Queue",
     "RateLimit",
@@ -75,6 +82,7 @@ __all__ = [
     "__version__",
     "cancel_job",
     "connect",
+    "content_id",
     "exceptions",
     "get_current_job",
     "get_current_worker",

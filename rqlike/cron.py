@@ -32,7 +32,8 @@ from rqlike.durations import Seconds, parse_seconds
 from rqlike.exceptions import PayloadTooLarge
 from rqlike.firetimes import next_fire
 from rqlike.options import NAMES, check, check_queue_name
-from rqlike.queue import Func, Queue, check_template, schedule_call
+from rqlike.preparing import Func, check_template
+from rqlike.queue import Queue, schedule_call
 from rqlike.schedules import KEY_LIMIT, Schedule, alike, check_key, check_timetable
 from rqlike.serializers import dumps_call, resolve_serializer
 from rqlike.settings import PAYLOAD_LIMIT

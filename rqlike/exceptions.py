@@ -224,6 +224,14 @@ class WaitTimeout(WaitError, TimeoutError):
     """The jobs still running, where several were waited for."""
 
 
+class WaitDeadlock(WaitTimeout):
+    """A job waits for job {job_id}, which cannot begin: every horse that could run it waits itself. Enqueue it on a
+    queue of other workers, start more horses, or do not wait in a job."""
+
+    waiting: Sequence[str] = ()
+    """The ids of jobs that wait."""
+
+
 # -- raised by jobs ----------------------------------------------------------------------------------------------
 
 

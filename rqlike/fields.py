@@ -37,6 +37,9 @@ JOB: Final = {
     "result_ttl": "j",
     "slot": "@",
     "limit": "=",  # see `limits.RateLimit.to_text`
+    "unique": "$",  # how long it holds its unique key in ms, 0 until it has ended, and the key
+    "awaits": "&",  # token of its execution, and the id of the job that this one waits for
+    "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",
     "meta": "m",
     "overrides": "o",
@@ -100,4 +103,6 @@ SCHEDULE: Final = {
     "ttl": "ttl",
     "failure_ttl": "failure_ttl",
     "limit": "limit",
+    "unique": "unique",
+    "wish": "wish",  # where another job holds the key
 }

@@ -108,6 +108,11 @@ class Job(Generic[T]):
         return self._store
 
     @property
+    def record(self) -> JobRecord:
+        """What was read of it."""
+        return self._record
+
+    @property
     def namespace(self) -> str:
         """The namespace it is in."""
         return self._store.namespace

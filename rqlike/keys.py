@@ -123,6 +123,11 @@ class Keys:
         claim; its TTL ends when it says nothing any more."""
         return f"{self.prefix}tat:{key}"
 
+    def unique(self, key: str) -> str:
+        """String: the id of the job that holds a unique key. Written by whatever enqueues it. Without a TTL it goes
+        when the job has ended; with one it stays for that time, unless the job is deleted."""
+        return f"{self.prefix}unique:{key}"
+
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""
         return f"{self.prefix}workers"

@@ -10,9 +10,9 @@ from collections.abc import Callable as AnyCallable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Any, Final, Literal, NamedTuple, TypedDict
 
-from rqlike.durations import Seconds, parse_seconds
+from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import PayloadTooLarge
 from rqlike.limits import RateLimit
 from rqlike.policies import Callback, Repeat, Retry
@@ -45,11 +45,16 @@ class JobOptions(TypedDict, total=False):
     on_success: Callback | AnyCallable[..., Any] | str  #: called in a horse once the outcome is recorded
     on_failure: Callback | AnyCallable[..., Any] | str  #: called after every failed attempt
     on_stopped: Callback | AnyCallable[..., Any] | str  #: called after it was stopped
+    unique: bool  #: no other job has its unique key: `unique_key`, else `job_id`, else the content id of the call
+    on_duplicate: Literal["raise", "return", "replace"]  #: where its id or key is held; "raise" DuplicateJobError
+    unique_key: str  #: any printable text up to 256 bytes, for all queues; makes the job unique
+    unique_for: Seconds  #: the key is held so long from the enqueue; default until the job has ended
     durable: bool  #: return only when the server's disk and a replica have it, as far as it has them; default False
     headers: Mapping[str, str]  #: for middleware: trace context and the like
     rate_limit: RateLimit | None  #: how many of its key may run at once, or start in a while; default without limit
 
 
+ON_DUPLICATE: Final = ("raise", "return", "replace")
 NAMES: Final = tuple(JobOptions.__annotations__)
 
 #: Words people bring along from RQ, Celery or a typo that difflib does not bridge.
@@ -61,6 +66,9 @@ _MEANT: Final = {
     "results_ttl": "result_ttl",
     "id": "job_id",
     "task_id": "job_id",
+    "job_key": "unique_key",
+    "dedup_key": "unique_key",
+    "if_exists": "on_duplicate",
     "fsync": "durable",
     "sync": "durable",
 }
@@ -97,6 +105,17 @@ class Policy:
 PLAIN_POLICY: Final = Policy()
 
 
+class Unique(NamedTuple):
+    """That no other job has its key."""
+
+    key: str | None = None  #: None: its id where it was given one, else the content id of its call
+    for_ms: int = 0  #: how long from the enqueue; 0 until it has ended
+
+    def to_text(self, key: str) -> str:
+        """As a job carries it and the scripts read it."""
+        return f"{self.for_ms} {key}"
+
+
 class Checked(NamedTuple):
     """Checked options: the policy, and what concerns only the act of enqueueing."""
 
@@ -107,6 +126,8 @@ class Checked(NamedTuple):
     headers: Mapping[str, str] = MappingProxyType({})
     durable: bool = False
     rate_limit: RateLimit | None = None
+    unique: Unique | None = None
+    wish: str = ""  #: where its id or its key is held: '' is an error, return, replace
 
 
 def split(keywords: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -149,6 +170,8 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
         headers=check_headers(given.get("headers") or {}),
         durable=_flag("durable", given.get("durable", False)),
         rate_limit=_rate_limit(given.get("rate_limit")),
+        unique=_unique(given),
+        wish=_wish(given, options),
     )
 
 
@@ -263,6 +286,36 @@ def _rate_limit(value: object) -> RateLimit | None:
             f"rate_limit takes a RateLimit(key, concurrency) or RateLimit(key, limit=, per=), not {value!r}"
         )
     return value
+
+
+def _unique(given: Mapping[str, Any]) -> Unique | None:
+    key, span = given.get("unique_key"), given.get("unique_for")
+    wanted = given.get("unique")
+    if not (_flag("unique", wanted) if wanted is not None else key is not None or span is not None):
+        return None
+    return Unique(
+        None if key is None else check_unique_key(key),
+        0 if span is None else max(1, to_ms(parse_seconds(span, "unique_for", zero=False))),
+    )
+
+
+def check_unique_key(key: object) -> str:
+    """A unique key: printable text of 1 to 256 bytes. Raises TypeError or ValueError."""
+    if not isinstance(key, str):
+        raise TypeError(f"unique_key takes a str, not {type(key).__name__}; write str({key!r})")
+    return _printable("unique_key", key)
+
+
+def _wish(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+    wish = given.get("on_duplicate", "raise")
+    if wish not in ON_DUPLICATE:
+        raise ValueError(f"on_duplicate takes {', '.join(map(repr, ON_DUPLICATE))}, not {wish!r}")
+    if "on_duplicate" in own and not any(given.get(name) for name in ("job_id", "unique", "unique_key", "unique_for")):
+        raise TypeError(
+            "on_duplicate says what happens where a job has the same id or unique key: "
+            "give job_id=, unique=True or unique_key= too"
+        )
+    return "" if wish == "raise" else str(wish)
 
 
 def _callback(value: Any) -> Callback | None:

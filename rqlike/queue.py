@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from rqlike import callables, clock, codec, pauses, tables
-from rqlike.durations import Seconds, parse_seconds, to_ms
-from rqlike.exceptions import PayloadTooLarge
+from rqlike import clock, pauses, tables
+from rqlike.durations import Seconds, parse_seconds
 from rqlike.failpoints import failpoint
 from rqlike.inline import run_inline
 from rqlike.job import Job
+from rqlike.joining import Joined, check_on_failed, join, wait_or_leave
 from rqlike.lookups import load_many
-from rqlike.options import NAMES, PLAIN, Checked, JobOptions, check, check_headers, check_queue_name, split
+from rqlike.options import JobOptions, check, check_queue_name, split
 from rqlike.pauses import Pause
-from rqlike.records import CallRecord
+from rqlike.preparing import (
+    NO_DEFAULTS,
+    EnqueueData,
+    Func,
+    Terms,
+    check_template,
+    delay_of,
+    explicit,
+    prepare,
+    with_timeout,
+)
 from rqlike.registry import (
     REGISTRIES,
     CanceledJobRegistry,
@@ -27,36 +37,19 @@ from rqlike.registry import (
     StartedJobRegistry,
     StoppedJobRegistry,
 )
-from rqlike.running.middleware import Call, producers
 from rqlike.schedules import Schedule, check_key, check_timetable, put_schedule
-from rqlike.sending import send_many
-from rqlike.serializers import Serializer, dumps_call, resolve_serializer
-from rqlike.settings import DEFAULT_QUEUE, FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT, TOUCH_LIMIT
+from rqlike.sending import send_many, send_one
+from rqlike.serializers import Serializer, resolve_serializer
+from rqlike.settings import DEFAULT_QUEUE, TOUCH_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import verbs
-from rqlike.store.durable import PLAINLY, not_durable, run_durably
-from rqlike.store.requests import nonce, random_id
 from rqlike.store.store import Conn, Store
-from rqlike.store.verbs import Fresh, NewJob
 from rqlike.timetables import Timetable
 
 if TYPE_CHECKING:
     from zoneinfo import ZoneInfo
 
 T = TypeVar("T")
-Func = Callable[..., Any] | str
-
-_NO_DEFAULTS: Final[Mapping[str, Any]] = {}
-
-
-class EnqueueData(NamedTuple):
-    """One job of an `enqueue_many`; made by `Queue.prepare_data`, and validated by it."""
-
-    func: Func
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    options: Mapping[str, Any]
-    due: str = ""
 
 
 class Counts(dict[str, int]):
@@ -100,8 +93,7 @@ class Queue:
             own["job_timeout"] = default_timeout
         if "job_id" in own:
             raise TypeError("job_id cannot be a queue's default: ids are unique")
-        self._defaults = own
-        self._usual = check(own, _NO_DEFAULTS, self.serializer.name)
+        self._terms = Terms(self.name, self.serializer, own, check(own, NO_DEFAULTS, self.serializer.name))
 
     # -- enqueueing ----------------------------------------------------------------------------------------------------
 
@@ -123,7 +115,7 @@ class Queue:
         with `durable` DurabilityUnavailable, nothing being written, and NotDurableError, the job being enqueued.
         """
         options, own = split(kwargs)
-        args, own = _explicit(args, own)
+        args, own = explicit(args, own)
         return self._enqueue(f, args, own, options)
 
     def enqueue_call(
@@ -135,7 +127,7 @@ class Queue:
         **options: Unpack[JobOptions],
     ) -> Job[Any]:
         """`enqueue` with the arguments apart from the options; `timeout` is job_timeout. One round trip."""
-        return self._enqueue(func, tuple(args), dict(kwargs or {}), _with_timeout(options, timeout))
+        return self._enqueue(func, tuple(args), dict(kwargs or {}), with_timeout(options, timeout))
 
     @overload
     def enqueue_in(self, time_delta: Seconds, func: Callable[..., T], *args: Any, **kwargs: Any) -> Job[T]: ...
@@ -144,8 +136,8 @@ class Queue:
     def enqueue_in(self, time_delta: Seconds, func: Func, *args: Any, **kwargs: Any) -> Job[Any]:
         """Enqueues a call that is due in `time_delta`, by the server's clock. One round trip."""
         options, own = split(kwargs)
-        args, own = _explicit(args, own)
-        return self._enqueue(func, args, own, options, _delay(time_delta))
+        args, own = explicit(args, own)
+        return self._enqueue(func, args, own, options, delay_of(time_delta))
 
     @overload
     def enqueue_at(self, datetime: datetime, func: Callable[..., T], *args: Any, **kwargs: Any) -> Job[T]: ...
@@ -154,7 +146,7 @@ class Queue:
     def enqueue_at(self, datetime: datetime, func: Func, *args: Any, **kwargs: Any) -> Job[Any]:
         """Enqueues a call that is due at an aware datetime (ValueError for a naive one). One round trip."""
         options, own = split(kwargs)
-        args, own = _explicit(args, own)
+        args, own = explicit(args, own)
         return self._enqueue(func, args, own, options, str(clock.epoch_ms(datetime)))
 
     @staticmethod
@@ -171,8 +163,8 @@ class Queue:
         """One job for `enqueue_many`, with any option; `at` or `delay` make it due later."""
         if at is not None and delay is not None:
             raise TypeError("give either at or delay, not both")
-        due = str(clock.epoch_ms(at)) if at is not None else "" if delay is None else _delay(delay)
-        return EnqueueData(func, tuple(args), kwargs or {}, _with_timeout(options, timeout), due)
+        due = str(clock.epoch_ms(at)) if at is not None else "" if delay is None else delay_of(delay)
+        return EnqueueData(func, tuple(args), kwargs or {}, with_timeout(options, timeout), due)
 
     def enqueue_many(self, job_datas: Iterable[EnqueueData], *, atomic: bool = False) -> list[Job[Any]]:
         """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
@@ -182,51 +174,110 @@ class Queue:
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """
-        if atomic:
-            raise TypeError("atomic=True is not there yet; enqueue_many reports refused items one by one")
         datas = list(job_datas)
-        prepared = [self._prepare(*data) for data in datas]
-        durable = self._usual.durable
-        durable = any(data.options.get("durable", durable) for data in datas)
-        jobs = send_many(self.store, self.name, prepared, durable=durable)
-        return [job if self.is_async else run_inline(job) for job in jobs]
+        terms = self._terms
+        prepared = [prepare(terms, *data) for data in datas]
+        durable = any(self._durable(data.options) for data in datas)
+        jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic)
+        return jobs if self.is_async else [run_inline(job) for job in jobs]
 
     @failpoint("producer.enqueue")
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
-        new = self._prepare(func, args, kwargs, options, due)
-        request, kept = verbs.enqueue(self.name, (new,)), PLAINLY
-        if options.get("durable", self._usual.durable) if options else self._usual.durable:
-            ((answer,),), kept = run_durably(self.store, [request])
-        else:
-            (answer,) = self.store.run(request)
-        if answer.word == "duplicate":
-            raise verbs.duplicate(new.id, answer)
-        job: Job[Any] = Job(Fresh(new, self.name, answer), self.store)
-        if kept is not PLAINLY and kept.missing:
-            raise not_durable([job], kept)
-        return job if self.is_async else run_inline(job)
+        new = prepare(self._terms, func, args, kwargs, options, due)
+        job, answer = send_one(self.store, self.name, new, durable=self._durable(options))
+        return job if self.is_async or not answer.written else run_inline(job)
 
-    def _prepare(
-        self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str
-    ) -> NewJob:
-        """Everything that can be refused is refused here."""
-        checked = check(options, self._defaults, self.serializer.name) if options else self._usual
-        reference = callables.reference_of(func)
-        if not isinstance(func, str):
-            callables.bind_call(func, args, kwargs, NAMES)
-        headers = dict(checked.headers) if checked.headers else {}
-        for middleware in producers():
-            middleware.on_enqueue(Call(reference, self.name, headers))
-        if headers:
-            headers = check_headers(headers)  # again: middleware has added its own
-        payload = dumps_call(self.serializer, args, kwargs)
-        if len(payload) > PAYLOAD_LIMIT:
-            raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
-        if checked is PLAIN and not headers:
-            return NewJob(random_id(), "", codec.encode_plain_call(reference, payload), due=due)
-        return _with_options(checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due)
+    def _durable(self, options: Mapping[str, Any]) -> bool:
+        usual = self._terms.usual.durable
+        return bool(options.get("durable", usual)) if options else usual
+
+    # -- one answer for all who ask ------------------------------------------------------------------------------------
+
+    def enqueue_or_join(
+        self, f: Func, *args: Any, job_id: str, on_failed: Literal["rerun", "raise"] = "rerun", **kwargs: Any
+    ) -> Joined:
+        """Enqueues the call under `job_id`, or joins the job that has this id: (job, "queued" | "joined" | "cached").
+
+        A live one is joined; one that finished and whose value is still kept is cached; one that is gone, has no value,
+        was stopped, canceled or has expired is run again; one that failed is run again, or with `on_failed="raise"`
+        JobFailed is raised. The first to enqueue says with which options; `rqlike.content_id` makes ids of calls.
+        One round trip. Raises what `enqueue` raises; DuplicateJobError where the job of this id is another call.
+        """
+        check_on_failed(on_failed)
+        options, own = split({**kwargs, "job_id": job_id})
+        if "on_duplicate" in options:
+            raise TypeError("enqueue_or_join joins the job that has the id: leave on_duplicate out, or use enqueue")
+        args, own = explicit(args, own)
+        new = prepare(self._terms, f, args, own, options)
+        joined = join(self.store, self.name, new, on_failed, durable=self._durable(options))
+        if joined.how == "queued" and not self.is_async:
+            run_inline(joined.job)
+        return joined
+
+    @overload
+    def enqueue_and_wait(
+        self,
+        f: Callable[..., T],
+        *args: Any,
+        timeout: Seconds = 30,
+        on_failed: Literal["rerun", "raise"] = "rerun",
+        cancel_on_timeout: bool = False,
+        deadline: bool = False,
+        **kwargs: Any,
+    ) -> T: ...
+    @overload
+    def enqueue_and_wait(
+        self,
+        f: str,
+        *args: Any,
+        timeout: Seconds = 30,
+        on_failed: Literal["rerun", "raise"] = "rerun",
+        cancel_on_timeout: bool = False,
+        deadline: bool = False,
+        **kwargs: Any,
+    ) -> Any: ...
+    def enqueue_and_wait(
+        self,
+        f: Func,
+        *args: Any,
+        timeout: Seconds = 30,
+        on_failed: Literal["rerun", "raise"] = "rerun",
+        cancel_on_timeout: bool = False,
+        deadline: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """Enqueues the call, waits for it and returns its value: `enqueue`, or with a job_id `enqueue_or_join`, and
+        `Job.wait` for what is left of `timeout`. Two round trips, and the block.
+
+        The timeout ends the wait and nothing else: the job goes on. With `cancel_on_timeout` it is canceled then, if
+        this call has enqueued it and it has not been started. With `deadline` it does not begin later than `timeout`
+        from now (its ttl): nobody would hear of it. Arguments named as these are given by args= and kwargs=.
+
+        Raises what `enqueue`, `enqueue_or_join` and `Job.wait` raise; WaitTimeout names the job.
+        """
+        seconds, begun = parse_seconds(timeout, "timeout"), clock.mono()
+        check_on_failed(on_failed)
+        if deadline:
+            if "ttl" in kwargs:
+                raise TypeError("deadline=True makes the timeout the job's ttl: give either deadline or ttl")
+            kwargs["ttl"] = seconds
+        if "job_id" in kwargs and "on_duplicate" not in kwargs:
+            job, how = self.enqueue_or_join(f, *args, on_failed=on_failed, **kwargs)
+        else:
+            job, how = self._enqueue_first(f, args, kwargs)
+        left = max(0.0, seconds - (clock.mono() - begun))
+        return wait_or_leave(job, left, cancel=cancel_on_timeout and how == "queued")
+
+    def _enqueue_first(self, f: Func, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Joined:
+        options, own = split(kwargs)
+        args, own = explicit(args, own)
+        new = prepare(self._terms, f, args, own, options)
+        job, answer = send_one(self.store, self.name, new, durable=self._durable(options))
+        if answer.written and not self.is_async:
+            run_inline(job)
+        return Joined(job, "queued" if answer.written else "joined")
 
     def schedule(
         self,
@@ -443,65 +494,8 @@ def schedule_call(
 ) -> Schedule:
     """`Queue.schedule` of a checked timetable, with the `source` of `put_schedule`."""
     check_template(options)
-    new = queue._prepare(func, tuple(args), kwargs, options, "")
+    new = prepare(queue._terms, func, tuple(args), kwargs, options)
     return put_schedule(queue.store, check_key(key), table, queue.name, new, source)
 
 
-def check_template(options: Mapping[str, Any]) -> None:
-    """Raises TypeError for an option that the jobs of a schedule cannot have."""
-    for name in ("job_id", "durable"):
-        if name in options:
-            raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself")
-
-
-def _explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """RQ's explicit form: `enqueue(f, args=(...), kwargs={...}, option=...)`."""
-    if "args" not in kwargs and "kwargs" not in kwargs:
-        return args, kwargs
-    own = dict(kwargs)
-    given, named = own.pop("args", ()) or (), own.pop("kwargs", {}) or {}
-    if args or own:
-        extra = f"{next(iter(own))}=" if own else "positional ones"
-        raise TypeError(f"arguments were given both by args=/kwargs= and by {extra}; use one form")
-    return tuple(given), dict(named)
-
-
-def _with_options(checked: Checked, call: bytes, due: str) -> NewJob:
-    policy = checked.policy
-    return NewJob(
-        id=checked.job_id or random_id(),
-        nonce=nonce() if checked.job_id else "",
-        call=call,
-        meta=codec.encode_meta(checked.meta) if checked.meta else b"",
-        band=_band(checked),
-        due=due,
-        ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
-        failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
-        limit=checked.rate_limit.to_text() if checked.rate_limit is not None else "",
-    )
-
-
-def _band(checked: Checked) -> int:
-    """What `NewJob.band` is to be."""
-    own = checked.policy.band
-    if not checked.at_front:
-        return own
-    return FRONT_BAND if own == NORMAL_BAND else -own
-
-
-def _with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
-    own = dict(options)
-    if timeout is not None:
-        if "job_timeout" in own:
-            raise TypeError("give either timeout or job_timeout, not both")
-        own["job_timeout"] = timeout
-    return own
-
-
-def _delay(value: Seconds | datetime) -> str:
-    if isinstance(value, datetime):
-        raise TypeError("enqueue_in takes a duration; for a moment use enqueue_at")
-    return f"+{to_ms(parse_seconds(value, 'time_delta'))}"
-
-
-__all__ = ["Counts", "EnqueueData", "Pause", "Queue"]
+__all__ = ["Counts", "EnqueueData", "Joined", "Pause", "Queue"]

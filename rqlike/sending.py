@@ -1,13 +1,15 @@
-"""Many prepared jobs on their way to the server, and what became of each."""
+"""Prepared jobs on their way to the server, and what became of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DurabilityUnavailable, EnqueueManyError, RqlikeError
+from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, RqlikeError
 from rqlike.job import Job
+from rqlike.records import JobRecord
 from rqlike.settings import BATCH
+from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
@@ -18,23 +20,60 @@ Jobs = list[Job[Any] | None]
 Errors = dict[int, RqlikeError]
 
 
-def send_many(store: Store, queue: str, prepared: Sequence[NewJob], *, durable: bool) -> list[Job[Any]]:
+def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[Job[Any], Enqueued]:
+    """Enqueues one: its job, or the one in its place that the caller wants, and the answer. One round trip.
+
+    Raises DuplicateJobError, NotDurableError."""
+    request, kept = verbs.enqueue(queue, (new,)), PLAINLY
+    if durable:
+        ((answer,),), kept = run_durably(store, [request])
+    else:
+        (answer,) = store.run(request)
+    job = _job_of(store, queue, new, answer)
+    if kept is not PLAINLY and kept.missing:
+        raise not_durable([job], kept)
+    return job, answer
+
+
+def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]:
+    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
+    if answer.written:
+        return Job(Fresh(new, queue, answer), store)
+    if answer.word == "duplicate":
+        raise verbs.duplicate(new, answer)
+    return Job(verbs.record_of(answer) or _gone(queue, answer), store)
+
+
+def _gone(queue: str, answer: Enqueued) -> JobRecord:
+    """Stands for a job that has ended and is gone, and whose unique key is held for some time yet."""
+    why = "The job is gone; its unique key is held until its unique_for is over."
+    return JobRecord(answer.meant, queue, JobStatus.FINISHED, None, answer.now_ms, why)
+
+
+def send_many(
+    store: Store, queue: str, prepared: Sequence[NewJob], *, durable: bool, atomic: bool = False
+) -> list[Job[Any]]:
     """Enqueues them in order, one round trip per 500. Raises EnqueueManyError, NotDurableError, and redis-py's errors
-    with a note that says which are enqueued."""
-    sender = _Sender(store, queue, prepared)
+    with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
+    if atomic and len(prepared) > BATCH:
+        raise ValueError(
+            f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(prepared)}"
+        )
+    sender = _Sender(store, queue, prepared, atomic=atomic)
     kept = sender.send_durably() if durable and prepared else sender.send()
     if kept.missing:
         raise not_durable(sender.jobs, kept, sender.errors)
     if sender.errors:
-        raise EnqueueManyError(jobs=sender.jobs, errors=sender.errors)
+        raise _refused(sender, atomic=atomic)
     return [job for job in sender.jobs if job is not None]
 
 
 class _Sender:
-    def __init__(self, store: Store, queue: str, prepared: Sequence[NewJob]) -> None:
+    def __init__(self, store: Store, queue: str, prepared: Sequence[NewJob], *, atomic: bool) -> None:
         self._store = store
         self._queue = queue
         self._prepared = prepared
+        self._atomic = atomic
         self.jobs: Jobs = []
         self.errors: Errors = {}
 
@@ -46,7 +85,7 @@ class _Sender:
             nonlocal sent
             for at in range(0, len(prepared), BATCH):
                 sent = min(at + BATCH, len(prepared))
-                yield verbs.enqueue(self._queue, prepared[at:sent])
+                yield verbs.enqueue(self._queue, prepared[at:sent], atomic=self._atomic)
 
         try:
             for answers in self._store.run_each(chunks()):
@@ -58,7 +97,10 @@ class _Sender:
 
     def send_durably(self) -> Confirmation:
         prepared = self._prepared
-        chunks = [verbs.enqueue(self._queue, prepared[at : at + BATCH]) for at in range(0, len(prepared), BATCH)]
+        chunks = [
+            verbs.enqueue(self._queue, prepared[at : at + BATCH], atomic=self._atomic)
+            for at in range(0, len(prepared), BATCH)
+        ]
         try:
             found, kept = run_durably(self._store, chunks)
         except DurabilityUnavailable:
@@ -73,11 +115,26 @@ class _Sender:
 
     def _take(self, answers: Iterable[Enqueued], news: Iterator[NewJob]) -> None:
         for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-            if answer.word == "duplicate":
-                self.errors[len(self.jobs)] = verbs.duplicate(new.id, answer)
-                self.jobs.append(None)
-            else:
+            if answer.written:
                 self.jobs.append(Job(Fresh(new, self._queue, answer), self._store))
+                continue
+            try:
+                self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
+            except DuplicateJobError as error:
+                self.errors[len(self.jobs)] = error
+                self.jobs.append(None)
+
+
+def _refused(sender: _Sender, *, atomic: bool) -> EnqueueManyError:
+    facts: dict[str, Any] = {"jobs": sender.jobs, "errors": sender.errors}
+    if not atomic:
+        return EnqueueManyError(**facts)
+    first = min(sender.errors)
+    text = (
+        f"Nothing is enqueued: the server refused {len(sender.errors)} of {len(sender.jobs)} jobs, and the call is "
+        f"atomic. `.errors` has the reasons by position; of item {first}: {sender.errors[first]}"
+    )
+    return EnqueueManyError(text, **facts)
 
 
 def _how_far(answered: int, refused: int, sent: int, total: int) -> str:

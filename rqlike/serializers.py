@@ -135,6 +135,7 @@ def _marked(code: int, items: Iterable[object], /) -> list[object]:
 
 
 _MARK_VALUES: Final = {code: msgpack.ExtType(code, b"") for code in (_TUPLE, _SET, _FROZENSET)}
+MARK_OF: Final[dict[type, object]] = dict(zip((tuple, set, frozenset), _MARK_VALUES.values(), strict=True))
 
 _PACK: Final[dict[type, Callable[[Any], object]]] = {
     tuple: partial(_marked, _TUPLE),
@@ -176,6 +177,12 @@ def _unpack_leaf(code: int, data: bytes) -> object:
     except Exception as error:  # noqa: BLE001  # whatever the bytes bring about in the constructors
         # Not in the error's own words: they quote what may be a secret, and end in a log.
         raise ValueError(f"what ext type {code} holds is no such value ({type(error).__name__})") from None
+
+
+def packer() -> msgpack.Packer:
+    """One that packs what the default serializer takes. It holds its buffer: one that is shared would be mixed up by
+    threads and by finalizers."""
+    return msgpack.Packer(strict_types=True, default=_pack_other)
 
 
 class _Mark(NamedTuple):
@@ -221,8 +228,7 @@ class MsgpackSerializer:
     def dumps(self, obj: Any, /) -> bytes:
         """Raises SerializationError with the place of the first value that has no exact form."""
         try:
-            # A packer of its own: it holds its buffer, and a shared one would be mixed up by threads and by finalizers.
-            data: bytes = msgpack.Packer(strict_types=True, default=_pack_other).pack(obj)
+            data: bytes = packer().pack(obj)
         except (_Refused, ValueError, OverflowError, RecursionError, RuntimeError) as error:
             raise _located(obj, _msgpack_problem, error) from None
         suspects = data.translate(None, _HARMLESS)

@@ -1,6 +1,6 @@
 --- @flags allow-oom
 -- cancel: a waiting job never starts; a started one is marked, and its worker is told to kill the horse.
--- KEYS: prefix   ARGV: now, job id, nonce
+-- KEYS: prefix   ARGV: now, job id, nonce, and where it is to be canceled only while it waits, in this cycle: its number
 -- Answers: status it is in now ('started' where the worker has yet to act)
 -- Refuses: NOJOB; WRONGSTATE status
 --- @include leave
@@ -12,8 +12,10 @@ if not allowed('cancel', job.status) then
   local newest = newest_entry(job_id)
   if newest and entry_field(newest, E.notice) and entry_answers(newest, nonce) then return job.status end
   if call('HGET', key_job(job_id), F.act) == nonce then return job.status end
+  if ARGV[4] then return job.status end
   return redis.error_reply('WRONGSTATE ' .. job.status)
 end
+if ARGV[4] and (job.status == 'started' or ARGV[4] ~= (job.cycle or '1')) then return job.status end
 if job.status == 'started' then
   ask(job_id, 'canceled')
   call('HSET', key_job(job_id), F.act, nonce) -- whose wish it was, for when the job has ended by it

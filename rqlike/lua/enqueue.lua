@@ -1,13 +1,17 @@
 -- enqueue: new jobs, or new cycles of jobs that ended, into one queue.
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
--- ARGV: now, queue, then per job: id, nonce ('' where rqlike made the id), band (negative: at the front, and its own one
---       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), ttl_ms, failure_ttl_ms ('' default),
---       call, meta, limit ('' none). Of a single job with none of these options only id and call: most calls are such,
---       and each argument takes the producer a microsecond.
--- Answers: now, then per job its status where it is new, else {word, status, cycle, since}; word is cycle | replayed |
---          duplicate
--- Refuses: nothing; a live job under the same id is the answer 'duplicate', and the other jobs go on.
+-- ARGV: now, queue, mode ('' | 'atomic': all of them or none), width, then `width` arguments per job, which are the first
+--       of: id, call, nonce ('' where rqlike made the id), band ('' the usual one; negative: at the front, and its own one
+--       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), unique ('' | as in F.unique), wish where
+--       another job has its id or its key ('' it is an error | return | replace | join | join_or_raise), ttl_ms,
+--       failure_ttl_ms ('' default), meta, limit ('' none).
+--       Of a single job with none of these options only id and call, without mode and width: most calls are such, and
+--       each argument takes the producer a microsecond.
+-- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
+--          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
+--          include/identity.lua) | refused, where another one of an atomic call is the reason
+-- Refuses: nothing; a job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
@@ -17,20 +21,27 @@ if #ARGV == 4 then
     --- @include plain
     return plain(key, job_id, data)
   end
-  given = {'', queue, job_id, '', C.NORMAL_BAND, '', '', '', data, '', ''}
+  given = {'', queue, '', 2, job_id, data}
 end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
-local PER_JOB = 9
-local count = (#given - 2) / PER_JOB
+local FIRST, width = 5, tonumber(given[4])
+local count = (#given - FIRST + 1) / width
 local sequence = next_sequence(count)
+
+-- The arguments of one job from ARGV[at], those that were left out as ''.
+local function arguments(at)
+  local id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit = unpack(given, at, at + width - 1)
+  return id, data, nonce or '', band or '', due or '', unique or '', wish or '', ttl_ms or '', failure_ttl_ms or '',
+    meta or '', limit or ''
+end
 
 -- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
 local function all_are_new()
   local keys, seen = {}, {}
-  for at = 3, #given, PER_JOB do
+  for at = FIRST, #given, width do
     local job_id = given[at]
     if seen[job_id] then return false end
     seen[job_id] = true
@@ -41,14 +52,6 @@ local function all_are_new()
     if call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) > 0 then return false end
   end
   return true
-end
-
--- What an id already stands for, and what of it a new cycle keeps.
-local function standing(job_id, nonce)
-  --- @include standing
-  local word, old = look_at(job_id, nonce)
-  if word == 'cycle' then return word, old, begin_cycle(job_id, old) end
-  return word, old, 1, '0-0'
 end
 
 local function due_of(word)
@@ -65,59 +68,8 @@ end
 
 local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
 local answers = {now}
-for index = 1, count do
-  local at = 3 + (index - 1) * PER_JOB
-  local job_id, nonce, due = given[at], given[at + 1], due_of(given[at + 3])
-  local word, old, cycle, since = 'new', nil, 1, '0-0'
-  if not all_new then
-    local fine
-    fine, word, old, cycle, since = pcall(standing, job_id, nonce)
-    if not fine then word, old = 'duplicate', {''} end -- somebody else's key; the other jobs go on
-  end
-  if word == 'replayed' or word == 'duplicate' then
-    answers[index + 1] = {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0'}
-  else
-    local band, ttl_ms, failure_ttl_ms, data = tonumber(given[at + 2]), given[at + 4], given[at + 5], given[at + 6]
-    -- where it is due later, the place keeps the band only; the place in it is given on promotion
-    local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)
-    fields = {F.status, due and 'scheduled' or 'queued', F.queue, queue, F.created, stamp, F.place, score}
-    size = 8
-    if cycle > 1 then
-      add(F.cycle, cycle)
-      add(F.since, since)
-    end
-    if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
-    if nonce ~= '' then add(F.nonce, nonce) end
-    if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
-    if given[at + 8] ~= '' then add(F.limit, given[at + 8]) end
-    if ttl_ms ~= '' and due then add(F.ttl, ttl_ms) end
-    if due then
-      local moment = string.format('%.0f', due)
-      add(F.due, moment)
-      scheduled[#scheduled + 1] = moment
-      scheduled[#scheduled + 1] = job_id
-      if not earliest or due < earliest then earliest = due end
-    else
-      if ttl_ms ~= '' then
-        local deadline = string.format('%.0f', now + tonumber(ttl_ms))
-        add(F.ttl_deadline, deadline)
-        call('ZADD', key_ttl(queue), deadline, job_id)
-      end
-      queued[#queued + 1] = score
-      queued[#queued + 1] = job_id
-    end
-    if #data <= C.CHUNK then
-      add(F.call .. '0', data)
-    else
-      put_blob(fields, F.call, job_id, data)
-    end
-    if given[at + 7] ~= '' then put_blob(fields, F.meta, job_id, given[at + 7]) end
-    call('HSET', key_job(job_id), unpack(fields))
-    local status = due and 'scheduled' or 'queued'
-    answers[index + 1] = word == 'new' and status or {word, status, cycle, since}
-  end
-end
--- All of them into their homes; or none of them, where one of these keys is somebody else's.
+
+-- What was written so far into its homes.
 local function settle_in()
   call('SADD', key_queues(), queue)
   chunked('ZADD', key_home('queued', queue), queued)
@@ -129,19 +81,132 @@ local function settle_in()
     local head = call('ZRANGE', key_home('scheduled', queue), 0, 0, 'WITHSCORES')
     if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
   end
+  queued, scheduled, earliest = {}, {}, nil
 end
-local fine, problem = pcall(settle_in)
-if not fine then
+
+-- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
+local who = nil
+local function ask()
+  --- @include identity
+  return {identify = identify, begin_cycle = begin_cycle, take_key = take_key, let_go = let_go, load_job = load_job}
+end
+local function identity(job_id, nonce, unique, wish, before)
+  if all_new and unique == '' then return 'new' end
+  who = who or ask()
+  return who.identify(job_id, nonce, unique, wish, all_new, before)
+end
+
+-- What is told of a job that is not written: `meant` stands in its place.
+local function told_of(word, old, meant)
+  if word == 'replayed' then return {word, old[1], tonumber(old[3]) or 1, old[4] or '0-0', meant} end
+  local got = redis.pcall('HMGET', key_job(meant), F.status, F.cycle, F.since)
+  if got.err then got = {} end
+  local fine, flat = true, nil
+  if word ~= 'duplicate' then fine, flat = pcall(who.load_job, meant) end
+  return {word, got[1] or '', tonumber(got[2]) or 1, got[3] or '0-0', meant, fine and flat or nil}
+end
+
+-- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
+local function refusals()
+  local found, ids, keys = false, {}, {}
+  local out = {now}
   for index = 1, count do
-    local job_id, answer = given[3 + (index - 1) * PER_JOB], answers[index + 1]
-    if type(answer) ~= 'table' or answer[1] == 'cycle' then
+    local job_id, _, nonce, _, _, unique, wish = arguments(FIRST + (index - 1) * width)
+    local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
+    if not fine then word, old, meant = 'duplicate', {}, job_id end
+    local key = unique ~= '' and string.match(unique, ' (.+)$')
+    local earlier = ids[job_id] or key and keys[key]
+    if earlier and wish ~= 'return' and (word == 'new' or word == 'cycle') then word, meant = 'duplicate', earlier end
+    ids[job_id] = job_id
+    if key then keys[key] = keys[key] or job_id end
+    out[index + 1] = word == 'duplicate' and told_of(word, old, meant) or {'refused', '', 1, '0-0', job_id}
+    found = found or word == 'duplicate'
+  end
+  return found and out
+end
+if given[3] == 'atomic' then
+  local refused = refusals()
+  if refused then return packed(refused) end
+end
+
+local function write(index)
+  local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit =
+    arguments(FIRST + (index - 1) * width)
+  local fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, settle_in)
+  if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
+  if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
+  local cycle, since = 1, '0-0'
+  if word == 'cycle' then
+    fine, cycle, since = pcall(who.begin_cycle, job_id, old, notice)
+    if not fine then return {'duplicate', '', 1, '0-0', job_id} end
+  end
+  due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
+  -- where it is due later, the place keeps the band only; the place in it is given on promotion
+  local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)
+  local status = due and 'scheduled' or 'queued'
+  answers[index + 1] = status -- from here on there is something to undo
+  fields, size = {F.status, status, F.queue, queue, F.created, stamp, F.place, score}, 8
+  if cycle > 1 then
+    add(F.cycle, cycle)
+    add(F.since, since)
+  end
+  if notice then add(F.notice, notice) end
+  if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
+  if nonce ~= '' then add(F.nonce, nonce) end
+  if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+  if limit ~= '' then add(F.limit, limit) end
+  if unique ~= '' then
+    add(F.unique, unique)
+    who.take_key(unique, job_id)
+  end
+  if due then
+    local moment = string.format('%.0f', due)
+    add(F.due, moment)
+    if ttl_ms ~= '' then add(F.ttl, ttl_ms) end
+    scheduled[#scheduled + 1] = moment
+    scheduled[#scheduled + 1] = job_id
+    if not earliest or due < earliest then earliest = due end
+  else
+    if ttl_ms ~= '' then
+      local deadline = string.format('%.0f', now + tonumber(ttl_ms))
+      add(F.ttl_deadline, deadline)
+      call('ZADD', key_ttl(queue), deadline, job_id)
+    end
+    queued[#queued + 1] = score
+    queued[#queued + 1] = job_id
+  end
+  if #data <= C.CHUNK then
+    add(F.call .. '0', data)
+  else
+    put_blob(fields, F.call, job_id, data)
+  end
+  if meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
+  call('HSET', key_job(job_id), unpack(fields))
+  return word == 'new' and status or {word, status, cycle, since, job_id}
+end
+
+-- Nothing is left of what was written, where one of the keys that all share is somebody else's.
+local function undo()
+  for index = 1, count do
+    local job_id, _, _, _, _, unique = arguments(FIRST + (index - 1) * width)
+    local answer = answers[index + 1]
+    if answer and (type(answer) ~= 'table' or answer[1] == 'cycle') then
       redis.pcall('ZREM', key_home('queued', queue), job_id)
       redis.pcall('ZREM', key_home('scheduled', queue), job_id)
       redis.pcall('ZREM', key_ttl(queue), job_id)
+      if unique ~= '' then who.let_go(job_id, unique, true) end
       call('DEL', key_job(job_id))
       drop_blobs(job_id)
     end
   end
+end
+
+local fine, problem = pcall(function()
+  for index = 1, count do answers[index + 1] = write(index) end
+  settle_in()
+end)
+if not fine then
+  undo()
   return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
 end
 return packed(answers)

@@ -3,6 +3,7 @@
 -- KEYS: prefix
 -- ARGV: now, per schedule: key, revision, its next slot as handed over, next slot from now on ('' it is over), number of
 --       slots that are missed, number of those that fire, then for each of these: slot, job id
+--       A slot whose job would hold a unique key that another job holds does not fire, and is counted as missed.
 -- Answers: now, per schedule: number of jobs made, -1 where another worker was quicker or the schedule has changed, or
 --          what is wrong with what is stored
 --- @include now
@@ -15,23 +16,26 @@ local function fire(key, revision, slot, next_slot, missed, first, count)
   local schedule = key_schedule(key)
   local state = call('HMGET', schedule, S.revision, S.next, S.paused)
   if state[1] ~= revision or state[2] ~= slot or state[3] then return -1 end
-  local template, made, sequence = call('HMGET', schedule, unpack(TEMPLATE_FIELDS)), 0, next_sequence(count)
+  local template, made, held, sequence = call('HMGET', schedule, unpack(TEMPLATE_FIELDS)), 0, 0, next_sequence(count)
   local fields = {S.next, next_slot}
   for index = 0, count - 1 do
     local at, job_id = ARGV[first + 2 * index], ARGV[first + 2 * index + 1]
     if call('EXISTS', key_job(job_id), key_results(job_id)) == 0 then
-      create(job_id, template, sequence + index, at)
-      remember(key, at .. ' ' .. stamp)
-      made = made + 1
+      if create(job_id, template, sequence + index, at) then
+        held = held + 1
+      else
+        remember(key, at .. ' ' .. stamp)
+        made = made + 1
+        fields[3], fields[4], fields[5], fields[6] = S.last, at, S.last_at, stamp
+      end
     end
-    fields[3], fields[4], fields[5], fields[6] = S.last, at, S.last_at, stamp
   end
   call('HSET', schedule, unpack(fields))
   if made > 0 then
     call('HINCRBY', schedule, S.fired, made)
     ring(template[1], sequence, made)
   end
-  if tonumber(missed) > 0 then call('HINCRBY', schedule, S.missed, missed) end
+  if missed + held > 0 then call('HINCRBY', schedule, S.missed, missed + held) end
   call('ZADD', key_schedules(), next_slot == '' and C.NEVER_MS or next_slot, key)
   return made
 end

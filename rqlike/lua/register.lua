@@ -7,8 +7,8 @@
 -- A right that is missing in the middle of a script would leave a job half way, so all are asked for here.
 local COMMANDS = {
   'COPY', 'DEL', 'EXISTS', 'GET', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HKEYS', 'HMGET', 'HSET',
-  'INCRBY', 'LPUSH', 'LTRIM', 'PEXPIRE', 'PEXPIREAT', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SRANDMEMBER', 'SREM',
-  'TIME', 'XADD', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM',
+  'INCRBY', 'LPUSH', 'LTRIM', 'PEXPIRE', 'PEXPIREAT', 'PTTL', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SRANDMEMBER', 'SREM',
+  'TIME', 'XADD', 'XDEL', 'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM',
   'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE', 'ZSCORE',
 }
 if redis.acl_check_cmd then

@@ -1,12 +1,14 @@
 -- requeue: a new cycle for jobs that ended; their history stays. The call and its policies stay as they are.
 -- KEYS: prefix   ARGV: now, nonce, front ('1' | '0'), job id…
--- Answers: {word per job}: ok | NOJOB | WRONGSTATE status | BROKEN problem. The same nonce again is answered 'ok'.
+-- Answers: {word per job}: ok | NOJOB | WRONGSTATE status | HELD status id, another job has its unique key | BROKEN problem.
+--          The same nonce again is answered 'ok'.
 --- @include now
 --- @include place
 --- @include ring
 --- @include move
 --- @include blob
 --- @include entry
+--- @include unique
 local nonce, front = ARGV[2], ARGV[3] == '1'
 local count = #ARGV - 3
 local sequence = next_sequence(count)
@@ -27,6 +29,7 @@ local function restart(job_id, got, number)
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
   call('ZREM', key_home(status, queue), job_id)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
+  if got[6] then take_key(got[6], job_id) end
   local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
     F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
@@ -35,7 +38,8 @@ end
 
 for index = 0, count - 1 do
   local job_id = ARGV[4 + index]
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band)
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique)
+  local holder = not got.err and got[6] and holder_of(got[6])
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err
   elseif not got[1] then
@@ -44,6 +48,9 @@ for index = 0, count - 1 do
     words[#words + 1] = 'ok'
   elseif not allowed('requeue', got[1]) then
     words[#words + 1] = 'WRONGSTATE ' .. got[1]
+  elseif holder and holder ~= job_id then
+    local status = redis.pcall('HGET', key_job(holder), F.status)
+    words[#words + 1] = 'HELD ' .. (type(status) == 'string' and status or '-') .. ' ' .. holder
   else
     local fine, problem = pcall(restart, job_id, got, sequence + index)
     words[#words + 1] = fine and 'ok' or 'BROKEN ' .. (type(problem) == 'table' and problem.err or tostring(problem))

@@ -1,6 +1,6 @@
 -- run_now: a job from the template of a schedule, beside its slots.
 -- KEYS: prefix   ARGV: now, key, job id
--- Answers: now   Refuses: NOSCHEDULE. The same job id again is answered the same.
+-- Answers: now   Refuses: NOSCHEDULE; HELD status id, where another job holds its unique key. The same job id again is answered the same.
 --- @include now
 --- @include create
 --- @include ring
@@ -9,7 +9,11 @@ local template = call('HMGET', key_schedule(key), unpack(TEMPLATE_FIELDS))
 if not template[2] then return redis.error_reply('NOSCHEDULE') end
 if call('EXISTS', key_job(job_id), key_results(job_id)) == 0 then
   local sequence = next_sequence(1)
-  create(job_id, template, sequence)
+  local holder = create(job_id, template, sequence)
+  if holder then
+    local status = redis.pcall('HGET', key_job(holder), F.status)
+    return redis.error_reply('HELD ' .. (type(status) == 'string' and status or '-') .. ' ' .. holder)
+  end
   ring(template[1], sequence, 1)
   remember(key, '- ' .. stamp .. ' ' .. job_id)
 end

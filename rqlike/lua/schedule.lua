@@ -3,7 +3,7 @@
 -- Needs: deny-oom, as enqueue
 -- KEYS: prefix
 -- ARGV: now, key, revision that the caller has seen ('' none), timetable, next slot ('' there is none), queue, call, meta,
---       band, ttl_ms, failure_ttl_ms, limit ('' none), source ('' none)
+--       band, ttl_ms, failure_ttl_ms, limit ('' none), source ('' none), unique ('' none), wish
 -- Answers: the fields of the schedule   Refuses: CHANGED, where it is not as the caller has seen it
 --- @include now
 --- @include summon
@@ -17,7 +17,7 @@ call('ZADD', key_schedules(), never and C.NEVER_MS or next_slot, key) -- first: 
 call('HSETNX', schedule, S.created, stamp)
 call('HSET', schedule, S.timetable, timetable, S.revision, (tonumber(got[1]) or 0) + 1, S.next, next_slot,
   S.queue, ARGV[6], S.call, ARGV[7], S.meta, ARGV[8], S.band, ARGV[9], S.ttl, ARGV[10], S.failure_ttl, ARGV[11],
-  S.limit, ARGV[12], S.source, ARGV[13])
+  S.limit, ARGV[12], S.source, ARGV[13], S.unique, ARGV[14], S.wish, ARGV[15])
 call('SADD', key_queues(), ARGV[6])
 if not never then summon(tonumber(next_slot)) end
 return call('HGETALL', schedule)

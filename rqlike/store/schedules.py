@@ -9,7 +9,7 @@ from rqlike import codec, fields
 from rqlike.exceptions import NoSuchScheduleError, RqlikeError, ScheduleChanged
 from rqlike.records import CallRecord
 from rqlike.store.requests import Argument, Request
-from rqlike.store.verbs import NewJob
+from rqlike.store.verbs import NewJob, held_by
 from rqlike.timetables import Due, Timetable, slot_text
 
 
@@ -91,6 +91,8 @@ def upsert(
         "" if new.failure_ttl_ms is None else new.failure_ttl_ms,
         new.limit,
         source,
+        new.unique,
+        new.wish,
     )
     return Request("schedule", arguments, lambda reply: _record(key, reply), _refusal(key))
 
@@ -166,6 +168,8 @@ def _refusal(key: str) -> Callable[[str, str], RqlikeError | None]:
     def refused(word: str, detail: str) -> RqlikeError | None:
         if word == "NOSCHEDULE":
             return NoSuchScheduleError(key=key)
+        if word == "HELD":
+            return held_by(detail)
         return ScheduleChanged(key=key) if word == "CHANGED" else None
 
     return refused

@@ -9,14 +9,15 @@ from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError, DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
-from rqlike.settings import DEFAULT_FAILURE_TTL, FRONT_BAND, NORMAL_BAND
+from rqlike.settings import DEFAULT_FAILURE_TTL, NORMAL_BAND
 from rqlike.states import JobStatus
 from rqlike.store.requests import Argument, Request
 
 _LIVE: Final = tuple(status for status in JobStatus if not status.terminal)
 _STATUS_OF: Final = {status.encode(): status for status in JobStatus}
+_WRITTEN: Final = frozenset({"new", "cycle", "replayed"})
 #: Clients pack bytes twice as fast as numbers.
-_BANDS: Final = {FRONT_BAND: b"%d" % FRONT_BAND, NORMAL_BAND: b"%d" % NORMAL_BAND}
+_SENT: Final[dict[object, bytes]] = {None: b"", "": b""}
 _STATUSES: Final = _LIVE + tuple(status for status in JobStatus if status.terminal)
 
 
@@ -28,27 +29,37 @@ class NewJob(NamedTuple):
     dataclass of this size takes 2 µs more."""
 
     id: str
-    nonce: str  #: '' where rqlike made the id, which is then its own nonce
     call: bytes
-    meta: bytes = b""
+    nonce: str = ""  #: '' where rqlike made the id, which is then its own nonce
     band: int = NORMAL_BAND  #: 101 - priority; 0 at the front; negative: at the front, and of that band later
     due: str = ""  #: '' now | '+ms' from the server's now | ms since the epoch
+    unique: str = ""  #: how long it holds its unique key in ms, 0 until it has ended, and the key
+    wish: str = ""  #: where another job has its id or its key: '' an error | return | replace | join | join_or_raise
     ttl_ms: int | None = None
     failure_ttl_ms: int | None = None
+    meta: bytes = b""
     limit: str = ""  #: see `RateLimit.to_text`
 
 
-_NO_OPTIONS: Final = [b"", NORMAL_BAND, "", None, None, ""]
+#: From the third field on. What is left out at the end is not sent.
+_NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "")
 
 
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate
-    status: JobStatus | None  #: None: something else has written what is stored under this id
+    word: str  #: new | cycle | replayed | duplicate | held | cached | failed | refused; see `enqueue.lua`
+    status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
     now_ms: int
+    meant: str = ""  #: the id of the job that is in its place
+    flat: codec.Flat = ()  #: the fields of that job, where the caller wants it
+
+    @property
+    def written(self) -> bool:
+        """Whether the job is enqueued, by this call or by the same one sent before."""
+        return self.word in _WRITTEN
 
 
 class Fresh(NamedTuple):
@@ -88,26 +99,31 @@ def _due_ms(due: str, now_ms: int) -> int | None:
     return now_ms + int(due[1:]) if due.startswith("+") else int(due)
 
 
-def enqueue(queue: str, jobs: Sequence[NewJob], now_ms: int | None = None) -> Request[list[Enqueued]]:
-    """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call."""
-    if len(jobs) == 1:
-        job_id, nonce, call, *options = jobs[0]
-        if not nonce and options == _NO_OPTIONS:
-            return Request("enqueue", (queue, job_id, call), _read_enqueued, now_ms=now_ms)
-    arguments: list[Argument] = [queue]
-    for job_id, nonce, call, meta, band, due, ttl_ms, failure_ttl_ms, limit in jobs:
-        arguments += (
-            job_id,
-            nonce or b"",
-            _BANDS.get(band) or band,
-            due or b"",
-            b"" if ttl_ms is None else ttl_ms,
-            b"" if failure_ttl_ms is None else failure_ttl_ms,
-            call,
-            meta,
-            limit or b"",
-        )
+def enqueue(
+    queue: str, jobs: Sequence[NewJob], now_ms: int | None = None, *, atomic: bool = False
+) -> Request[list[Enqueued]]:
+    """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call. `atomic`: all of them or
+    none."""
+    width = max(map(_width, jobs), default=2)
+    if width == 2 and len(jobs) == 1:
+        return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
+    arguments: list[Argument] = [queue, "atomic" if atomic else b"", width]
+    if width == 2:
+        for new in jobs:
+            arguments += new[:2]
+    else:
+        for new in jobs:
+            arguments += new[:2]
+            arguments += [_SENT.get(value, value) for value in new[2:width]]  # type: ignore[misc]
     return Request("enqueue", tuple(arguments), _read_enqueued, now_ms=now_ms)
+
+
+def _width(new: NewJob) -> int:
+    """How many of its fields are to be sent: up to the last one that says something."""
+    options = new[2:]
+    if options == _NO_OPTIONS:
+        return 2
+    return max(at for at, (value, usual) in enumerate(zip(options, _NO_OPTIONS, strict=True), 3) if value != usual)
 
 
 def _read_enqueued(reply: Any) -> list[Enqueued]:
@@ -120,9 +136,15 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
                 new[answer] = Enqueued("new", _STATUS_OF[answer], 1, "0-0", now)
             out.append(new[answer])
         else:
-            word, status, cycle, since = answer
-            out.append(Enqueued(codec.text(word), _STATUS_OF.get(status), cycle, codec.text(since), now))
+            word, status, cycle, since, meant, *flat = answer
+            seen = (codec.text(word), _STATUS_OF.get(status), cycle, codec.text(since), now, codec.text(meant))
+            out.append(Enqueued(*seen, *flat))
     return out
+
+
+def record_of(answer: Enqueued) -> JobRecord | None:
+    """The job that stands in the place of the one that was sent; None where it is gone."""
+    return _read_job(answer.meant, answer.flat)
 
 
 def failure_ttl_ms(seconds: float) -> int | None:
@@ -163,6 +185,8 @@ def _refusal(job_id: str, verb: str) -> Callable[[str, str], RqlikeError | None]
             return DeserializationError(f"Job {job_id} cannot be read ({detail:.200}); delete it.", job_id=job_id)
         if word == "NOJOB":
             return NoSuchJobError(job_id=job_id)
+        if word == "HELD":
+            return held_by(detail)
         if word == "WRONGSTATE":
             return InvalidTransition(job_id=job_id, verb=verb, status=detail)
         return None
@@ -173,6 +197,12 @@ def _refusal(job_id: str, verb: str) -> Callable[[str, str], RqlikeError | None]
 def cancel(job_id: str, nonce: str, now_ms: int | None = None) -> Request[JobStatus]:
     """A waiting job never starts, a started one is to be killed. The answer is the status it has now."""
     return Request("cancel", (job_id, nonce), _status_of(job_id), _refusal(job_id, "cancel"), now_ms)
+
+
+def cancel_waiting(job_id: str, nonce: str, cycle: int) -> Request[JobStatus]:
+    """A job that has not been started in this cycle never is; any other one goes on. The answer is the status it has
+    now."""
+    return Request("cancel", (job_id, nonce, cycle), _status_of(job_id), _refusal(job_id, "cancel"))
 
 
 def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
@@ -235,6 +265,11 @@ def save(
 def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
     """How a callback of an execution failed; 0 where the job is gone."""
     return Request("annotate", (job_id, execution_id, text[:1000]), int)
+
+
+def await_job(job_id: str, token: str, awaited: str) -> Request[int]:
+    """A started job waits for another one, '' for none any more; 0 where the token is not its current one."""
+    return Request("await", (job_id, token, awaited), int)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -366,14 +401,42 @@ def find(job_id: str) -> Request[Found]:
     return Request("find", (job_id,), read)
 
 
+def running(queues: Sequence[str]) -> Request[list[tuple[str, str]]]:
+    """(worker, id of the job that it waits for or '') of each execution in some queues."""
+
+    def read(reply: Any) -> list[tuple[str, str]]:
+        return [(codec.text(worker), codec.text(awaited)) for worker, awaited in zip(*[iter(reply)] * 2, strict=True)]
+
+    return Request("running", tuple(queues), read)
+
+
 def queues() -> Request[list[str]]:
     """The names of all queues ever used, sorted."""
     return Request("queues", (), lambda reply: sorted(codec.text(name) for name in reply))
 
 
-def duplicate(job_id: str, answer: Enqueued) -> DuplicateJobError:
-    """The error for an id that a live job holds, or something that is no job."""
+def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
+    """The error for an id that a live job has, or something that is no job; and for a unique key that is held."""
+    if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
+        return _key_held(new.unique.partition(" ")[2], answer.meant, answer.status)
     if answer.status is None:
-        text = f"The id {job_id} is taken by something that cannot be read; delete it, or choose another job_id."
-        return DuplicateJobError(text, job_id=job_id, status=None)
-    return DuplicateJobError(job_id=job_id, status=answer.status)
+        text = f"The id {new.id} is taken by something that cannot be read; delete it, or choose another job_id."
+        return DuplicateJobError(text, job_id=new.id, status=None)
+    return DuplicateJobError(job_id=new.id, status=answer.status)
+
+
+def held_by(detail: str) -> DuplicateJobError:
+    """The error for `HELD status id`: the unique key of a job is held by another one."""
+    status, _, holder = detail.partition(" ")
+    return _key_held("", holder, _STATUS_OF.get(status.encode()))
+
+
+def _key_held(key: str, holder: str, status: JobStatus | None) -> DuplicateJobError:
+    named = f"The unique key {key!r}" if key else "Its unique key"
+    state = "is gone; the key is free when its unique_for is over" if status is None else f"is {status}"
+    return DuplicateJobError(
+        f"{named} is held by job {holder}, which {state}. Wait until it is free, or say on_duplicate='return' to get "
+        "that job.",
+        job_id=holder,
+        status=status,
+    )

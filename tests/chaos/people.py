@@ -15,6 +15,7 @@ from redis.retry import Retry as ClientRetry
 
 from rqlike import Job, Queue, Repeat, Retry, Schedule, clock
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError, RqlikeError
+from rqlike.preparing import prepare
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.suspension import resume, suspend
@@ -119,7 +120,7 @@ class People:
         sent = now_ms()
         due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
         arguments = (self.log, order.id, order.of.act, order.seconds)
-        new = queue._prepare(bodies.perform, arguments, {}, _options(order), due)
+        new = prepare(queue._terms, bodies.perform, arguments, {}, _options(order), due)
         request = verbs.enqueue(queue.name, (new,))
         try:
             (answer,) = queue.store.run(request)

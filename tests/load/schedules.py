@@ -12,6 +12,7 @@ from typing import Final
 import redis
 
 from rqlike import Queue, clock
+from rqlike.preparing import prepare
 from rqlike.schedules import check_timetable
 from rqlike.store import schedules
 from rqlike.store.schedules import ScheduleRecord
@@ -30,7 +31,7 @@ _LOOP: Final = "nothing blocks the loop of a worker; CPU time, as others use thi
 
 def _put(queue: Queue, tables: Sequence[tuple[str, Timetable, int]]) -> None:
     """Schedules with their next slots, as `Queue.schedule` writes them, without its look at what was there."""
-    new = queue._prepare(jobs.nothing, (), {}, {}, "")
+    new = prepare(queue._terms, jobs.nothing, (), {}, {})
     requests = (schedules.upsert(key, None, table, slot, queue.name, new) for key, table, slot in tables)
     for _ in queue.store.run_each(requests):
         pass

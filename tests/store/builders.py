@@ -46,7 +46,7 @@ def new_job(
     """A job about to be enqueued."""
     call = fields.pop("call", None) or call_of(policy=policy)
     own = NORMAL_BAND if policy is None else policy.band
-    return NewJob(job_id, nonce, call, band=_band(own, front=front), **fields)
+    return NewJob(job_id, call, nonce, band=_band(own, front=front), **fields)
 
 
 def _band(own: int, *, front: bool) -> int:

@@ -57,6 +57,7 @@ class _Reading:
         yield from self._wake_ups()
         yield from self._blobs()
         yield from self._limits()
+        yield from self._unique_keys()
         if self.keys.scratch() in self.dump:
             yield "the scratch key outlived its script"
 
@@ -107,6 +108,24 @@ class _Reading:
         if limit.key.encode() not in dict(self.dump.get(self.keys.limits(), ("", [], 0))[1]):
             yield f"{job_id} is held back, and nobody is to look at {limit.key}"
 
+    def _unique(self, job_id: str) -> tuple[str, str]:
+        """For how long it holds which key."""
+        span, _, key = (self.field(job_id, "unique") or b"").decode().partition(" ")
+        return span, key
+
+    def _unique_keys(self) -> Iterator[str]:
+        for key, name in self._under(self.keys.unique("")):
+            holder, expiry = self.dump[name][1].decode(), self.dump[name][2]
+            if expiry < 0 and (
+                holder not in self.jobs or self.status(holder).terminal or self._unique(holder) != ("0", key)
+            ):
+                yield f"{key} is held by {holder}, which says nothing of it or has ended"
+        for job_id in self.jobs:
+            span, key = self._unique(job_id)
+            held = self.dump.get(self.keys.unique(key), ("", b"", 0))[1]
+            if span == "0" and not self.status(job_id).terminal and held != job_id.encode():
+                yield f"{job_id} lives, and its key {key} is held by {held!r}"
+
     def _limits(self) -> Iterator[str]:
         for key, holders in self._under(self.keys.holders("")):
             for raw in self.dump[holders][1]:
@@ -147,6 +166,9 @@ class _Reading:
 
     def _stream(self, job_id: str) -> Iterator[str]:
         entries = self.dump[self.streams[job_id]][1]
+        # the notice of a replaced cycle stays until somebody claims the next one
+        left = self.field(job_id, "notice") if job_id in self.jobs else None
+        entries = [(entry_id, got) for entry_id, got in entries if entry_id != left]
         notices = [index for index, (_, got) in enumerate(entries) if _E["notice"] in got]
         if len(entries) - len(notices) > HISTORY_LENGTH:
             yield f"{job_id} has {len(entries)} entries"

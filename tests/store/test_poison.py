@@ -375,7 +375,7 @@ def test_an_id_that_something_else_has_taken_is_refused_and_the_rest_of_the_call
     scene.client.set(scene.store.keys.results("c"), "x")
     answers = scene.enqueue(*(new_job(name, "n") for name in "abcd"))
     assert [answer.word for answer in answers] == ["duplicate"] * 3 + ["new"]
-    assert "cannot be read; delete it" in str(verbs.duplicate("b", answers[1]))
+    assert "cannot be read; delete it" in str(verbs.duplicate(new_job("b"), answers[1]))
     assert scene.order() == ["d"]
 
 

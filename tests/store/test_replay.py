@@ -339,11 +339,11 @@ def test_where_a_rescuer_is_lost_too_the_first_execution_is_judged(scene: Scene)
 
 @pytest.mark.parametrize("size", [1, 64, 65, 512, 513, 5000])
 def test_a_job_without_options_is_enqueued_as_any_other_and_once(scene: Scene, size: int) -> None:
-    scene.enqueue(NewJob("first", "n", b"c"))
+    scene.enqueue(NewJob("first", b"c", "n"))
     call = b"x" * size
-    (answer,) = scene.enqueue(NewJob("j", "", call))
+    (answer,) = scene.enqueue(NewJob("j", call))
     (again,) = scene.again()
-    scene.enqueue(NewJob("last", "n", b"c"))
+    scene.enqueue(NewJob("last", b"c", "n"))
     assert (answer.word, answer.status, again.word) == ("new", JobStatus.QUEUED, "replayed")
     assert scene.order() == ["first", "j", "last"]
     fields: dict[bytes, bytes] = scene.client.hgetall(scene.store.keys.job("j"))  # type: ignore[assignment]

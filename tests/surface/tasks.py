@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from rqlike import Job, Retry, get_current_job
+from rqlike import Job, Queue, Retry, get_current_job
 
 
 def add(a: int, b: int = 0) -> int:
@@ -53,6 +53,27 @@ def numbered(path: str) -> int:
     with Path(path).open("ab") as log:
         log.write(b"x")
         return log.tell()
+
+
+def nap_and_count(path: str, seconds: float) -> int:
+    """Sleeps; how often it was called with this path."""
+    number = numbered(path)
+    time.sleep(seconds)
+    return number
+
+
+def asks(queue: str, namespace: str) -> int:
+    """Asks a job of the same queue, and waits for it."""
+    job = get_current_job()
+    assert job is not None
+    return Queue(queue, job.connection, namespace=namespace).enqueue_and_wait(add, 1, 2, timeout=8)
+
+
+def asks_itself() -> object:
+    """Waits for itself."""
+    job = get_current_job()
+    assert job is not None
+    return job.wait(timeout=8)
 
 
 def fails_until(path: str, nth: int) -> int:

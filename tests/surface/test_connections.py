@@ -181,7 +181,7 @@ def test_no_reply_of_a_chunk_is_taken_for_that_of_a_health_check(server: Server,
             for number in range(1, 6):
                 until = clock.mono() + 0.03
                 eventually(partial(_past, until))
-                yield verbs.enqueue(f"q{number}", [NewJob(f"j{number}-{one}", "n", b"c") for one in range(number)])
+                yield verbs.enqueue(f"q{number}", [NewJob(f"j{number}-{one}", b"c", "n") for one in range(number)])
 
         assert [len(answer) for answer in store.run_each(chunks())] == [1, 2, 3, 4, 5]
 

@@ -27,7 +27,7 @@ LAYERS = (
         "safetext exceptions failpoints timeouts states settings fields keys clock durations tables callables policies "
         "limits events logs"
     ),
-    "options records refusals serializers codec outcomes entries zones firetimes timetables",
+    "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (
         "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
         "store.embedded_keeper "
@@ -36,8 +36,8 @@ LAYERS = (
     ),
     "running.*",
     (
-        "lookups results awaiting dependencies job sending inline registry schedules pauses queue group decorators "
-        "command suspension cron"
+        "lookups results standoff awaiting dependencies job preparing sending joining inline registry schedules pauses "
+        "queue group decorators command suspension cron"
     ),
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",

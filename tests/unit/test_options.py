@@ -9,7 +9,18 @@ import pytest
 
 from rqlike.exceptions import TimeoutFormatError
 from rqlike.limits import RateLimit
-from rqlike.options import NAMES, Checked, JobOptions, Policy, check, check_job_id, check_queue_name, split, suggestion
+from rqlike.options import (
+    NAMES,
+    Checked,
+    JobOptions,
+    Policy,
+    Unique,
+    check,
+    check_job_id,
+    check_queue_name,
+    split,
+    suggestion,
+)
 from rqlike.policies import Callback, Repeat, Retry
 
 
@@ -37,6 +48,10 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         "durable": True,
         "headers": {"trace": "1"},
         "rate_limit": RateLimit("k", 1),
+        "unique": True,
+        "unique_key": "report:7",
+        "unique_for": "1m",
+        "on_duplicate": "return",
     }
     assert set(given) == set(NAMES)
     checked = check(given, {})
@@ -61,6 +76,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         True,
     )
     assert checked.rate_limit == RateLimit("k", 1)
+    assert (checked.unique, checked.wish) == (Unique("report:7", 60_000), "return")
     assert checked.policy.has_callbacks and not Policy().has_callbacks
 
 

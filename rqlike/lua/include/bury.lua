@@ -22,11 +22,15 @@ local function bury(job_id, queues, problem)
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
-  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit)
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique)
   if not got.err and got[5] then
     --- @include release
     pcall(release, job_id, got[5])
     if not limit_of(got[5]) then call('HDEL', key, F.limit) end
+  end
+  if not got.err and got[6] then
+    --- @include unique
+    pcall(let_go, job_id, got[6])
   end
   if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that

@@ -2,11 +2,25 @@
 --- @include move
 --- @include blob
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
--- wrong, nothing is left of it. slot: the one it stands for, or nil.
-local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit}
+-- wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job that holds its unique key, where
+-- there is one that stays: then nothing is made.
+local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit, S.unique, S.wish}
+
+-- A key that another job holds: freed where the new one is to replace it and it still waits.
+local function in_the_way(unique, wish)
+  --- @include unique
+  local holder = holder_of(unique)
+  if not holder then return nil end
+  if wish ~= 'replace' then return holder end
+  --- @include leave
+  local job = load_leaving(holder)
+  if not job or job.status == 'started' or not allowed('cancel', job.status) then return holder end
+  leave('cancel', holder, job, 'canceled')
+  return nil
+end
 
 local function write_new(job_id, template, sequence, slot)
-  local queue, data, meta, band, ttl_ms, failure_ttl_ms, limit = unpack(template)
+  local queue, data, meta, band, ttl_ms, failure_ttl_ms, limit, unique = unpack(template)
   band = tonumber(band) or C.NORMAL_BAND -- as `enqueue` is given it
   local score = place(math.max(band, C.FRONT_BAND), sequence)
   local fields = {F.queue, queue, F.created, stamp, F.place, score}
@@ -17,6 +31,11 @@ local function write_new(job_id, template, sequence, slot)
   if slot then add(F.slot, slot) end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if limit and limit ~= '' then add(F.limit, limit) end
+  if unique and unique ~= '' then
+    --- @include unique
+    add(F.unique, unique)
+    take_key(unique, job_id)
+  end
   if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
   if ttl_ms and ttl_ms ~= '' then
     local deadline = string.format('%.0f', now + tonumber(ttl_ms))
@@ -30,8 +49,17 @@ local function write_new(job_id, template, sequence, slot)
 end
 
 local function create(job_id, template, sequence, slot)
+  local unique = template[8]
+  if unique and unique ~= '' then
+    local holder = in_the_way(unique, template[9])
+    if holder then return holder end
+  end
   local fine, problem = pcall(write_new, job_id, template, sequence, slot)
-  if fine then return end
+  if fine then return nil end
+  if unique and unique ~= '' then
+    --- @include unique
+    let_go(job_id, unique, true)
+  end
   redis.pcall('ZREM', key_home('queued', template[1] or ''), job_id)
   redis.pcall('ZREM', key_ttl(template[1] or ''), job_id)
   call('DEL', key_job(job_id))

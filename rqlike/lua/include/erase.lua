@@ -3,7 +3,7 @@
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
 --- @include blob
 --- @include uproot
-local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit}
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
 -- the notice is made under another key, with its time to live, and copied for each job that it fits as it is.
@@ -32,6 +32,10 @@ local function erase(job_id, got, nonce)
     local limit = limit_of(got[6])
     if limit and got[1] == 'queued' then firmly('ZREM', key_waiting(limit.key), job_id) end
     if got[1] == 'started' then release(job_id, got[6]) end
+  end
+  if got[7] then
+    --- @include unique
+    let_go(job_id, got[7], true)
   end
   emptied[got[2]] = true
   call('DEL', key_job(job_id))

@@ -6,10 +6,10 @@
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
 local function load_leaving(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
-    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit)
+    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique)
   if not got[1] then return nil end
   return {status = got[1], queue = got[2], cycle = got[3], failure_ttl = got[4], deadline = got[5],
-    blobs = got[6] or got[7] or got[8], limit = got[9]}
+    blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10]}
 end
 
 local function leave(verb, job_id, job, to, nonce)
@@ -18,6 +18,10 @@ local function leave(verb, job_id, job, to, nonce)
   if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
   local limit_key = job.limit and string.match(job.limit, '^%d+ %d+ %d+ %d+ (.+)$')
   if limit_key then redis.pcall('ZREM', key_waiting(limit_key), job_id) end -- where it was held back
+  if job.unique then
+    --- @include unique
+    let_go(job_id, job.unique)
+  end
   if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
   notify(job_id, to, job.cycle, nonce)
   enter(verb, job_id, job.queue, job.status, to, moment, {F.ended, now})

@@ -54,10 +54,16 @@ local function otherwise(at, stop)
   return go_on_or_back(at, stop)
 end
 
--- What a limit of the job counts is over.
-local function free_permit(job_id, text)
-  --- @include release
-  release(job_id, text)
+-- What a limit of the job counts is over, and it holds its unique key no more.
+local function free_what_it_holds(job_id, limit, unique)
+  if limit then
+    --- @include release
+    release(job_id, limit)
+  end
+  if unique then
+    --- @include unique
+    let_go(job_id, unique)
+  end
 end
 
 -- result_ttl=0: the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again.
@@ -74,7 +80,7 @@ local function settle(at)
   local job_id, stop = ARGV[at], at + 10 + tonumber(ARGV[at + 9])
   local key = key_job(job_id)
   local got = call('HMGET', key, F.status, F.queue, F.token, F.result_ttl, F.call .. '#', F.meta .. '#',
-    F.overrides .. '#', F.limit)
+    F.overrides .. '#', F.limit, F.unique)
   local status = got[1]
   if got[3] ~= ARGV[at + 1] then return trace_of(at, stop) or (status and 'stale' or 'gone'), stop end
   local verb, to, ttl = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -89,7 +95,7 @@ local function settle(at)
   else
     return otherwise(at, stop), stop
   end
-  if got[8] then free_permit(job_id, got[8]) end
+  if got[8] or got[9] then free_what_it_holds(job_id, got[8], got[9]) end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
   if to == 'gone' then return vanish(job_id, at, stop, blobs), stop end

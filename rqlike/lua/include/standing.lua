@@ -2,7 +2,7 @@
 --- @include entry
 -- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
 local function look_at(job_id, nonce)
-  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue)
+  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue, F.notice)
   local status = got[1]
   if status then
     if nonce == (got[2] or '') then return 'replayed', got end
@@ -18,12 +18,13 @@ local function look_at(job_id, nonce)
   return 'new', got
 end
 
--- A new cycle keeps the history, without the notice by which the last cycle may have ended. Answers its number, and the
--- id of the entry it begins after.
-local function begin_cycle(job_id, old)
+-- A new cycle keeps the history, without the notice by which the last cycle may have ended, unless nobody has seen it
+-- yet: `notice` was written by this very call. Answers its number, and the id of the entry it begins after.
+local function begin_cycle(job_id, old, notice)
   local stream = key_results(job_id)
   local newest = newest_entry(job_id)
-  if newest and entry_field(newest, E.notice) then call('XDEL', stream, newest[1]) end
+  if newest and newest[1] ~= notice and entry_field(newest, E.notice) then call('XDEL', stream, newest[1]) end
+  if old[6] then call('XDEL', stream, old[6]) end
   call('PERSIST', stream)
   call('ZREM', key_home(old[1], old[5]), job_id)
   call('DEL', key_job(job_id))

@@ -44,7 +44,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
     while index < #popped do
       local job_id = popped[index]
       local flat = load_job(job_id)
-      local status, of, attempt, deadline, limited
+      local status, of, attempt, deadline, limited, notice
       for at = 1, #flat, 2 do
         local name = flat[at]
         if name == F.status then
@@ -57,6 +57,8 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
           deadline = flat[at + 1]
         elseif name == F.limit then
           limited = flat[at + 1]
+        elseif name == F.notice then
+          notice = flat[at + 1]
         end
       end
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
@@ -76,6 +78,10 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
         end
         if limit or not limited then
           if deadline then call('ZREM', key_ttl(queue), job_id) end
+          if notice then -- its waiters have it by now, and it takes the place of an execution
+            call('XDEL', key_results(job_id), notice)
+            call('HDEL', key_job(job_id), F.notice)
+          end
           grant(job_id, flat, attempt, worker, mint())
           started[#started + 1] = lease
           started[#started + 1] = job_id

@@ -8,6 +8,11 @@ local function uproot(job_id, nonce)
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
+  local unique = redis.pcall('HGET', key_job(job_id), F.unique)
+  if type(unique) == 'string' then
+    --- @include unique
+    let_go(job_id, unique, true)
+  end
   call('DEL', key_job(job_id), key_results(job_id))
   drop_blobs(job_id)
   notify(job_id, 'deleted', 1, nonce)

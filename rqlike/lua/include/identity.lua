@@ -1,0 +1,67 @@
+--- @include standing
+--- @include unique
+--- @include leave
+--- @include load
+-- Who a new job is: whether its id and its key are free, and what is to happen where they are not.
+
+-- Whether the newest execution of a job that finished has left a value.
+local function has_value(job_id, cycle)
+  local newest = newest_entry(job_id)
+  return newest and entry_field(newest, E.type) == '1' and entry_field(newest, E.value)
+    and (entry_field(newest, E.cycle) or '1') == (cycle or '1')
+end
+
+-- A job that is to be joined, and has ended: 'cached' where it left a value, 'failed' where that is to be told, or nil.
+local function join_ended(job_id, old, wish)
+  if old[1] == 'finished' and has_value(job_id, old[3]) then return 'cached' end
+  return old[1] == 'failed' and wish == 'join_or_raise' and 'failed' or nil
+end
+
+-- The jobs in the way of this one: that of its id where it lives, and the one that holds its key.
+local function in_the_way(job_id, word, unique)
+  local found = word == 'duplicate' and {job_id} or {}
+  local holder = unique ~= '' and holder_of(unique)
+  if holder and holder ~= found[1] then found[#found + 1] = holder end
+  return found
+end
+
+-- What is to be known of them to cancel them; nil where one of them does not wait.
+local function waiting_ones(jobs)
+  local loaded = {}
+  for index, job_id in ipairs(jobs) do
+    local job = load_leaving(job_id)
+    if not job or job.status == 'started' or not allowed('cancel', job.status) then return nil end
+    loaded[index] = job
+  end
+  return loaded
+end
+
+-- identify(job_id, nonce, unique, wish, before): what enqueueing it comes to:
+--   new | cycle: it is to be written. Where it takes the place of others these are canceled now, after a call of
+--                `before`; without one nothing is done
+--   replayed: it was written by this very call, sent before
+--   duplicate | held: there is another job in the way, which is an error | what the caller wants
+--   cached | failed: the one it wants has ended so
+-- with what is stored under its id, the id of the other job, and the notice of a canceled cycle of its own. `is_new`:
+-- nothing is known of its id.
+local function identify(job_id, nonce, unique, wish, is_new, before)
+  local word, old = 'new', {}
+  if not is_new then word, old = look_at(job_id, nonce) end
+  if word == 'replayed' then return word, old, job_id end
+  local joins = wish == 'join' or wish == 'join_or_raise'
+  local ended = joins and word == 'cycle' and join_ended(job_id, old, wish)
+  if ended then return ended, old, job_id end
+  local jobs = in_the_way(job_id, word, unique)
+  if #jobs == 0 then return word, old end
+  local loaded = wish == 'replace' and waiting_ones(jobs)
+  if not loaded then return (joins or wish == 'return') and 'held' or 'duplicate', old, jobs[1] end
+  if not before then return word == 'duplicate' and 'cycle' or word, old end
+  before()
+  local notice
+  for index, other in ipairs(jobs) do
+    leave('cancel', other, loaded[index], 'canceled')
+    if other == job_id then notice = newest_entry(other)[1] end
+  end
+  if not is_new then word, old = look_at(job_id, nonce) end
+  return word, old, nil, notice
+end
