@@ -87,7 +87,7 @@ def _ordered(values: Iterable[Any]) -> list[Any]:
     """The same order each time: that of a set of texts is another one in each process."""
     try:
         return sorted(values)
-    except TypeError:
+    except (TypeError, ArithmeticError):  # the latter of a Decimal that is no number
         return sorted(values, key=repr)
 
 

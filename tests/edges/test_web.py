@@ -25,7 +25,7 @@ from rqlike.store.turns import Settlement, Turn
 from rqlike.web import Reply, reply
 from tests.servers import Server
 from tests.surface import tasks
-from tests.surface.waiters import waiting
+from tests.surface.waiters import Counting, counting_client, waiting
 
 KEEP_NOTHING = {"Cache-Control": "no-store"}
 SECRET = "the password is swordfish"
@@ -154,6 +154,17 @@ def test_a_job_that_ends_while_it_is_looked_at_is_not_said_to_be_on_its_way(
     late = EndsBetweenTheLooks(job._record, queue.store)
     late.seen = seen
     assert sent(late, wait=1).status == 200
+
+
+def test_an_answer_costs_one_round_trip_and_two_more_where_there_is_no_result(server: Server, namespace: str) -> None:
+    with counting_client(server) as client:
+        queue = Queue("q", client, namespace=namespace)
+        done, waiting_one = queue.enqueue(tasks.nothing), queue.enqueue(tasks.nothing)
+        end(queue, Outcome())
+        for job, cost in ((done, 1), (waiting_one, 3)):
+            Counting.sent.clear()
+            reply(job)
+            assert len(Counting.sent) == cost
 
 
 # -- 404, 409, 410 -----------------------------------------------------------------------------------------------------
