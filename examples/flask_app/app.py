@@ -3,6 +3,8 @@
     POST /texts            enqueues, answers 202 with the place of the answer in `Location`
     GET  /texts/<job_id>   answers 202 until the job is done, then 200 with its result
 
+With `?wait=10` either waits up to 10 seconds for the result before it answers 202.
+
 Start it with `flask --app app run` and, in the same directory, a worker with `rqlike worker texts`.
 """
 
@@ -13,7 +15,9 @@ from flask import Flask, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from rqlike import Queue
-from rqlike.exceptions import JobFailed, NoSuchJobError, WaitError, WaitTimeout
+from rqlike.contrib.flask import respond
+
+LONGEST_WAIT = 20  # seconds; less than the time-outs of the web server and of the proxy before it
 
 # Making a Queue does no I/O: the server is looked for at the first request.
 queue = Queue("texts", result_ttl="10m", failure_ttl="1d", job_timeout="30s")
@@ -33,25 +37,18 @@ def submit() -> ResponseReturnValue:
     if not text.strip():
         return jsonify(error="send a text in the body"), 400
     job = queue.enqueue(tasks.most_common_words, text)
-    return jsonify(job_id=job.id), 202, {"Location": url_for("answer", job_id=job.id)}
+    return respond(job, wait=patience(), location=url_for("answer", job_id=job.id))
 
 
 def answer(job_id: str) -> ResponseReturnValue:
     """What is known about a job: not done yet, its result, or why there is none."""
     # fetch_job finds jobs of this queue only, so this view is no window into other people's queues.
-    job = queue.fetch_job(job_id)
-    if job is None:
-        return jsonify(error="there is no such job, or its result has expired"), 404
-    try:
-        return jsonify(job_id=job_id, result=job.wait(timeout=0))
-    except WaitTimeout as not_yet:
-        place = {"Location": request.path, "Retry-After": "1"}
-        return jsonify(job_id=job_id, status=not_yet.status, position=not_yet.position), 202, place
-    except JobFailed as failed:
-        # Never the traceback: it is for the log and for `rqlike jobs show`, not for a browser.
-        return jsonify(error=f"the job failed ({failed.reason})"), 500
-    except (WaitError, NoSuchJobError) as ended:
-        return jsonify(error=f"the job gave no result ({ended.code})"), 410
+    return respond(queue.fetch_job(job_id), wait=patience(), location=request.path)
+
+
+def patience() -> int:
+    """The seconds of `?wait=`, within what this app allows; 0 where there is no such number."""
+    return min(max(request.args.get("wait", 0, type=int), 0), LONGEST_WAIT)
 
 
 app = create_app()

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime, time
-from typing import Any, Final, TextIO
+from datetime import datetime
+from typing import Any, TextIO
 
 import click
 
 from rqlike import safetext, tables
-
-_LONG_BITS: Final = 10_000  #: from some more on Python makes no decimal text of an integer
+from rqlike.jsonvalues import jsonable
 
 
 def emit(text: str, *, lead: str = "") -> None:
@@ -84,20 +82,3 @@ def shown(value: object) -> str:
 def when(moment: datetime | None) -> str:
     """A moment for a table, in UTC; '' for None."""
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S")
-
-
-def jsonable(value: Any) -> Any:
-    """`value` as JSON can hold it: times as ISO 8601, sets and tuples as arrays, what has no form there as text."""
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, int):
-        return value if value.bit_length() < _LONG_BITS else hex(value)
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key if isinstance(key, str) else str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [jsonable(item) for item in value]
-    if isinstance(value, datetime | date | time):
-        return value.isoformat()
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)

@@ -69,3 +69,16 @@ def running_worker(
             worker.kill()
             worker.wait()
     assert worker.returncode == 0, log.read_text(errors="replace")
+
+
+@contextmanager
+def forgetting_modules(directory: Path) -> Iterator[None]:
+    """What is imported from `directory` meanwhile is forgotten afterwards, with all that it holds: connections that
+    only the garbage collector finds would be a warning in some later test."""
+    known = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - known:
+            if str(directory) in (getattr(sys.modules[name], "__file__", None) or ""):
+                vars(sys.modules.pop(name)).clear()

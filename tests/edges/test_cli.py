@@ -15,7 +15,6 @@ from click.testing import CliRunner, Result
 
 from rqlike.cli import main
 from rqlike.cli.arguments import parse_arguments
-from rqlike.cli.output import jsonable
 from rqlike.job import Job
 from rqlike.queue import Queue
 from rqlike.states import JobStatus
@@ -467,7 +466,7 @@ def test_doctor_says_what_it_can_where_there_is_no_server() -> None:
     assert checks["server"]["level"] == "fail"
 
 
-# -- completion, values ------------------------------------------------------------------------------------------------
+# -- completion, paths -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -475,11 +474,6 @@ def test_completion_prints_a_script(shell: str) -> None:
     result = nowhere("completion", shell)
     assert (result.exit_code, result.stderr) == (0, "")
     assert f"_RQLIKE_COMPLETE={shell}_complete" in result.stdout
-
-
-def test_values_that_json_lacks_become_the_nearest_it_has() -> None:
-    given = {(1, 2): b"\xff", "nan": float("nan"), "set": {1}, "at": datetime(2030, 1, 1, tzinfo=UTC)}
-    assert jsonable(given) == {"(1, 2)": "\\xff", "nan": "nan", "set": [1], "at": "2030-01-01T00:00:00+00:00"}
 
 
 def test_a_function_in_a_directory_without_init_inside_a_package_is_no_defect(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.edges.example_workers import environment, running_worker
-from tests.servers import ROOT, Server, eventually
+from tests.servers import ROOT, Server
 
 DRIVER = Path(__file__).with_name("drive_django_example.py")
 
@@ -48,17 +48,29 @@ def example(tmp_path: Path, server: Server, namespace: str) -> Example:
 
 
 def test_a_text_is_saved_enqueued_and_counted_by_a_worker(example: Example) -> None:
-    submitted = example.drive("submit")
-    assert submitted == {"submit": 202, "place": "/texts/1/", "early": 202, "status": "queued"}
+    place = "/texts/1/"
+    assert example.drive("submit") == {
+        "submit": [202, {"job_id": "count:1"}],
+        "place": place,
+        "early": [202, {"job_id": "count:1", "status": "queued", "position": 0}],
+        "headers": {"Location": place, "Retry-After": "1", "Cache-Control": "no-store"},
+    }
     with running_worker(["texts"], example.folder, example.env, middleware="counts.worker.DjangoJobs"):
-        answer = eventually(lambda: done(example), 20.0, 0.1, "the view answers 200")
-    assert answer["result"] == 4
+        answers = example.drive("wait")
+    counted = [200, {"job_id": "count:1", "status": "finished", "result": 4}]
+    error = {"type": "DoesNotExist", "reason": "exception"}
+    failed = [500, {"job_id": "count:2", "status": "failed", "error": error}]
+    assert answers == {"done": counted, "again": counted, "failed": failed}
 
 
-def done(example: Example) -> Any:
-    answer = example.drive("/texts/1/")
-    assert answer["status"] in (200, 202)
-    return answer if answer["status"] == 200 else None
+def test_a_text_that_will_not_be_counted_says_why(example: Example) -> None:
+    answers = example.drive("end")
+    assert answers.pop("no text") == 404
+    assert {what: (status, body["error"]["type"]) for what, (status, body) in answers.items()} == {
+        "never": (404, "NoSuchJobError"),
+        "canceled": (409, "JobCanceled"),
+        "late": (410, "JobExpired"),
+    }
 
 
 def test_nothing_is_enqueued_when_the_transaction_is_rolled_back(example: Example) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from rqlike import Queue
-from tests.edges.example_workers import environment, running_worker
+from tests.edges.example_workers import environment, forgetting_modules, running_worker
 from tests.servers import ROOT, Server, eventually
 
 TEXT = "the goose and the lamp and the sea and the goose"
@@ -35,33 +34,33 @@ def folder(tmp_path: Path) -> Path:
 def client(folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Flask's test client of a fresh copy of the example."""
     monkeypatch.syspath_prepend(str(folder))
-    known = set(sys.modules)
-    yield importlib.import_module("app").create_app().test_client()
-    for name in set(sys.modules) - known:
-        if str(folder) in (getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    with forgetting_modules(folder):
+        yield importlib.import_module("app").create_app().test_client()
 
 
-def test_a_text_is_accepted_and_its_result_is_there_once_a_worker_has_run(
+def test_a_text_is_accepted_and_a_request_that_waits_gets_its_result_once_a_worker_has_run(
     client: Any, folder: Path, env: dict[str, str]
 ) -> None:
     accepted = client.post("/texts", data=TEXT)
     assert accepted.status_code == 202
     place = accepted.headers["Location"]
+    job_id = accepted.json["job_id"]
 
     waiting = client.get(place)
-    assert (waiting.status_code, waiting.headers["Retry-After"]) == (202, "1")
-    assert waiting.json == {"job_id": accepted.json["job_id"], "status": "queued", "position": 0}
+    assert (waiting.status_code, waiting.headers["Retry-After"], waiting.headers["Location"]) == (202, "1", place)
+    assert waiting.json == {"job_id": job_id, "status": "queued", "position": 0}
 
     with running_worker(["texts"], folder, env):
-        done = eventually(lambda: ready(client, place), 15.0, message="the view answers 200")
-    assert done["result"][:2] == [["the", 4], ["and", 3]]
+        done = client.get(f"{place}?wait=15")
+        at_once = client.post("/texts?wait=15", data="one one")
+    assert (done.status_code, done.json["job_id"], done.json["status"]) == (200, job_id, "finished")
+    assert done.json["result"][:2] == [["the", 4], ["and", 3]]
+    assert (at_once.status_code, at_once.json["result"]) == (200, [["one", 2]])
 
 
-def ready(client: Any, place: str) -> Any:
-    answer = client.get(place)
-    assert answer.status_code in (200, 202), answer.text
-    return answer.json if answer.status_code == 200 else None
+@pytest.mark.parametrize("wait", ["soon", "-1", "nan", "0"])
+def test_a_wait_that_is_none_is_answered_at_once(client: Any, wait: str) -> None:
+    assert client.post(f"/texts?wait={wait}", data=TEXT).status_code == 202
 
 
 def test_an_empty_text_is_refused_and_nothing_is_enqueued(client: Any) -> None:
@@ -83,10 +82,18 @@ def test_a_job_that_failed_is_an_error_without_its_traceback(client: Any, folder
     with running_worker(["texts"], folder, env):
         eventually(lambda: failing.is_failed, 15.0, message="the job has failed")
     answer = client.get(f"/texts/{failing.id}")
-    assert (answer.status_code, answer.json) == (500, {"error": "the job failed (import)"})
+    error = {"type": "CallableNotFound", "reason": "import"}
+    assert (answer.status_code, answer.json) == (500, {"job_id": failing.id, "status": "failed", "error": error})
 
 
-def test_a_canceled_job_is_gone(client: Any) -> None:
+def test_a_canceled_job_is_a_conflict(client: Any) -> None:
     place = client.post("/texts", data=TEXT).headers["Location"]
     Queue("texts").jobs[0].cancel()
-    assert client.get(place).status_code == 410
+    answer = client.get(place)
+    assert (answer.status_code, answer.json["error"]["type"]) == (409, "JobCanceled")
+
+
+def test_a_job_that_nobody_started_in_time_is_gone(client: Any) -> None:
+    late = Queue("texts").enqueue("tasks.most_common_words", "late", ttl=0.001)
+    answer = client.get(f"/texts/{late.id}?wait=5")
+    assert (answer.status_code, answer.json["error"]["type"]) == (410, "JobExpired")

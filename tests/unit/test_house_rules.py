@@ -24,8 +24,8 @@ LINE_LIMIT = 450
 # names to its left. "worker.*" is a whole package, whose modules may import each other (though never in a circle).
 LAYERS = (
     (
-        "safetext exceptions failpoints timeouts states settings fields keys clock durations tables callables policies "
-        "limits events logs"
+        "safetext jsonvalues exceptions failpoints timeouts states settings fields keys clock durations tables "
+        "callables policies limits events logs"
     ),
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (

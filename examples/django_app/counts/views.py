@@ -9,7 +9,9 @@ from django.views.decorators.http import require_GET, require_POST
 from counts import tasks
 from counts.models import Text
 from rqlike import Queue
-from rqlike.exceptions import JobFailed, WaitError, WaitTimeout
+from rqlike.contrib.django import respond
+
+LONGEST_WAIT = 20  # seconds; less than the time-outs of the web server and of the proxy before it
 
 # Making a Queue does no I/O: the server is looked for at the first request.
 queue = Queue("texts", result_ttl="10m", job_timeout="30s")
@@ -31,19 +33,16 @@ def submit(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 def answer(request: HttpRequest, pk: int) -> HttpResponse:
-    """The words of a text; 202 as long as its job is on the way."""
+    """The words of a text; 202 as long as its job is on the way. `?wait=10` waits for it, up to 10 seconds."""
     text = get_object_or_404(Text, pk=pk)
     if text.words is not None:  # the row is the truth; the job may be long gone
-        return JsonResponse({"job_id": text.job_id, "result": text.words})
-    job = queue.fetch_job(text.job_id)
-    if job is None:
-        return JsonResponse({"error": "this text was never counted"}, status=404)
+        return JsonResponse({"job_id": text.job_id, "status": "finished", "result": text.words})
+    return respond(queue.fetch_job(text.job_id), wait=patience(request), location=request.path)
+
+
+def patience(request: HttpRequest) -> int:
+    """The seconds of `?wait=`, within what this site allows; 0 where there is no such number."""
     try:
-        return JsonResponse({"job_id": job.id, "result": job.wait(timeout=0)})
-    except WaitTimeout as not_yet:
-        place = {"Location": request.path, "Retry-After": "1"}
-        return JsonResponse({"job_id": job.id, "status": not_yet.status}, status=202, headers=place)
-    except JobFailed as failed:
-        return JsonResponse({"error": f"the job failed ({failed.reason})"}, status=500)
-    except WaitError as ended:
-        return JsonResponse({"error": f"the job gave no result ({ended.code})"}, status=410)
+        return min(max(int(request.GET.get("wait", 0)), 0), LONGEST_WAIT)
+    except ValueError:
+        return 0
