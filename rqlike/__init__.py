@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rqlike import exceptions
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
+    from rqlike.dependency import Dependency
     from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
+    "dependency": "Dependency",
     "exceptions": "RetryLater Unrecoverable",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
@@ -60,6 +62,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 __all__ = [
     "Callback",
     "Counts",
+    "Dependency",
     "EnqueueData",
     "Fire",
     "Job",

@@ -140,7 +140,7 @@ def _raise_notice(job: JobRecord, entry: NoticeRecord) -> NoReturn:
     if entry.notice is Notice.DELETED:
         raise NoSuchJobError(f"Job {job.id} was deleted.", job_id=job.id)
     error = JobCanceled if entry.notice is Notice.CANCELED else JobExpired
-    raise error(job_id=job.id, reason=str(entry.notice), result=None)
+    raise error(job_id=job.id, reason=entry.reason or str(entry.notice), result=None)
 
 
 def _give_up(store: Store, job: JobRecord, seconds: float) -> NoReturn:

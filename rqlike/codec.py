@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn, cast
 import msgpack
 
 from rqlike import fields
+from rqlike.dependency import MOST_PARENTS, Need
 from rqlike.durations import FOREVER, LONGEST
 from rqlike.exceptions import DeserializationError, PayloadTooLarge, RqlikeError
 from rqlike.options import PLAIN_POLICY, Policy
@@ -37,6 +38,7 @@ _POLICY: Final = {
     "on_stopped": "o",
     "serializer": "z",
     "priority": "i",
+    "depends_on": "n",
 }
 _DEFAULTS: Final = PLAIN_POLICY
 _STATUSES: Final = {str(status).encode(): status for status in JobStatus}
@@ -84,6 +86,8 @@ def encode_policy(policy: Policy) -> dict[str, object]:
     for name, short in _POLICY.items():
         value = getattr(policy, name)
         if value != getattr(_DEFAULTS, name):
+            if name == "depends_on":
+                value = [need.to_wire() for need in value]
             out[short] = value.to_wire() if isinstance(value, Retry | Repeat | Callback) else value
     return out
 
@@ -127,6 +131,8 @@ def decode_policy(stored: object) -> Policy:
 
 def _scalar(name: str, value: object) -> object:
     """Checked as `options` checks it: what these say is carried out by scripts, which are not undone."""
+    if name == "depends_on":
+        return _needs(value)
     if name in ("description", "serializer"):
         if isinstance(value, str):
             return value[:DESCRIPTION_LIMIT]
@@ -139,6 +145,15 @@ def _scalar(name: str, value: object) -> object:
         if value == FOREVER and name != "ttl":
             return value
     raise DeserializationError(f"The stored policy has {value!r:.40} for {name}.")
+
+
+def _needs(stored: object) -> tuple[Need, ...]:
+    try:
+        if isinstance(stored, list) and len(stored) <= MOST_PARENTS:
+            return tuple(map(Need.from_wire, stored))
+    except (TypeError, ValueError):
+        pass
+    raise DeserializationError("The stored policy has no readable list of jobs that it depends on.")
 
 
 def encode_overrides(policy: Policy) -> bytes:
@@ -321,7 +336,8 @@ def decode_entry(
     got = dict(zip(flat[::2], flat[1::2], strict=False))
     try:
         if b"q" in got:
-            return NoticeRecord(_text(entry_id), Notice(_text(got[b"q"])), number(got.get(b"y")) or 1)
+            reason = _text(got[b"r"]) if b"r" in got else ""
+            return NoticeRecord(_text(entry_id), Notice(_text(got[b"q"])), number(got.get(b"y")) or 1, reason)
         execution_id = _text(got[b"i"])
         return ResultRecord(
             id=_text(entry_id),

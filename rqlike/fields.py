@@ -38,6 +38,9 @@ JOB: Final = {
     "slot": "@",
     "limit": "=",  # see `limits.RateLimit.to_text`
     "unique": "$",  # how long it holds its unique key in ms, 0 until it has ended, and the key
+    "needs": "N",  # how many jobs it still waits for, while it is deferred
+    "enrolled": "E",  # the number under which those have it in their lists
+    "dependents": "D",  # that others wait for it; 2: as if it finished, whatever it comes to
     "awaits": "&",  # token of its execution, and the id of the job that this one waits for
     "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",

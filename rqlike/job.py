@@ -249,6 +249,26 @@ class Job(Generic[T]):
         return None if repeat is None else max(0, repeat.times - self._record.repeats)
 
     @property
+    def dependency_ids(self) -> list[str]:
+        """The ids of the jobs that it depends on."""
+        return [need.job_id for need in self._record.policy.depends_on]
+
+    @property
+    def dependency(self) -> Job[Any] | None:
+        """RQ's: the first job that it depends on; None where there is none, or it is gone. One round trip."""
+        return next(iter(self.fetch_dependencies()), None)
+
+    def fetch_dependencies(self) -> list[Job[Any]]:
+        """The jobs that it depends on, without those that are gone. One round trip."""
+        found = load_many(self._store, self.dependency_ids)
+        return [Job(record, self._store) for record in found if record is not None]
+
+    @property
+    def dependent_ids(self) -> list[str]:
+        """The ids of the jobs that wait for it to end. One round trip."""
+        return self._store.run(verbs.dependents(self.id))
+
+    @property
     def rate_limit(self) -> RateLimit | None:
         """What it shares with the other jobs of a key; None without a limit."""
         return RateLimit.from_text(self._record.limit)
@@ -444,16 +464,19 @@ class Job(Generic[T]):
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def cancel(self) -> None:
+    def cancel(self, *, enqueue_dependents: bool = False) -> None:
         """A waiting job never starts and its waiters learn at once; a started one is asked to be killed, and this
-        returns without waiting for it. Raises InvalidTransition where it has ended, NoSuchJobError."""
-        status = self._store.run(verbs.cancel(self.id, nonce()))
+        returns without waiting for it. The jobs that depend on it do as each of them says, or with `enqueue_dependents`
+        go on as if it had finished. Raises InvalidTransition where it has ended, NoSuchJobError."""
+        status = self._store.run(verbs.cancel(self.id, nonce(), enqueue_dependents=enqueue_dependents))
         self._record = self._record._replace(status=status)
 
-    def delete(self) -> None:
-        """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded.
-        Raises NoSuchJobError."""
-        self._each(self._store.run(verbs.delete([self.id], nonce())), "delete")
+    def delete(self, *, delete_dependents: bool = False) -> None:
+        """It is gone at once, with its history; waiters learn, a running execution is killed and not recorded. The jobs
+        that wait for it run where it may fail and are canceled otherwise; with `delete_dependents` they are gone too,
+        and those that wait for them. Raises NoSuchJobError."""
+        words = self._store.run(verbs.delete([self.id], nonce(), dependents_too=delete_dependents))
+        self._each(words, "delete")
 
     def requeue(self, at_front: bool = False) -> Job[T]:
         """A new cycle of an ended job; its history stays. The handle is of the new cycle from then on.

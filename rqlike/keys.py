@@ -128,6 +128,20 @@ class Keys:
         when the job has ended; with one it stays for that time, unless the job is deleted."""
         return f"{self.prefix}unique:{key}"
 
+    def dependents(self, job_id: str) -> str:
+        """List of the jobs that wait for one to end: "number wish id". Written by enqueue; gone when it has ended, but
+        for those that wait until one that failed is run again."""
+        return f"{self.prefix}dependents:{job_id}"
+
+    def unsettled(self) -> str:
+        """Sorted set of ended jobs whose dependents have not all been told: "number outcome id", by the moment in ms at
+        which a worker is to go on with it. Gone with the last one."""
+        return f"{self.prefix}unsettled"
+
+    def telling(self, number: str) -> str:
+        """List, the dependents of one end of a job that are still to be told. Gone with the last one."""
+        return f"{self.prefix}telling:{number}"
+
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""
         return f"{self.prefix}workers"

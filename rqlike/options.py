@@ -7,11 +7,12 @@ the package works with: seconds as floats, policies as policies, an id that is s
 from __future__ import annotations
 
 from collections.abc import Callable as AnyCallable
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
+from rqlike.dependency import Dependency, JobRef, Need, needs_of
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import PayloadTooLarge
 from rqlike.limits import RateLimit
@@ -42,6 +43,7 @@ class JobOptions(TypedDict, total=False):
     priority: int  #: -100 to 100, 0; higher ones go first in their queue, `at_front` before all of them
     retry: Retry | int  #: what to do when it fails
     repeat: Repeat  #: run it again after it finished
+    depends_on: JobRef | Dependency | Sequence[JobRef | Dependency]  #: jobs, ids: to finish before it is queued
     on_success: Callback | AnyCallable[..., Any] | str  #: called in a horse once the outcome is recorded
     on_failure: Callback | AnyCallable[..., Any] | str  #: called after every failed attempt
     on_stopped: Callback | AnyCallable[..., Any] | str  #: called after it was stopped
@@ -90,6 +92,7 @@ class Policy:
     on_stopped: Callback | None = None
     serializer: str = "msgpack"
     priority: int = 0  #: -100 to 100; higher ones go first
+    depends_on: tuple[Need, ...] = ()  #: jobs that are to end before it is queued
 
     @property
     def band(self) -> int:
@@ -198,6 +201,7 @@ def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
         on_stopped=_callback(given.get("on_stopped")),
         serializer=serializer,
         priority=check_priority(given.get("priority")),
+        depends_on=needs_of(given.get("depends_on")),
     )
 
 

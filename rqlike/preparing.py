@@ -89,6 +89,7 @@ def _with_options(checked: Checked, call: bytes, due: str, unique: str) -> NewJo
         failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
         meta=codec.encode_meta(checked.meta) if checked.meta else b"",
         limit=checked.rate_limit.to_text() if checked.rate_limit is not None else "",
+        needs="\n".join(f"{need.wish} {need.job_id}" for need in policy.depends_on),
     )
 
 
@@ -131,6 +132,6 @@ def delay_of(value: Seconds | datetime) -> str:
 
 def check_template(options: Mapping[str, Any]) -> None:
     """Raises TypeError for an option that the jobs of a schedule cannot have."""
-    for name in ("job_id", "durable"):
+    for name in ("job_id", "durable", "depends_on"):
         if name in options:
-            raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself")
+            raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself, again and again")

@@ -111,6 +111,7 @@ class NoticeRecord(NamedTuple):
     id: str
     notice: Notice
     cycle: int
+    reason: str = ""  #: why, where there is more to say: "dependency"
 
 
 class WorkerRecord(NamedTuple):

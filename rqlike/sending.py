@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, RqlikeError
+from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, NoSuchJobError, RqlikeError
 from rqlike.job import Job
 from rqlike.records import JobRecord
 from rqlike.settings import BATCH
@@ -41,6 +41,8 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
         return Job(Fresh(new, queue, answer), store)
     if answer.word == "duplicate":
         raise verbs.duplicate(new, answer)
+    if answer.word == "orphan":
+        raise verbs.orphan(answer)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 
 
@@ -120,7 +122,7 @@ class _Sender:
                 continue
             try:
                 self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
-            except DuplicateJobError as error:
+            except (DuplicateJobError, NoSuchJobError) as error:
                 self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
 

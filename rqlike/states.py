@@ -17,7 +17,7 @@ class JobStatus(StrEnum):
     QUEUED = "queued"  #: waiting for a worker; `claim` moves it out
     STARTED = "started"  #: a worker holds a lease on it; its worker, or after the lease any other, moves it out
     SCHEDULED = "scheduled"  #: due later (delay, retry, repeat); any worker moves it out when it is due
-    DEFERRED = "deferred"  #: reserved for jobs that depend on others, which is not there yet
+    DEFERRED = "deferred"  #: waits for other jobs to end; the end of the last one moves it out
     FINISHED = "finished"  #: returned a value; kept for its result_ttl
     FAILED = "failed"  #: raised, timed out or was lost, and no attempt is left; the dead letters of its queue
     STOPPED = "stopped"  #: stopped by command while it ran
@@ -102,9 +102,24 @@ def _row(verb: str, sources: str, targets: str, writes: str, said_by: str, why: 
 _ENDED = "finished failed stopped canceled expired"
 
 TRANSITIONS: Final[tuple[Transition, ...]] = (
-    _row("enqueue", f"- {_ENDED}", "queued scheduled", "", "a producer", "a new job, or a new cycle of one that ended"),
+    _row(
+        "enqueue",
+        f"- {_ENDED}",
+        "queued scheduled deferred",
+        "",
+        "a producer",
+        "a new job, or a new cycle of one that ended",
+    ),
     _row("fire", "-", "queued", "", "any worker", "a slot of its schedule has come, or somebody wants it run now"),
     _row("promote", "scheduled", "queued", "", "any worker", "its time has come"),
+    _row(
+        "ready",
+        "deferred",
+        "queued scheduled",
+        "",
+        "whoever ends the last",
+        "all it depends on have ended as it wished",
+    ),
     _row("claim", "queued", "started", "", "a worker", "a worker with a free horse takes it under a token and a lease"),
     _row("give_back", "started", "queued", "", "its worker", "claimed but not begun: back to its old place, free"),
     _row("recover", "started", "started", "", "any worker", "its lease lapsed: another worker judges it, new token"),
@@ -116,7 +131,7 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
     _row("fail", "started", "failed", "FAILED or MAX_RETRIES_EXCEEDED", "its worker", "it failed, no attempt is left"),
     _row(
         "bury",
-        "queued scheduled started",
+        "queued scheduled deferred started",
         "failed",
         "FAILED",
         "any worker",

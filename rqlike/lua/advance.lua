@@ -45,7 +45,13 @@ while true do
   index, at = index + 1, at + 10 + tonumber(ARGV[at + 9])
 end
 rehome(broken)
-if want == 0 and mode == '' then return packed({now, words, {}, {}, '', 0, problems}) end
+-- who waits for what has ended may be claimed by this very call; where there are more, the worker is to look again at once
+local more_to_tell = false
+if untold then
+  --- @include dependents
+  more_to_tell = tell_dependents(broken)
+end
+if want == 0 and mode == '' then return packed({now, words, {}, {}, more_to_tell and stamp or '', 0, problems}) end
 
 -- What this worker called last: number, moment to watch or -, the lease it gave, prefix. This very call once more, where
 -- its reply was lost: nobody knew of what it was granted, so nobody has renewed it, and it is found by its lease among
@@ -80,7 +86,7 @@ local idle = false
 if string.find(mode, 's', 1, true) then
   --- @include contact
   local open = recovery_is_open()
-  local keys = {key_watch(), key_schedules(), key_pauses()}
+  local keys = {key_watch(), key_schedules(), key_pauses(), key_unsettled()}
   for _, queue in ipairs(queues) do
     local size = #keys
     keys[size + 1], keys[size + 2], keys[size + 3] = key_home('queued', queue), key_home('started', queue), key_ttl(queue)
@@ -149,6 +155,7 @@ if not idle then
     if next_moment and (not moment or next_moment < moment) then moment = next_moment end
   end
 end
+if more_to_tell then moment = now end
 if moment then
   moment = string.format('%.0f', moment)
   call('SET', record, number .. ' ' .. moment .. ' ' .. lease .. ' ' .. prefix, 'PX', C.CALL_TTL_MS)

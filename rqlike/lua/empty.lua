@@ -27,5 +27,9 @@ local fine, problem = pcall(function()
   for _, job_id in ipairs(call('ZRANGE', home, 0, limit - 1)) do delete(job_id) end
 end)
 erased()
+if untold then
+  --- @include told
+  tell_now()
+end
 if not fine then error(problem) end
 return {deleted, call('ZCARD', home)}

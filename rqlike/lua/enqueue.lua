@@ -5,12 +5,12 @@
 --       of: id, call, nonce ('' where rqlike made the id), band ('' the usual one; negative: at the front, and its own one
 --       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), unique ('' | as in F.unique), wish where
 --       another job has its id or its key ('' it is an error | return | replace | join | join_or_raise), ttl_ms,
---       failure_ttl_ms ('' default), meta, limit ('' none).
+--       failure_ttl_ms ('' default), meta, limit ('' none), needs (lines of `wish id`, see include/depend.lua).
 --       Of a single job with none of these options only id and call, without mode and width: most calls are such, and
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
---          include/identity.lua) | refused, where another one of an atomic call is the reason
+--          include/identity.lua) | orphan, the job that is meant is none to depend on | refused, where another one of an atomic call is the reason
 -- Refuses: nothing; a job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
@@ -33,9 +33,10 @@ local sequence = next_sequence(count)
 
 -- The arguments of one job from ARGV[at], those that were left out as ''.
 local function arguments(at)
-  local id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit = unpack(given, at, at + width - 1)
+  local id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
+    unpack(given, at, at + width - 1)
   return id, data, nonce or '', band or '', due or '', unique or '', wish or '', ttl_ms or '', failure_ttl_ms or '',
-    meta or '', limit or ''
+    meta or '', limit or '', needs or ''
 end
 
 -- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
@@ -102,8 +103,19 @@ local function told_of(word, old, meant)
   local got = redis.pcall('HMGET', key_job(meant), F.status, F.cycle, F.since)
   if got.err then got = {} end
   local fine, flat = true, nil
-  if word ~= 'duplicate' then fine, flat = pcall(who.load_job, meant) end
+  if word ~= 'duplicate' and word ~= 'orphan' then fine, flat = pcall(who.load_job, meant) end
   return {word, got[1] or '', tonumber(got[2]) or 1, got[3] or '0-0', meant, fine and flat or nil}
+end
+
+-- What it depends on, where it does.
+local function dependencies(needs)
+  if needs == '' then return nil end
+  if not who or not who.needed then
+    who = who or ask()
+    --- @include depend
+    who.needed, who.depend = needed, depend
+  end
+  return who.needed(needs)
 end
 
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
@@ -111,16 +123,21 @@ local function refusals()
   local found, ids, keys = false, {}, {}
   local out = {now}
   for index = 1, count do
-    local job_id, _, nonce, _, _, unique, wish = arguments(FIRST + (index - 1) * width)
+    local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
     local key = unique ~= '' and string.match(unique, ' (.+)$')
     local earlier = ids[job_id] or key and keys[key]
     if earlier and wish ~= 'return' and (word == 'new' or word == 'cycle') then word, meant = 'duplicate', earlier end
+    if word == 'new' or word == 'cycle' then
+      local _, _, missing = dependencies(needs)
+      if missing and not ids[missing] then word, meant = 'orphan', missing end
+    end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
-    out[index + 1] = word == 'duplicate' and told_of(word, old, meant) or {'refused', '', 1, '0-0', job_id}
-    found = found or word == 'duplicate'
+    local bad = word == 'duplicate' or word == 'orphan'
+    out[index + 1] = bad and told_of(word, old, meant) or {'refused', '', 1, '0-0', job_id}
+    found = found or bad
   end
   return found and out
 end
@@ -130,11 +147,14 @@ if given[3] == 'atomic' then
 end
 
 local function write(index)
-  local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit =
+  local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
     arguments(FIRST + (index - 1) * width)
   local fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, settle_in)
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
   if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
+  local open, doomed, missing = dependencies(needs)
+  if missing then return told_of('orphan', old, missing) end
+  local deferred = open and (doomed or #open > 0)
   local cycle, since = 1, '0-0'
   if word == 'cycle' then
     fine, cycle, since = pcall(who.begin_cycle, job_id, old, notice)
@@ -143,7 +163,7 @@ local function write(index)
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
   local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)
-  local status = due and 'scheduled' or 'queued'
+  local status = deferred and 'deferred' or due and 'scheduled' or 'queued'
   answers[index + 1] = status -- from here on there is something to undo
   fields, size = {F.status, status, F.queue, queue, F.created, stamp, F.place, score}, 8
   if cycle > 1 then
@@ -151,6 +171,7 @@ local function write(index)
     add(F.since, since)
   end
   if notice then add(F.notice, notice) end
+  if word == 'cycle' and old[7] then add(F.dependents, old[7]) end -- who waits until it is run again
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
   if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
@@ -159,7 +180,14 @@ local function write(index)
     add(F.unique, unique)
     who.take_key(unique, job_id)
   end
-  if due then
+  if deferred then
+    if due then add(F.due, string.format('%.0f', due)) end
+    if ttl_ms ~= '' then add(F.ttl, ttl_ms) end
+    add(F.needs, #open)
+    add(F.enrolled, sequence + index - 1)
+    call('ZADD', key_home('deferred', queue), stamp, job_id)
+    who.depend(job_id, sequence + index - 1, open)
+  elseif due then
     local moment = string.format('%.0f', due)
     add(F.due, moment)
     if ttl_ms ~= '' then add(F.ttl, ttl_ms) end
@@ -182,6 +210,11 @@ local function write(index)
   end
   if meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
   call('HSET', key_job(job_id), unpack(fields))
+  if doomed then
+    --- @include leave
+    leave('cancel', job_id, load_leaving(job_id), 'canceled', '', 'dependency')
+    status = 'canceled'
+  end
   return word == 'new' and status or {word, status, cycle, since, job_id}
 end
 
@@ -193,6 +226,7 @@ local function undo()
     if answer and (type(answer) ~= 'table' or answer[1] == 'cycle') then
       redis.pcall('ZREM', key_home('queued', queue), job_id)
       redis.pcall('ZREM', key_home('scheduled', queue), job_id)
+      redis.pcall('ZREM', key_home('deferred', queue), job_id)
       redis.pcall('ZREM', key_ttl(queue), job_id)
       if unique ~= '' then who.let_go(job_id, unique, true) end
       call('DEL', key_job(job_id))

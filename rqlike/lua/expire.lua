@@ -8,6 +8,10 @@ local job = load_leaving(job_id)
 if not job then return redis.error_reply('NOJOB') end
 if job.deadline and tonumber(job.deadline) <= now and allowed('expire', job.status) then
   leave('expire', job_id, job, 'expired')
+  if job.dependents then
+    --- @include told
+    tell_now()
+  end
   return 'expired'
 end
 return job.status

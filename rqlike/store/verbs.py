@@ -39,16 +39,17 @@ class NewJob(NamedTuple):
     failure_ttl_ms: int | None = None
     meta: bytes = b""
     limit: str = ""  #: see `RateLimit.to_text`
+    needs: str = ""  #: lines of `wish id`, the jobs that it depends on; see `Need.wish`
 
 
 #: From the third field on. What is left out at the end is not sent.
-_NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "")
+_NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "", "")
 
 
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate | held | cached | failed | refused; see `enqueue.lua`
+    word: str  #: new | cycle | replayed | duplicate | orphan | held | cached | failed | refused; see `enqueue.lua`
     status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
@@ -142,6 +143,14 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
     return out
 
 
+def orphan(answer: Enqueued) -> NoSuchJobError:
+    """The error for a job that depends on one which is none."""
+    text = (
+        f"There is no job {answer.meant} to depend on: it never was in this namespace, was deleted, or has ended and "
+    )
+    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=answer.meant)
+
+
 def record_of(answer: Enqueued) -> JobRecord | None:
     """The job that stands in the place of the one that was sent; None where it is gone."""
     return _read_job(answer.meant, answer.flat)
@@ -194,15 +203,20 @@ def _refusal(job_id: str, verb: str) -> Callable[[str, str], RqlikeError | None]
     return refused
 
 
-def cancel(job_id: str, nonce: str, now_ms: int | None = None) -> Request[JobStatus]:
-    """A waiting job never starts, a started one is to be killed. The answer is the status it has now."""
-    return Request("cancel", (job_id, nonce), _status_of(job_id), _refusal(job_id, "cancel"), now_ms)
+def cancel(
+    job_id: str, nonce: str, now_ms: int | None = None, *, enqueue_dependents: bool = False
+) -> Request[JobStatus]:
+    """A waiting job never starts, a started one is to be killed. The answer is the status it has now.
+
+    `enqueue_dependents`: the jobs that depend on it go on as if it had finished."""
+    arguments = (job_id, nonce, "", "run" if enqueue_dependents else "")
+    return Request("cancel", arguments, _status_of(job_id), _refusal(job_id, "cancel"), now_ms)
 
 
 def cancel_waiting(job_id: str, nonce: str, cycle: int) -> Request[JobStatus]:
     """A job that has not been started in this cycle never is; any other one goes on. The answer is the status it has
     now."""
-    return Request("cancel", (job_id, nonce, cycle), _status_of(job_id), _refusal(job_id, "cancel"))
+    return Request("cancel", (job_id, nonce, cycle, ""), _status_of(job_id), _refusal(job_id, "cancel"))
 
 
 def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
@@ -224,9 +238,11 @@ def requeue(job_ids: Sequence[str], nonce: str, at_front: bool, now_ms: int | No
     return Request("requeue", (nonce, int(at_front), *job_ids), _read_words, now_ms=now_ms)
 
 
-def delete(job_ids: Sequence[str], nonce: str, now_ms: int | None = None) -> Request[list[str]]:
-    """Jobs are gone at once; per job ok | NOJOB."""
-    return Request("delete", (nonce, *job_ids), _read_words, now_ms=now_ms)
+def delete(
+    job_ids: Sequence[str], nonce: str, now_ms: int | None = None, *, dependents_too: bool = False
+) -> Request[list[str]]:
+    """Jobs are gone at once; per job ok | NOJOB. `dependents_too`: those that wait for them go with them."""
+    return Request("delete", (nonce, "delete" if dependents_too else "", *job_ids), _read_words, now_ms=now_ms)
 
 
 def _read_words(reply: Any) -> list[str]:
@@ -408,6 +424,11 @@ def running(queues: Sequence[str]) -> Request[list[tuple[str, str]]]:
         return [(codec.text(worker), codec.text(awaited)) for worker, awaited in zip(*[iter(reply)] * 2, strict=True)]
 
     return Request("running", tuple(queues), read)
+
+
+def dependents(job_id: str) -> Request[list[str]]:
+    """The ids of the jobs that wait for one to end."""
+    return Request("dependents", (job_id,), lambda reply: [codec.text(one) for one in reply])
 
 
 def queues() -> Request[list[str]]:

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
-from rqlike import codec, fields
+from rqlike import codec
 from rqlike.entries import entry_of
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome, Rules, Verdict, decide
@@ -29,6 +29,7 @@ T = TypeVar("T")
 #: what is dated by the server's own clock (a minute at most) is told from it at a glance.
 BASE_MS: Final = 4_102_444_800_000
 QUEUE: Final = "q"
+PARENTS: Final = "parents"  #: where those wait on which a deferred job depends
 PAYLOAD: Final = b"\x92\x90\x80"  # no arguments
 
 #: key -> (type, content, expiry in ms since the epoch or -1)
@@ -169,12 +170,12 @@ class Scene:
             fields.setdefault("due", "+1000")
         if status is JobStatus.EXPIRED:
             fields.setdefault("ttl_ms", 1000)
+        if status is JobStatus.DEFERRED:
+            self.enqueue(new_job(f"{job_id}-parent"), queue=PARENTS)
+            fields.setdefault("needs", f"c {job_id}-parent")
         self.enqueue(new_job(job_id, **fields))
         match status:
-            case JobStatus.QUEUED | JobStatus.SCHEDULED:
-                return None
-            case JobStatus.DEFERRED:
-                self._defer(job_id)
+            case JobStatus.QUEUED | JobStatus.SCHEDULED | JobStatus.DEFERRED:
                 return None
             case JobStatus.CANCELED:
                 self.run(verbs.cancel(job_id, "by-put"))
@@ -194,14 +195,6 @@ class Scene:
             return execution
         self.settle(execution, outcomes[status])
         return None
-
-    def _defer(self, job_id: str) -> None:
-        """No verb defers a job yet, so this writes what one will."""
-        keys, client = self.store.keys, self.client
-        client.zrem(keys.home("queued", QUEUE), job_id)
-        client.delete(keys.markers(QUEUE))
-        client.zadd(keys.home("deferred", QUEUE), {job_id: self.now_ms})
-        client.hset(keys.job(job_id), fields.JOB["status"], "deferred")
 
 
 def _content(client: redis.Redis, kind: str, key: str) -> Any:

@@ -18,7 +18,7 @@ from rqlike.states import VERBS, JobStatus, Reason, allowed
 from rqlike.store import schedules, verbs
 from rqlike.store.turns import Settlement
 from rqlike.timetables import Timetable
-from tests.store.builders import QUEUE, Dump, Scene, new_job, raised, repeats, retries, returned
+from tests.store.builders import PARENTS, QUEUE, Dump, Scene, new_job, raised, repeats, retries, returned
 from tests.store.invariants import violations
 
 POLICIES: Final = {"retry": retries(3), "repeat": repeats(2)}
@@ -80,6 +80,14 @@ def recover(scene: Scene, _: Execution | None) -> None:
         raise Refused
 
 
+def ready(scene: Scene, _: Execution | None) -> None:
+    before = scene.status("j")
+    for parent in scene.turn("other", want=1, queues=(PARENTS,)).granted:
+        scene.settle(parent, returned(), "other", queues=(PARENTS,))
+    if scene.status("j") is before:
+        raise Refused
+
+
 def expire(scene: Scene, _: Execution | None) -> None:
     scene.pass_ms(2_000)
     before = scene.status("j")
@@ -119,7 +127,11 @@ def bury(scene: Scene, given: Execution | None) -> None:
     """What something else has written keeps each script that would move the job from doing it."""
     key = scene.store.keys.job("j")
     before = scene.status("j")
-    if before is not None and not before.terminal and before is not JobStatus.DEFERRED:
+    if before is JobStatus.DEFERRED:
+        scene.client.hdel(key, fields.JOB["queue"])
+        for parent in scene.turn("w", want=1, queues=(PARENTS, QUEUE)).granted:
+            scene.settle(parent, returned(), queues=(PARENTS, QUEUE))
+    elif before is not None and not before.terminal:
         for name in ("attempt", "ttl"):
             scene.client.hset(key, fields.JOB[name], "garbage")
     scene.now_ms += 2_000
@@ -151,6 +163,7 @@ ACTS: Final[dict[str, Callable[[Scene, Execution | None], None]]] = {
     "enqueue": enqueue,
     "fire": fire,
     "promote": promote,
+    "ready": ready,
     "claim": claim,
     "give_back": give_back,
     "recover": recover,

@@ -25,7 +25,7 @@ LINE_LIMIT = 450
 LAYERS = (
     (
         "safetext jsonvalues exceptions failpoints timeouts states settings fields keys clock durations tables "
-        "callables policies limits events logs"
+        "callables policies dependency limits events logs"
     ),
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (

@@ -17,12 +17,12 @@ end
 local function bury(job_id, queues, problem)
   local why, key, home = told(problem), key_job(job_id), queues[1]
   for _, queue in ipairs(queues) do
-    for _, status in ipairs({'queued', 'scheduled', 'started'}) do
+    for _, status in ipairs({'queued', 'scheduled', 'deferred', 'started'}) do
       if redis.pcall('ZREM', key_home(status, queue), job_id) == 1 then home = queue end
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
-  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique)
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique, F.dependents)
   if not got.err and got[5] then
     --- @include release
     pcall(release, job_id, got[5])
@@ -31,6 +31,10 @@ local function bury(job_id, queues, problem)
   if not got.err and got[6] then
     --- @include unique
     pcall(let_go, job_id, got[6])
+  end
+  if not got.err and got[7] then
+    --- @include put_off
+    pcall(put_off, job_id, 'failed')
   end
   if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that

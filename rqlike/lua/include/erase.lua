@@ -3,11 +3,12 @@
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
 --- @include blob
 --- @include uproot
-local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique}
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
 -- the notice is made under another key, with its time to live, and copied for each job that it fits as it is.
 local notice, emptied = nil, {} -- queues to look at in the end
+local untold, dependents_too = false, false -- whether others wait for what is gone; whether they go with it
 
 local function leave_notice(job_id, cycle, nonce, made_by)
   local wanted = cycle .. ' ' .. nonce .. ' ' .. made_by
@@ -36,6 +37,11 @@ local function erase(job_id, got, nonce)
   if got[7] then
     --- @include unique
     let_go(job_id, got[7], true)
+  end
+  if got[8] then
+    --- @include put_off
+    put_off(job_id, dependents_too and 'erase' or 'gone')
+    untold = true
   end
   emptied[got[2]] = true
   call('DEL', key_job(job_id))

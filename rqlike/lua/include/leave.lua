@@ -2,17 +2,17 @@
 --- @include move
 --- @include entry
 --- @include end
--- leave(verb, job_id, job, to, nonce): a job that does not run ends as canceled or expired, with a notice.
+-- leave(verb, job_id, job, to, nonce, reason): a job that does not run ends as canceled or expired, with a notice.
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
 local function load_leaving(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
-    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique)
+    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.dependents)
   if not got[1] then return nil end
   return {status = got[1], queue = got[2], cycle = got[3], failure_ttl = got[4], deadline = got[5],
-    blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10]}
+    blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10], dependents = got[11]}
 end
 
-local function leave(verb, job_id, job, to, nonce)
+local function leave(verb, job_id, job, to, nonce, reason)
   local moment = expiry(tonumber(job.failure_ttl))
   call('ZREM', key_home(job.status, job.queue), job_id)
   if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
@@ -23,8 +23,14 @@ local function leave(verb, job_id, job, to, nonce)
     let_go(job_id, job.unique)
   end
   if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
-  notify(job_id, to, job.cycle, nonce)
+  notify(job_id, to, job.cycle, nonce, reason)
   enter(verb, job_id, job.queue, job.status, to, moment, {F.ended, now})
-  call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token)
+  call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token, F.needs, F.enrolled)
   if moment ~= '+inf' then date(job_id, moment, job.blobs) end
+  if job.dependents then
+    --- @include put_off
+    --- @include summon
+    put_off(job_id, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed')
+    if not reason then summon(now) end -- where there is one, the caller is about to tell them
+  end
 end

@@ -40,7 +40,7 @@ end
 
 -- Answers the next moment at which this worker is to look again, or nil where another one does.
 local function sweep_namespace(worker, slots, broken)
-  if call('EXISTS', key_schedules(), key_limits()) == 0 then return nil end
+  if call('EXISTS', key_schedules(), key_limits(), key_unsettled()) == 0 then return nil end
   local head = redis.pcall('ZRANGE', key_schedules(), 0, 0, 'WITHSCORES')
   if head.err then
     broken('', '', 'the list of schedules: ' .. tostring(head.err))
@@ -49,5 +49,12 @@ local function sweep_namespace(worker, slots, broken)
   end
   head = redis.pcall('ZRANGE', key_limits(), 0, 0, 'WITHSCORES')
   if head.err or head[2] and tonumber(head[2]) <= now then release_due(broken) end
+  head = redis.pcall('ZRANGE', key_unsettled(), 0, 0, 'WITHSCORES')
+  if head.err then
+    call('DEL', key_unsettled()) -- of another type, so not ours
+  elseif head[2] and tonumber(head[2]) <= now then
+    --- @include dependents
+    tell_dependents(broken)
+  end
   return watch_namespace(worker)
 end

@@ -14,10 +14,10 @@ end
 
 local function load_started(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.place, F.attempt, F.cycle, F.asked, F.repeats,
-    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique)
+    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.dependents)
   return {status = got[1], queue = got[2], place = got[3], attempt = counted(got[4], 0),
     cycle = counted(got[5], 1), asked = got[6], repeats = counted(got[7], 0), deadline = got[8],
-    blobs = got[9] or got[10] or got[11], limit = got[12], unique = got[13]}
+    blobs = got[9] or got[10] or got[11], limit = got[12], unique = got[13], dependents = got[14]}
 end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
@@ -67,6 +67,13 @@ local function end_for_good(at, job)
   if ttl_ms >= 0 then date(job_id, moment, job.blobs) end
 end
 
+local function tell_later(job_id, job, outcome)
+  if not job.dependents then return end
+  --- @include put_off
+  put_off(job_id, outcome)
+  untold = true
+end
+
 local function go_on_or_back(at, stop)
   local job_id, verb = ARGV[at], ARGV[at + 3]
   local job = load_started(job_id)
@@ -81,8 +88,10 @@ local function go_on_or_back(at, stop)
   if verb == 'retry' then
     go_on(at, job, {F.crashes, ARGV[at + 8]})
   elseif verb == 'repeat' then
+    tell_later(job_id, job, 'finished')
     go_on(at, job, {F.crashes, 0, F.attempt, 0, F.cycle, job.cycle + 1, F.since, id, F.repeats, job.repeats + 1})
   else
+    tell_later(job_id, job, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed')
     end_for_good(at, job)
   end
   return 'ok ' .. id

@@ -54,8 +54,9 @@ local function otherwise(at, stop)
   return go_on_or_back(at, stop)
 end
 
--- What a limit of the job counts is over, and it holds its unique key no more.
-local function free_what_it_holds(job_id, limit, unique)
+-- What a limit of the job counts is over, it holds its unique key no more, and who waits for it is to be told.
+local untold = false -- whether others wait for a job that has ended here
+local function free_what_it_holds(job_id, limit, unique, outcome)
   if limit then
     --- @include release
     release(job_id, limit)
@@ -63,6 +64,11 @@ local function free_what_it_holds(job_id, limit, unique)
   if unique then
     --- @include unique
     let_go(job_id, unique)
+  end
+  if outcome then
+    --- @include put_off
+    put_off(job_id, outcome)
+    untold = true
   end
 end
 
@@ -80,7 +86,7 @@ local function settle(at)
   local job_id, stop = ARGV[at], at + 10 + tonumber(ARGV[at + 9])
   local key = key_job(job_id)
   local got = call('HMGET', key, F.status, F.queue, F.token, F.result_ttl, F.call .. '#', F.meta .. '#',
-    F.overrides .. '#', F.limit, F.unique)
+    F.overrides .. '#', F.limit, F.unique, F.dependents)
   local status = got[1]
   if got[3] ~= ARGV[at + 1] then return trace_of(at, stop) or (status and 'stale' or 'gone'), stop end
   local verb, to, ttl = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -95,7 +101,9 @@ local function settle(at)
   else
     return otherwise(at, stop), stop
   end
-  if got[8] or got[9] then free_what_it_holds(job_id, got[8], got[9]) end
+  if got[8] or got[9] or got[10] then
+    free_what_it_holds(job_id, got[8], got[9], got[10] and (verb == 'fail' and 'failed' or 'finished'))
+  end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
   if to == 'gone' then return vanish(job_id, at, stop, blobs), stop end

@@ -2,7 +2,7 @@
 --- @include entry
 -- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
 local function look_at(job_id, nonce)
-  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue, F.notice)
+  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue, F.notice, F.dependents)
   local status = got[1]
   if status then
     if nonce == (got[2] or '') then return 'replayed', got end

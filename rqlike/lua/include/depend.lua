@@ -1,0 +1,28 @@
+--- @include entry
+-- needed(text): what a new job that depends on others still waits for. text: F-free lines of `wish id`, the wish being what
+-- becomes of it where that one fails: c it is canceled | r it runs | w it waits until it is run again; and f where it goes
+-- to the front of its queue. Answers the lines that are not decided yet, whether it is to be canceled at once, and the id
+-- of one that is none.
+local function needed(text)
+  local open, doomed = {}, false
+  for wish, parent in string.gmatch(text, '(%a+) ([^\n]+)') do
+    local status = call('HGET', key_job(parent), F.status)
+    if not status then
+      local trace = newest_entry(parent)
+      -- one that has just finished and is kept no longer is not missed
+      if not trace or entry_field(trace, E.type) ~= '1' then return open, doomed, parent end
+    elseif allowed('cancel', status) or (status ~= 'finished' and string.sub(wish, 1, 1) == 'w') then
+      open[#open + 1] = {wish, parent}
+    elseif status ~= 'finished' and string.sub(wish, 1, 1) == 'c' then
+      doomed = true
+    end
+  end
+  return open, doomed
+end
+
+local function depend(job_id, serial, open)
+  for _, one in ipairs(open) do
+    call('RPUSH', key_dependents(one[2]), serial .. ' ' .. one[1] .. ' ' .. job_id)
+    call('HSETNX', key_job(one[2]), F.dependents, '1')
+  end
+end

@@ -1,0 +1,11 @@
+--- @include now
+-- put_off(job_id, outcome): a job has ended, and others wait for it. They are told in bounded steps, from a list that is
+-- taken aside here, so that whoever comes to wait for the job from now on is not told of this end. outcome: finished |
+-- failed, any end without success | gone | erase, gone and they with it.
+local function put_off(job_id, outcome)
+  if call('EXISTS', key_dependents(job_id)) == 0 then return end
+  local serial = redis.pcall('INCR', key_sequence())
+  if type(serial) ~= 'number' then serial = now .. math.random(1000, 9999) end -- no counter; the next enqueue mends it
+  call('RENAME', key_dependents(job_id), key_telling(serial))
+  call('ZADD', key_unsettled(), stamp, serial .. ' ' .. outcome .. ' ' .. job_id)
+end
