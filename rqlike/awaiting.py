@@ -153,7 +153,7 @@ def _give_up(store: Store, job: JobRecord, seconds: float) -> NoReturn:
 def _value(result: Result[Any]) -> Any:
     if result.type is ResultType.SUCCESSFUL:
         if not result.has_value:
-            raise ResultNotStored(job_id=result.job_id, reason="maxmemory", result=result)
+            raise ResultNotStored(job_id=result.job_id, reason=str(result.not_stored), result=result)
         return result.return_value
     error: type[JobFailed | JobStopped | JobCanceled] = JobFailed
     if result.type is ResultType.STOPPED:

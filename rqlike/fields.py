@@ -60,6 +60,7 @@ ENTRY: Final = {
     "next_attempt": "u",
     "notice": "q",
     "nonce": "n",
+    "unkept": "k",  # why there is no value: see `states.Unkept`
 }
 
 #: Fields of a worker's hash.

@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
-from rqlike.states import JobStatus, ResultType
+from rqlike.states import JobStatus, ResultType, Unkept
 from rqlike.store import turns, verbs
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
@@ -144,7 +144,7 @@ def test_a_full_server_takes_an_outcome_without_its_value(alone: Scene) -> None:
     assert word.startswith("ok ")
     assert alone.status("j") is JobStatus.FINISHED
     (record,) = alone.history("j")
-    assert (record.type, record.value) == (ResultType.SUCCESSFUL, None)
+    assert (record.type, record.value, record.unkept) == (ResultType.SUCCESSFUL, None, Unkept.MAXMEMORY)
 
 
 def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(alone: Scene) -> None:
