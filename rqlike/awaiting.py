@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 from rqlike import clock
@@ -17,6 +18,7 @@ from rqlike.exceptions import (
 )
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
+from rqlike.settings import DEFAULT_RESULT_TTL
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Store
@@ -47,7 +49,7 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         return (found,) if found is not None or left else None
 
     since = None if job.policy.ttl is not None or after is not None else "0-0"
-    answer = wait_for(store, job_id, job.queue, seconds, judge, since)
+    answer = wait_for(store, job_id, job.queue, seconds, judge, since, _kept(job))
     return None if answer is None else answer[0]
 
 
@@ -63,6 +65,13 @@ def _beyond(store: Store, job_id: str, floor: _Place, *, final_only: bool, newes
     if not fitting:
         return None
     return Result(fitting[0] if newest else fitting[-1])
+
+
+def _kept(job: JobRecord) -> float:
+    """Seconds that what it comes to is kept at least, as far as its handle knows."""
+    policy = job.policy
+    ttl = DEFAULT_RESULT_TTL if policy.result_ttl is None else policy.result_ttl
+    return min(kept if kept >= 0 else math.inf for kept in (ttl, policy.failure_ttl))
 
 
 def _place(entry_id: str) -> _Place:
@@ -95,7 +104,7 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         return None
 
     since = None if job.policy.ttl is not None else job.since
-    result = wait_for(store, job.id, job.queue, seconds, judge, since)
+    result = wait_for(store, job.id, job.queue, seconds, judge, since, _kept(job))
     if result is None:
         _give_up(store, job, seconds or 0.0)
     return _value(result)

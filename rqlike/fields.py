@@ -36,6 +36,7 @@ JOB: Final = {
     "failure_ttl": "f",
     "result_ttl": "j",
     "slot": "@",
+    "wanted": "W",  # until when a waiter will look, in ms: its end does not let it expire before
     "limit": "=",  # see `limits.RateLimit.to_text`
     "call": "c",
     "meta": "m",

@@ -26,7 +26,8 @@ local function restart(job_id, got, number)
   call('PERSIST', key_job(job_id))
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
   call('ZREM', key_home(status, queue), job_id)
-  call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
+  call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
+    F.wanted)
   local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
     F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
