@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import redis
 
-from rqlike import Job, Queue, Repeat, Result, Retry, SimpleWorker
+from rqlike import Job, Queue, Repeat, Result, SimpleWorker
 from rqlike.exceptions import ResultNotStored
 from rqlike.fields import ENTRY
 from rqlike.states import JobStatus, ResultType, Unkept
@@ -116,11 +116,11 @@ def test_a_value_without_a_word_about_why_it_is_not_there_was_dropped_at_maxmemo
     """As an older version has written it."""
     job = queue.enqueue(tasks.add, 1, store_result=False)
     work()
-    stream = queue.store.keys.results(job.id)
-    ((_, entry),) = queue.store.client.xrange(stream)
+    stream, client = queue.store.keys.results(job.id), cast(Any, queue.store.client)
+    ((_, entry),) = client.xrange(stream)
     del entry[ENTRY["unkept"].encode()]
-    queue.store.client.delete(stream)
-    queue.store.client.xadd(stream, entry)
+    client.delete(stream)
+    client.xadd(stream, entry)
     assert why(job)[0] == "maxmemory"
 
 

@@ -73,7 +73,13 @@ def test_an_option_of_a_call_wins_over_that_of_its_queue() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("job_timout", "job_timeout"), ("timeout", "job_timeout"), ("eta", "enqueue_at"), ("countdown", "enqueue_in"), ("ignore_result", "store_result")],
+    [
+        ("job_timout", "job_timeout"),
+        ("timeout", "job_timeout"),
+        ("eta", "enqueue_at"),
+        ("countdown", "enqueue_in"),
+        ("ignore_result", "store_result"),
+    ],
 )
 def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(wrong: str, meant: str) -> None:
     with pytest.raises(TypeError, match=f"{wrong}.*Did you mean '{meant}'"):
