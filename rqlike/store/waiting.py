@@ -90,6 +90,7 @@ def wait_for(
             left = pause if end is None else end - clock.mono()
             if left <= 0 or not _passes(problem):
                 raise
+            wish.forgotten(clock.mono())
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
@@ -141,6 +142,7 @@ def _look_and_block(
     except AuthenticationError:
         raise
     except (Disconnected, TimedOut, ResponseError):
+        wish.forgotten(clock.mono())
         return looked, None
 
 

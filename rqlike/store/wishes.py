@@ -36,6 +36,11 @@ class Wish:
         left = ENDLESS_S if self.end is None else min(self.end - now, LONGEST)
         return verbs.want(self.job_id, max(0, math.ceil(left * 1000)), all_of_it=all_of_it)
 
+    def forgotten(self, now: float) -> None:
+        """The server was away, and what answers next may not have it: a replica, or one that was restarted."""
+        if self.due == math.inf:
+            self.due = now
+
     def said(self, now: float) -> None:
         """The server has it."""
         self.due = math.inf if self.end is not None else now + ENDLESS_S / 2

@@ -162,6 +162,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
     assert alone.run(verbs.delete(["j0"], "d")) == ["ok"]
     assert alone.run(verbs.annotate("j2", "x", "boom")) == 1
     alone.pass_ms(1000)
+    assert alone.run(verbs.want("late", 60_000, all_of_it=True)) == 1
     assert alone.run(verbs.expire("late")) is JobStatus.EXPIRED
     for _ in range(6):
         alone.now_ms += 5_000

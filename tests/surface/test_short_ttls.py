@@ -141,6 +141,19 @@ def test_a_waiter_without_a_deadline_asks_for_a_minute_and_asks_again(
     waiter.outcomes()
 
 
+def test_a_waiter_that_comes_back_says_it_again(any_wait: Queue, client: redis.Redis) -> None:
+    """What answers it now may be a replica that had not received it."""
+    job = any_wait.enqueue(tasks.nothing, result_ttl=1)
+    waiter = waiting(client, lambda: job.wait(timeout=30))
+    assert client.hdel(job.key, JOB["wanted"]) == 1
+    for one in client.client_list():
+        if one["cmd"] == "xread":
+            client.client_kill_filter(_id=one["id"])
+    eventually(lambda: wanted(job) > 0)
+    job.cancel()
+    waiter.outcomes()
+
+
 @pytest.mark.parametrize("options", [{}, {"result_ttl": 30}, {"result_ttl": -1, "failure_ttl": -1}])
 def test_a_waiter_whom_the_result_outlasts_says_nothing(
     any_wait: Queue, client: redis.Redis, options: dict[str, Any]

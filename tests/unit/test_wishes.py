@@ -40,6 +40,14 @@ def test_a_deadline_is_told_once_as_what_is_left_of_it() -> None:
     assert wish.request(NOW + 31, all_of_it=True).arguments == ("j", 0, "all")
 
 
+def test_a_server_that_was_away_is_told_again_of_what_it_had_been_told() -> None:
+    unsaid, said = Wish.of("j", 30, 500, NOW), Wish.of("j", 30, 1, NOW)
+    said.said(NOW)
+    for wish in (unsaid, said):
+        wish.forgotten(NOW + 1)
+    assert (unsaid.due, said.due) == (NOW + BLOCK_S, NOW + 1)
+
+
 def test_a_waiter_without_a_deadline_tells_of_a_minute_again_and_again() -> None:
     wish = Wish.of("j", None, 1, NOW)
     for now in (NOW, NOW + 30, NOW + 60):
