@@ -24,6 +24,7 @@ from rqlike.store import verbs
 from rqlike.store.store import Store
 from rqlike.store.verbs import Peeked
 from rqlike.store.waiting import wait_for
+from rqlike.store.wishes import Wish
 
 _Place = tuple[int, int]
 
@@ -49,7 +50,7 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         return (found,) if found is not None or left else None
 
     since = None if job.policy.ttl is not None or after is not None else "0-0"
-    answer = wait_for(store, job_id, job.queue, seconds, judge, since, _kept(job))
+    answer = wait_for(store, job_id, job.queue, seconds, judge, since, _wish(job, seconds))
     return None if answer is None else answer[0]
 
 
@@ -67,11 +68,12 @@ def _beyond(store: Store, job_id: str, floor: _Place, *, final_only: bool, newes
     return Result(fitting[0] if newest else fitting[-1])
 
 
-def _kept(job: JobRecord) -> float:
-    """Seconds that what it comes to is kept at least, as far as its handle knows."""
+def _wish(job: JobRecord, seconds: float | None) -> Wish:
+    """What one who waits for `seconds` leaves with a job, by how long its handle says that results are kept."""
     policy = job.policy
     ttl = DEFAULT_RESULT_TTL if policy.result_ttl is None else policy.result_ttl
-    return min(kept if kept >= 0 else math.inf for kept in (ttl, policy.failure_ttl))
+    kept = min(kept if kept >= 0 else math.inf for kept in (ttl, policy.failure_ttl))
+    return Wish.of(job.id, seconds, kept, clock.mono())
 
 
 def _place(entry_id: str) -> _Place:
@@ -104,7 +106,7 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         return None
 
     since = None if job.policy.ttl is not None else job.since
-    result = wait_for(store, job.id, job.queue, seconds, judge, since, _kept(job))
+    result = wait_for(store, job.id, job.queue, seconds, judge, since, _wish(job, seconds))
     if result is None:
         _give_up(store, job, seconds or 0.0)
     return _value(result)

@@ -22,7 +22,7 @@ from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock, codec
 from rqlike.exceptions import NoSuchJobError, RqlikeError
-from rqlike.settings import BLOCK_S, DEFAULT_RESULT_TTL
+from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
 from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
@@ -46,20 +46,18 @@ def wait_for(
     queue: str,
     timeout: float | None,
     judge: Callable[[Peeked], T | None],
-    since: str | None = None,
-    kept: float = DEFAULT_RESULT_TTL,
+    since: str | None,
+    wish: Wish,
 ) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise; without entries it may be asked, too. `since`: an id of the
-    stream that is older than all that counts. `kept`: seconds for which the result stays once there is one; where the
-    timeout is longer, the job is told of the deadline before the block, else after a slice of 4 s. Cost: one round
-    trip, and the block; with `since` they are one. A server that cannot be reached at first is an error at once; one
-    that goes away meanwhile is waited for until the timeout, then its error is raised.
+    stream that is older than all that counts. `wish`: until when the waiter will look, said to the job where it is due;
+    one who waits in several calls brings the same one to each. Cost: one round trip, and the block; with `since` they
+    are one. A server that cannot be reached at first is an error at once; one that goes away meanwhile is waited for
+    until the timeout, then its error is raised.
     """
-    start = clock.mono()
-    end = None if timeout is None else start + timeout
-    wish = Wish.of(job_id, timeout, kept, start)
+    end = None if timeout is None else clock.mono() + timeout
     look = verbs.peek(job_id, queue, _LOOK)
     seen: Peeked | None = None
     line = None if since is None or timeout == 0 else store.patient_line()
