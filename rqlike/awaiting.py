@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NoReturn
 
 from rqlike import clock
@@ -18,11 +19,13 @@ from rqlike.exceptions import (
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
 from rqlike.standoff import with_an_eye_on_horses
+from rqlike.settings import DEFAULT_RESULT_TTL
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Store
 from rqlike.store.verbs import Peeked
 from rqlike.store.waiting import wait_for
+from rqlike.store.wishes import Wish
 
 _Place = tuple[int, int]
 
@@ -48,9 +51,10 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         return (found,) if found is not None or left else None
 
     since = None if job.policy.ttl is not None or after is not None else "0-0"
+    wish = _wish(job, seconds)
 
     def wait(limit: float | None) -> tuple[Result[Any] | None] | None:
-        return wait_for(store, job_id, job.queue, limit, judge, since)
+        return wait_for(store, job_id, job.queue, limit, judge, since, wish)
 
     answer = with_an_eye_on_horses(store, job, seconds, wait)
     return None if answer is None else answer[0]
@@ -68,6 +72,14 @@ def _beyond(store: Store, job_id: str, floor: _Place, *, final_only: bool, newes
     if not fitting:
         return None
     return Result(fitting[0] if newest else fitting[-1])
+
+
+def _wish(job: JobRecord, seconds: float | None) -> Wish:
+    """What one who waits for `seconds` leaves with a job, by how long its handle says that results are kept."""
+    policy = job.policy
+    ttl = DEFAULT_RESULT_TTL if policy.result_ttl is None else policy.result_ttl
+    kept = min(kept if kept >= 0 else math.inf for kept in (ttl, policy.failure_ttl))
+    return Wish.of(job.id, seconds, kept, clock.mono())
 
 
 def _place(entry_id: str) -> _Place:
@@ -100,9 +112,10 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         return None
 
     since = None if job.policy.ttl is not None else job.since
+    wish = _wish(job, seconds)
 
     def wait(limit: float | None) -> Result[Any] | None:
-        return wait_for(store, job.id, job.queue, limit, judge, since)
+        return wait_for(store, job.id, job.queue, limit, judge, since, wish)
 
     result = wait(0) if seconds == 0 else with_an_eye_on_horses(store, job, seconds, wait)
     if result is None:
@@ -162,7 +175,7 @@ def _give_up(store: Store, job: JobRecord, seconds: float) -> NoReturn:
 def _value(result: Result[Any]) -> Any:
     if result.type is ResultType.SUCCESSFUL:
         if not result.has_value:
-            raise ResultNotStored(job_id=result.job_id, reason="maxmemory", result=result)
+            raise ResultNotStored(job_id=result.job_id, reason=str(result.not_stored), result=result)
         return result.return_value
     error: type[JobFailed | JobStopped | JobCanceled] = JobFailed
     if result.type is ResultType.STOPPED:

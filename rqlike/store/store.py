@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike.exceptions import DeserializationError, RqlikeError
@@ -31,6 +31,7 @@ from rqlike.store.sentinels import is_led, owner_of, pool_like
 T = TypeVar("T")
 
 _LOADS: Final = 3  #: of a script in a row: somebody may flush it, or a failover, between its load and its call
+ServerFull = OutOfMemoryError  #: the server is at maxmemory and took nothing of a request
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
 Entries = list[tuple[bytes, list[bytes]]]
 

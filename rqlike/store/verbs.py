@@ -262,6 +262,12 @@ def save(
     return Request("save", arguments, int, _refusal(job_id, "save"), now_ms)
 
 
+def want(job_id: str, ms: int, *, all_of_it: bool, now_ms: int | None = None) -> Request[int]:
+    """A waiter will look for what becomes of a job for another `ms`. With `all_of_it` also what is left of one that has
+    ended stays as long; else that is left alone."""
+    return Request("want", (job_id, ms, "all" if all_of_it else "live"), int, now_ms=now_ms)
+
+
 def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
     """How a callback of an execution failed; 0 where the job is gone."""
     return Request("annotate", (job_id, execution_id, text[:1000]), int)

@@ -5,6 +5,8 @@ the two. A read blocks at most 4 s, then the job is looked at again: whatever ha
 
 A waiter who knows an id that is older than all it waits for (a handle knows where its cycle began) sends both at once:
 the look, and the read from that id. The look's reply comes at once, though the read blocks.
+
+A waiter who may be cut off for longer than the result is kept leaves its deadline with the job: see `wishes`.
 """
 
 from __future__ import annotations
@@ -19,12 +21,13 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock, codec
-from rqlike.exceptions import NoSuchJobError
+from rqlike.exceptions import NoSuchJobError, RqlikeError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
 from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
 from rqlike.store.verbs import Peeked
+from rqlike.store.wishes import Wish
 
 T = TypeVar("T")
 
@@ -43,14 +46,16 @@ def wait_for(
     queue: str,
     timeout: float | None,
     judge: Callable[[Peeked], T | None],
-    since: str | None = None,
+    since: str | None,
+    wish: Wish,
 ) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise; without entries it may be asked, too. `since`: an id of the
-    stream that is older than all that counts. Cost: one round trip, and the block; with `since` they are one. A server
-    that cannot be reached at first is an error at once; one that goes away meanwhile is waited for until the timeout,
-    then its error is raised.
+    stream that is older than all that counts. `wish`: until when the waiter will look, said to the job where it is due;
+    one who waits in several calls brings the same one to each. Cost: one round trip, and the block; with `since` they
+    are one. A server that cannot be reached at first is an error at once; one that goes away meanwhile is waited for
+    until the timeout, then its error is raised.
     """
     end = None if timeout is None else clock.mono() + timeout
     look = verbs.peek(job_id, queue, _LOOK)
@@ -59,7 +64,7 @@ def wait_for(
     if line is None or since is None:
         seen = store.run(look)
     else:
-        looked, answer = _look_and_block(store, line, job_id, queue, since, timeout, judge)
+        looked, answer = _look_and_block(store, line, wish, queue, since, timeout, judge)
         if answer is not None:
             return answer
         if not looked:
@@ -72,6 +77,7 @@ def wait_for(
             left = BLOCK_S if end is None else end - clock.mono()
             if answer is not None or left <= 0:
                 return answer
+            _say(store, wish)
             answer = _block(store, job_id, seen, left, judge)
             if answer is not None:
                 return answer
@@ -82,6 +88,7 @@ def wait_for(
             left = pause if end is None else end - clock.mono()
             if left <= 0 or not _passes(problem):
                 raise
+            wish.forgotten(clock.mono())
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
@@ -98,7 +105,7 @@ def _passes(problem: Exception) -> bool:
 def _look_and_block(
     store: Store,
     line: AbstractContextManager[Any],
-    job_id: str,
+    wish: Wish,
     queue: str,
     since: str,
     timeout: float | None,
@@ -106,14 +113,20 @@ def _look_and_block(
 ) -> tuple[bool, T | None]:
     """The first look, without entries, and the first read, from `since`: whether the look was answered, and what
     `judge` made of them, None where it is to be asked again."""
+    job_id, now = wish.job_id, clock.mono()
     look = verbs.peek(job_id, queue, 0)
+    # What has ended before is not to be kept longer: it is here in a moment.
+    word = store.packed(wish.request(now, all_of_it=False)) if now >= wish.due else b""
     read = store.blocking_read(job_id, since, BLOCK_S if timeout is None else timeout)
     looked = False
     try:
         with line as one:
-            one.send_packed_command([store.packed(look) + pack(*read)])  # one packet
+            one.send_packed_command([store.packed(look) + word + pack(*read)])  # one packet
             seen = look.read(one.read_response(disable_decoding=True))
             looked = True
+            if word:
+                one.read_response(disable_decoding=True)
+                wish.said(now)
             if seen.status is not None and not seen.status.terminal:
                 answer = judge(seen)
                 if answer is not None or seen.deadline_ms is not None:  # the read is not to block, or not so long
@@ -127,7 +140,16 @@ def _look_and_block(
     except AuthenticationError:
         raise
     except (Disconnected, TimedOut, ResponseError):
+        wish.forgotten(clock.mono())
         return looked, None
+
+
+def _say(store: Store, wish: Wish) -> None:
+    now = clock.mono()
+    if now >= wish.due:
+        with suppress(ResponseError, RqlikeError):  # who may only read waits all the same
+            store.look(wish.request(now, all_of_it=True))
+            wish.said(now)
 
 
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from rqlike import Queue
+from rqlike.exceptions import ResultNotStored
 from tests.process import jobs
 from tests.process.jobs import told
 from tests.process.proxies import LossyProxy
@@ -159,14 +160,16 @@ def test_a_server_that_refuses_for_a_while_is_asked_again(own_stable: Stable) ->
 def test_a_full_server_learns_what_ended_and_drops_the_value(own_stable: Stable) -> None:
     client, queue = own_stable.client(), own_stable.queue()
     job = queue.enqueue(jobs.big, 100_000)
-    own_stable.start(wait=False)
+    worker = own_stable.start(wait=False)
     client.config_set("maxmemory", "1")
     try:
-        eventually(lambda: job.get_status() == "finished", 10)
+        with pytest.raises(ResultNotStored) as caught:
+            job.wait(10)
     finally:
         client.config_set("maxmemory", "0")
     result = job.results()[0]
-    assert (result.type.name, result.has_value) == ("SUCCESSFUL", False)
+    assert (result.type.name, result.has_value, caught.value.reason) == ("SUCCESSFUL", False, "maxmemory")
+    worker.says(f"the server is at maxmemory: {job.id}")
 
 
 def test_a_worker_enters_with_a_password_and_works_in_its_database(own_stable: Stable) -> None:

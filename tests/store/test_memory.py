@@ -11,7 +11,7 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
-from rqlike.states import JobStatus, ResultType
+from rqlike.states import JobStatus, ResultType, Unkept
 from rqlike.store import turns, verbs
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
@@ -144,7 +144,7 @@ def test_a_full_server_takes_an_outcome_without_its_value(alone: Scene) -> None:
     assert word.startswith("ok ")
     assert alone.status("j") is JobStatus.FINISHED
     (record,) = alone.history("j")
-    assert (record.type, record.value) == (ResultType.SUCCESSFUL, None)
+    assert (record.type, record.value, record.unkept) == (ResultType.SUCCESSFUL, None, Unkept.MAXMEMORY)
 
 
 def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(alone: Scene) -> None:
@@ -162,6 +162,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
     assert alone.run(verbs.delete(["j0"], "d")) == ["ok"]
     assert alone.run(verbs.annotate("j2", "x", "boom")) == 1
     alone.pass_ms(1000)
+    assert alone.run(verbs.want("late", 60_000, all_of_it=True)) == 1
     assert alone.run(verbs.expire("late")) is JobStatus.EXPIRED
     for _ in range(6):
         alone.now_ms += 5_000

@@ -32,7 +32,7 @@ LAYERS = (
         "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
         "store.embedded_keeper "
         "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
-        "store.durable store.waiting store"
+        "store.durable store.wishes store.waiting store"
     ),
     "running.*",
     (
