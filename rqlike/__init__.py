@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.gathering import Waited, as_completed, wait
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.limits import RateLimit
     from rqlike.policies import Callback, Repeat, Retry
@@ -36,6 +37,7 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "exceptions": "RetryLater Unrecoverable",
+    "gathering": "Waited as_completed wait",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
@@ -70,9 +72,11 @@ __all__ = [
     "Schedule",
     "SimpleWorker",
     "Unrecoverable",
+    "Waited",
     "Worker",
     "WorkerInfo",
     "__version__",
+    "as_completed",
     "cancel_job",
     "connect",
     "exceptions",
@@ -83,6 +87,7 @@ __all__ = [
     "send_shutdown_command",
     "send_stop_job_command",
     "use",
+    "wait",
 ]
 
 
