@@ -72,7 +72,7 @@ def as_completed(jobs: Iterable[Job[T]], timeout: Seconds | None = None) -> Iter
 
     Raises what `wait` raises; and WaitTimeout, with the handles that are not done in `.pending`.
     """
-    return _as_completed(_Crowd({id(job): job for job in jobs}.values(), timeout))
+    return _as_completed(_Crowd(jobs, timeout, once=True))
 
 
 def _as_completed(crowd: _Crowd[T]) -> Iterator[Job[T]]:
@@ -93,11 +93,12 @@ def _as_completed(crowd: _Crowd[T]) -> Iterator[Job[T]]:
 
 
 class _Crowd(Generic[T]):
-    """Handles by their numbers, checked, and until when they are waited for."""
+    """Handles by their numbers, checked, and until when they are waited for. `once`: without those given twice."""
 
-    def __init__(self, jobs: Iterable[Job[T]], timeout: Seconds | None) -> None:
+    def __init__(self, jobs: Iterable[Job[T]], timeout: Seconds | None, *, once: bool = False) -> None:
         self.seconds = None if timeout is None else parse_seconds(timeout, "timeout")
-        self.jobs: Sequence[Job[T]] = _checked(jobs)
+        given = _checked(jobs)
+        self.jobs: Sequence[Job[T]] = list({id(job): job for job in given}.values()) if once else given
         self.one_failed = False
         self._end = None if self.seconds is None else clock.mono() + self.seconds
         self._known: Sequence[Known] = [known(job) for job in self.jobs]

@@ -103,14 +103,16 @@ def gather(
     crowd = _Crowd(store, sought, is_over, how)
     crowd.look(list(sought), store.run_each)
     yield crowd.found()
-    patience = Patience(end)
-    while crowd.pending and patience.left() > 0:
+    patience, was_away = Patience(end), False
+    while crowd.pending and (was_away or patience.left() > 0):
         try:
             crowd.look(crowd.await_news(patience, every=every), store.look_each)
             patience.renew()
+            was_away = False
         except AWAY as problem:
             crowd.lost_sight()
-            if not patience.outlasts(problem):
+            was_away = patience.outlasts(problem)
+            if not was_away:
                 raise
         if found := crowd.found():
             yield found
@@ -139,7 +141,7 @@ class _Crowd:
         return found
 
     def lost_sight(self) -> None:
-        """The server was away: what is known may be wrong."""
+        """The server was away, or something else has written: all of them are to be looked at."""
         self._seen_all_s = 0.0
 
     def look(self, numbers: Sequence[int], each: Callable[[Iterable[Request[Any]]], Iterator[list[Standing]]]) -> None:
@@ -205,6 +207,9 @@ class _Crowd:
             time.sleep(seconds)
             return []
         job_ids = self._store.block_for_any(after, seconds)
+        if job_ids is None:
+            self.lost_sight()
+            return []
         self._seen_s = clock.mono()
         self._rest_s = self._seen_s + (len(after) * _PAUSE_S if len(after) >= _MANY else 0)
         return [number for job_id in job_ids for number in self._numbers[job_id] if number in self.pending]

@@ -179,12 +179,13 @@ class Store:
         """The command that `block_for_entries` sends."""
         return ("XREAD", "BLOCK", _block_ms(seconds), "STREAMS", self.keys.results(job_id), after)
 
-    def block_for_any(self, after: Mapping[str, str], seconds: float) -> list[str]:
+    def block_for_any(self, after: Mapping[str, str], seconds: float) -> list[str] | None:
         """Blocks until a stream of these jobs has an entry newer than the id that stands with the job, at most
         `seconds` (≤ 4, > 0): the ids of jobs whose streams have.
 
         One read for all of them, which brings the first such entry of each; they are dropped here. Empty where none
-        came, or a key holds no stream (any more). Connections and errors as of `block_for_entries`.
+        came; None where it could not go on (a failover, or a key that holds no stream): they are to be looked at.
+        Connections and other errors as of `block_for_entries`.
         """
         streams = [self.keys.results(job_id) for job_id in after]
         read = [*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", *streams, *after.values()]
@@ -198,7 +199,7 @@ class Store:
                     reply = line.read_response(disable_decoding=True)
         except ResponseError as refusal:
             if str(refusal).startswith(("UNBLOCKED", "WRONGTYPE")):
-                return []
+                return None
             raise
         return [key[head:].decode(errors="surrogateescape") for key, *_ in reply or ()]
 
