@@ -13,7 +13,7 @@ from rqlike.job import Job, known
 from rqlike.states import JobStatus, ResultType
 from rqlike.store.gathering import Sought, Standing, gather
 
-T = TypeVar("T")
+J = TypeVar("J", bound=Job[Any])
 
 FIRST_COMPLETED: Final = "FIRST_COMPLETED"
 FIRST_EXCEPTION: Final = "FIRST_EXCEPTION"
@@ -22,14 +22,14 @@ _WORDS: Final = (FIRST_COMPLETED, FIRST_EXCEPTION, ALL_COMPLETED)
 _NAMED: Final = 5  #: jobs in the message of a time-out
 
 
-class Waited(NamedTuple, Generic[T]):
+class Waited(NamedTuple, Generic[J]):
     """What `wait` gives: the handles whose cycle is over, and the others; both in the order of the input."""
 
-    done: list[Job[T]]
-    not_done: list[Job[T]]
+    done: list[J]
+    not_done: list[J]
 
 
-def wait(jobs: Iterable[Job[T]], timeout: Seconds | None = None, return_when: str = ALL_COMPLETED) -> Waited[T]:
+def wait(jobs: Iterable[J], timeout: Seconds | None = None, return_when: str = ALL_COMPLETED) -> Waited[J]:
     """Blocks until jobs have ended, in whatever way: the handles that are done, and those that are not.
 
     A handle is done when its cycle is over: the job finished, failed, was stopped, canceled, expired or deleted, is
@@ -41,8 +41,9 @@ def wait(jobs: Iterable[Job[T]], timeout: Seconds | None = None, return_when: st
     that did not finish: it failed, was stopped, canceled or expired, or is gone without a trace that it finished in
     this cycle. One that finished and whose value was not kept counts as well ended.
 
-    Cost: one read-only call per 500 jobs, then a read that blocks, on one connection; no value is read. The jobs that
-    pend are looked at every 4 s. A server that goes away meanwhile is waited for until the timeout.
+    Cost: one read-only call per 500 jobs at first and every 4 s for those that pend, a read that blocks on all of them
+    at once, over one connection, and a call for what has news; no value is kept. A server that goes away meanwhile is
+    waited for until the timeout.
 
     Raises ValueError for jobs of several servers or namespaces, or another `return_when`; TypeError for what is no
     Job; redis-py's errors where the server is away.
@@ -55,13 +56,13 @@ def wait(jobs: Iterable[Job[T]], timeout: Seconds | None = None, return_when: st
         done.update(found)
         if (done and return_when == FIRST_COMPLETED) or (crowd.one_failed and return_when == FIRST_EXCEPTION):
             break
-    split: tuple[list[Job[T]], list[Job[T]]] = ([], [])
+    split: tuple[list[J], list[J]] = ([], [])
     for number, job in enumerate(crowd.jobs):
         split[number not in done].append(job)
     return Waited(*split)
 
 
-def as_completed(jobs: Iterable[Job[T]], timeout: Seconds | None = None) -> Iterator[Job[T]]:
+def as_completed(jobs: Iterable[J], timeout: Seconds | None = None) -> Iterator[J]:
     """The handles, each as soon as its cycle is over; what that means stands at `wait`, whose cost it has.
 
     First come those that are done already, in the order of the input, then the others in the order in which they are
@@ -75,7 +76,7 @@ def as_completed(jobs: Iterable[Job[T]], timeout: Seconds | None = None) -> Iter
     return _as_completed(_Crowd(jobs, timeout, once=True))
 
 
-def _as_completed(crowd: _Crowd[T]) -> Iterator[Job[T]]:
+def _as_completed(crowd: _Crowd[J]) -> Iterator[J]:
     pending = dict(enumerate(crowd.jobs))
     for found in crowd.over(every=False, how=False):
         for number in found:
@@ -92,13 +93,13 @@ def _as_completed(crowd: _Crowd[T]) -> Iterator[Job[T]]:
         )
 
 
-class _Crowd(Generic[T]):
+class _Crowd(Generic[J]):
     """Handles by their numbers, checked, and until when they are waited for. `once`: without those given twice."""
 
-    def __init__(self, jobs: Iterable[Job[T]], timeout: Seconds | None, *, once: bool = False) -> None:
+    def __init__(self, jobs: Iterable[J], timeout: Seconds | None, *, once: bool = False) -> None:
         self.seconds = None if timeout is None else parse_seconds(timeout, "timeout")
         given = _checked(jobs)
-        self.jobs: Sequence[Job[T]] = list({id(job): job for job in given}.values()) if once else given
+        self.jobs: Sequence[J] = list({id(job): job for job in given}.values()) if once else given
         self.one_failed = False
         self._end = None if self.seconds is None else clock.mono() + self.seconds
         self._known: Sequence[Known] = [known(job) for job in self.jobs]
@@ -137,7 +138,7 @@ def _ended_well(job: Known, standing: Standing) -> bool:
     return standing.ending is ResultType.SUCCESSFUL
 
 
-def _checked(jobs: Iterable[Job[T]]) -> list[Job[T]]:
+def _checked(jobs: Iterable[J]) -> list[J]:
     """The handles, all of one server and namespace."""
     if isinstance(jobs, Job):
         raise TypeError(

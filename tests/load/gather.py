@@ -28,7 +28,7 @@ _NO_VALUES = "no values are kept: its memory does not grow with them"
 
 
 def gather(stable: Stable, *, count: int = 5000, size: int = 10_000, workers: int = 2) -> list[Figure]:
-    """`count` jobs that return `size` bytes each and are drained: while nobody waits for them, and while somebody does."""
+    """`count` jobs that return `size` bytes each, drained while nobody waits for them and while somebody does."""
     alone = _drain(stable, "nobody", count, size, workers)
     figures = [Figure("jobs", count), Figure("s that the workers need alone", alone["drain"])]
     for way in _WAYS:
