@@ -10,6 +10,7 @@ one alone, since none may be missing in the end; who waits for any of them lets 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -133,7 +134,7 @@ class _Crowd:
         self._expiries: dict[int, float] = {}  #: when this waiter may expire them
         self._expired: set[int] = set()  #: it has tried to
         self._reach = 1  #: how many at the end are to be looked at, by who waits for all
-        self._seen_s = self._seen_all_s = self._rest_s = 0.0
+        self._seen_s = self._seen_all_s = self._rest_s = -math.inf
 
     def found(self) -> list[int]:
         """Those found over since this was asked last."""
@@ -142,7 +143,7 @@ class _Crowd:
 
     def lost_sight(self) -> None:
         """The server was away, or something else has written: all of them are to be looked at."""
-        self._seen_all_s = 0.0
+        self._seen_all_s = -math.inf
 
     def look(self, numbers: Sequence[int], each: Callable[[Iterable[Request[Any]]], Iterator[list[Standing]]]) -> None:
         """Asks where these stand. `each` sends requests."""

@@ -346,7 +346,7 @@ def test_a_handle_that_has_seen_the_end_asks_no_server(server: Server, namespace
 # -- time --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("word", "seconds"), zip(WORDS, (0.25, "250ms", 0.25), strict=True))
+@pytest.mark.parametrize(("word", "seconds"), list(zip(WORDS, (0.25, "250ms", 0.25), strict=True)))
 def test_fractions_of_a_second_are_kept(queue: Queue, word: str, seconds: Any) -> None:
     jobs = enqueued(queue, 2)
     before = time.monotonic()
