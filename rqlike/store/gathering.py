@@ -198,9 +198,9 @@ class _Crowd:
     def _block(self, numbers: Sequence[int], patience: Patience) -> list[int]:
         after: dict[str, str] = {}
         for number in numbers:
-            job_id, seen = self._sought[number].job_id, self.pending[number]
-            if seen and after.setdefault(job_id, seen) != seen:
-                after[job_id] = "0-0"  # two handles that were not looked at together: they are to be
+            if seen := self.pending[number]:
+                # of two handles of one job the first was looked at no later than the second
+                after.setdefault(self._sought[number].job_id, seen)
         now = clock.mono()
         next_expiry = min(self._expiries.values(), default=now + BLOCK_S) + SWEEP_CHANCE_S
         seconds = max(0.001, min(patience.left(), next_expiry - now, self._seen_all_s + BLOCK_S - now))
