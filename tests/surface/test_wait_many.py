@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from redis.backoff import NoBackoff
+from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry as Again
 
 from rqlike import Job, Queue, Repeat, Result, Retry, SimpleWorker, Waited, as_completed, wait
@@ -618,7 +618,8 @@ def test_who_waits_on_a_server_that_comes_back_empty_learns_it_at_once(
 def test_a_server_that_stays_away_is_an_error_at_the_timeout_and_at_first_an_error_at_once(
     own_server: Server, namespace: str, call: Any
 ) -> None:
-    with own_server.client() as client, own_server.client(retry=Again(NoBackoff(), 0)) as hasty:
+    stubborn, hasty_retry = Again(ConstantBackoff(1), 9), Again(NoBackoff(), 0)
+    with own_server.client(retry=stubborn) as client, own_server.client(retry=hasty_retry) as hasty:
         jobs = enqueued(Queue("q", client, namespace=namespace), 2)
         others = enqueued(Queue("q", hasty, namespace=namespace), 2)
         waiter = waiting(client, lambda: call(jobs, 0.5))
