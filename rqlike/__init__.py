@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.gathering import Waited, as_completed, wait
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.joining import Joined
@@ -39,6 +40,7 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "exceptions": "RetryLater Unrecoverable",
+    "gathering": "Waited as_completed wait",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
@@ -77,9 +79,11 @@ __all__ = [
     "Schedule",
     "SimpleWorker",
     "Unrecoverable",
+    "Waited",
     "Worker",
     "WorkerInfo",
     "__version__",
+    "as_completed",
     "cancel_job",
     "connect",
     "content_id",
@@ -91,6 +95,7 @@ __all__ = [
     "send_shutdown_command",
     "send_stop_job_command",
     "use",
+    "wait",
 ]
 
 

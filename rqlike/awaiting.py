@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from rqlike import clock
 from rqlike.exceptions import (
@@ -18,8 +18,8 @@ from rqlike.exceptions import (
 )
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
-from rqlike.standoff import with_an_eye_on_horses
 from rqlike.settings import DEFAULT_RESULT_TTL
+from rqlike.standoff import with_an_eye_on_horses
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Store
@@ -107,7 +107,7 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         if seen.status is None:
             ended = job.status.terminal or seen.ended
             raise ResultExpired(job_id=job.id) if ended else NoSuchJobError(job_id=job.id)
-        if seen.cycle > job.cycle or seen.status.terminal:
+        if cycle_is_over(job, seen):
             return _from_history(store, job, seen.cycle)
         return None
 
@@ -123,10 +123,46 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
     return _value(result)
 
 
-def _same_job(job: JobRecord, seen: Peeked) -> None:
-    """Raises where the id has come to another job since: the one waited for is gone, and cycles count anew."""
+class Known(Protocol):
+    """What a handle knows of the job it waits for."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> JobStatus: ...
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def created_ms(self) -> int: ...
+
+
+class Seen(Protocol):
+    """What a look sees of the job that bears an id; a status of None where there is none."""
+
+    @property
+    def status(self) -> JobStatus | None: ...
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def created_ms(self) -> int | None: ...
+
+
+def cycle_is_over(job: Known, seen: Seen) -> bool:
+    """Whether the cycle of a handle is over, in whatever way: nothing more can come of it."""
+    if seen.status is None or seen.status.terminal:
+        return True
+    return seen.cycle > job.cycle or is_another(job, seen)
+
+
+def is_another(job: Known, seen: Seen) -> bool:
+    """Whether the id has come to another job since: the one of the handle is gone, and cycles count anew."""
     newer = seen.cycle == job.cycle and (seen.created_ms or 0) > job.created_ms
-    if seen.status is not None and (seen.cycle < job.cycle or newer):
+    return seen.status is not None and (seen.cycle < job.cycle or newer)
+
+
+def _same_job(job: JobRecord, seen: Peeked) -> None:
+    """Raises where the job that bears the id is another one."""
+    if is_another(job, seen):
         error = ResultExpired if job.status.terminal else NoSuchJobError
         raise error(
             f"Job {job.id} of {clock.utc(job.created_ms):%Y-%m-%d %H:%M:%S} UTC is gone; its id is borne by a newer "

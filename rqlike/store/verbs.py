@@ -74,19 +74,34 @@ class Fresh(NamedTuple):
         """Its id."""
         return self.new.id
 
+    @property
+    def status(self) -> JobStatus:
+        """The status it was given."""
+        return self.answer.status or JobStatus.QUEUED
+
+    @property
+    def cycle(self) -> int:
+        """Its cycle."""
+        return self.answer.cycle
+
+    @property
+    def created_ms(self) -> int:
+        """When its cycle was created."""
+        return self.answer.now_ms
+
     def record(self) -> JobRecord:
         """The record as it reads now."""
         new, answer = self.new, self.answer
         return JobRecord(
             id=new.id,
             queue=self.queue,
-            status=answer.status or JobStatus.QUEUED,
+            status=self.status,
             call=codec.decode_call(new.call),
-            created_ms=answer.now_ms,
+            created_ms=self.created_ms,
             enqueued_ms=answer.now_ms,
             due_ms=_due_ms(new.due, answer.now_ms),
             deadline_ms=None if new.ttl_ms is None or new.due else answer.now_ms + new.ttl_ms,
-            cycle=answer.cycle,
+            cycle=self.cycle,
             since=answer.since,
             meta=new.meta,
             limit=new.limit,

@@ -11,6 +11,7 @@ A waiter who may be cut off for longer than the result is kept leaves its deadli
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -32,7 +33,9 @@ from rqlike.store.wishes import Wish
 T = TypeVar("T")
 
 #: A waiter leaves an overdue job to a worker's sweep for so long.
-_SWEEP_CHANCE_S: Final = 0.05
+SWEEP_CHANCE_S: Final = 0.05
+#: What a waiter is told by a server that is away, or not itself.
+AWAY: Final = (Disconnected, TimedOut, ResponseError)
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
@@ -69,34 +72,58 @@ def wait_for(
             return answer
         if not looked:
             seen = store.run(look)  # by the rules of the caller's client, and with its errors
-    pause = _PAUSE_S
+    patience = Patience(end)
     while True:
         try:
             seen = seen or store.look(look)
             answer = judge(seen)
-            left = BLOCK_S if end is None else end - clock.mono()
+            left = patience.left()
             if answer is not None or left <= 0:
                 return answer
             _say(store, wish)
             answer = _block(store, job_id, seen, left, judge)
             if answer is not None:
                 return answer
-            pause = _PAUSE_S
-        except AuthenticationError:  # a ConnectionError that no patience mends
-            raise
-        except (Disconnected, TimedOut, ResponseError) as problem:
-            left = pause if end is None else end - clock.mono()
-            if left <= 0 or not _passes(problem):
+            patience.renew()
+        except AWAY as problem:
+            if not patience.outlasts(problem):
                 raise
             wish.forgotten(clock.mono())
-            time.sleep(min(pause, left))
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
+
+
+class Patience:
+    """How a waiter gets over a server that is away, until its own time is over at `end` (of `clock.mono`; None: never).
+
+    Between two tries it pauses, longer each time."""
+
+    def __init__(self, end: float | None) -> None:
+        self._end = math.inf if end is None else end
+        self._pause = _PAUSE_S
+
+    def left(self) -> float:
+        """Seconds until the waiter's time is over; infinite where it never is."""
+        return self._end - clock.mono()
+
+    def renew(self) -> None:
+        """The server has answered: the next pause is a short one again."""
+        self._pause = _PAUSE_S
+
+    def outlasts(self, problem: Exception) -> bool:
+        """Pauses where the problem may pass while there is time; False where it is to be raised."""
+        left = self.left()
+        if left <= 0 or not _passes(problem):
+            return False
+        time.sleep(min(self._pause, left))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+        return True
 
 
 def _passes(problem: Exception) -> bool:
     """Whether a server that answers so may answer otherwise a moment later. redis-py has classes for some of these
     errors, whose text is without the word, and for the others the text alone."""
+    if isinstance(problem, AuthenticationError):  # a ConnectionError that no patience mends
+        return False
     if isinstance(problem, ReadOnlyError | ClusterDownError | TryAgainError) or not isinstance(problem, ResponseError):
         return True
     return str(problem).partition(" ")[0] in TRANSIENT
@@ -154,14 +181,24 @@ def _say(store: Store, wish: Wish) -> None:
 
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:
     if seen.deadline_ms is not None and seen.status is not None and not seen.status.terminal:
-        until = (seen.deadline_ms - seen.now_ms) / 1000
-        if until <= -_SWEEP_CHANCE_S:
-            with suppress(NoSuchJobError):  # gone since: the next look says how
-                store.look(verbs.expire(job_id))
+        until = expiry_in(seen.deadline_ms, seen.now_ms)
+        if until <= 0:
+            expire(store, job_id)
             return None
-        left = min(left, max(until + 2 * _SWEEP_CHANCE_S, 0.001))
+        left = min(left, until + SWEEP_CHANCE_S)
     found = store.block_for_entries(job_id, seen.newest_id, left)
     return judge(_with(job_id, seen, found)) if found else None
+
+
+def expiry_in(deadline_ms: int, now_ms: int) -> float:
+    """Seconds until a waiter may expire a job that has not started by its deadline: a worker has a chance before."""
+    return (deadline_ms - now_ms) / 1000 + SWEEP_CHANCE_S
+
+
+def expire(store: Store, job_id: str) -> None:
+    """Expires an overdue job, as a worker would; the next look says what has become of it."""
+    with suppress(NoSuchJobError):
+        store.look(verbs.expire(job_id))
 
 
 def _with(job_id: str, seen: Peeked, found: Entries) -> Peeked:

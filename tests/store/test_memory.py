@@ -13,6 +13,7 @@ from redis.exceptions import OutOfMemoryError
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType, Unkept
 from rqlike.store import turns, verbs
+from rqlike.store.gathering import Sought, standings
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
 from tests.conftest import start_or_skip
@@ -172,7 +173,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
 
 
 @pytest.mark.parametrize(
-    "writes", ["load", "history", "newest", "peek", "counts", "listing", "find", "queues", "workers"]
+    "writes", ["load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"]
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
     alone.run(turns.register("w", "i", {"host": "h"}))
@@ -185,6 +186,7 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "history": verbs.history("ended"),
         "newest": verbs.newest(["ended", "j"]),
         "peek": verbs.peek("j", QUEUE, 2),
+        "standings": standings([Sought("j", 1), Sought("ended", 2), Sought("nobody", 1)], how=True),
         "counts": verbs.counts([QUEUE]),
         "listing": verbs.listing(JobStatus.FINISHED, QUEUE),
         "find": verbs.find("j"),

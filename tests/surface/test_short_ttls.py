@@ -22,8 +22,7 @@ from rqlike.store.turns import Settlement, Turn
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
-from tests.surface.test_waiting import claim, settle
-from tests.surface.waiters import Counting, Waiting, blocked, counting_client, waiting
+from tests.surface.waiters import Counting, Waiting, blocked, claim, counting_client, settle, waiting
 
 VALUE = Outcome(value=b"\x07")
 FAILURE = Outcome(Reason.EXCEPTION, None, "Traceback: boom", "ValueError")

@@ -11,7 +11,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry as Again
 
 from rqlike import Job, Queue, Repeat, Retry
-from rqlike.entries import entry_of
 from rqlike.exceptions import (
     JobCanceled,
     JobExpired,
@@ -21,33 +20,16 @@ from rqlike.exceptions import (
     ResultExpired,
     WaitTimeout,
 )
-from rqlike.outcomes import Outcome, Rules, decide
-from rqlike.records import Execution
+from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason
 from rqlike.store import turns
-from rqlike.store.turns import Settlement, Turn
+from rqlike.store.turns import Turn
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
-from tests.surface.waiters import Counting, Waiting, blocked, counting_client, scripts_sent, waiting
+from tests.surface.waiters import Counting, Waiting, blocked, claim, counting_client, scripts_sent, settle, waiting
 
 AT_ONCE_S = 0.1
-
-
-def claim(queue: Queue, worker: str = "w", lease_ms: int = 30_000) -> Execution:
-    """What a worker does first."""
-    turn = Turn(worker, worker + "-1", 1, (queue.name,), want=1, lease_ms=lease_ms)
-    (granted,) = queue.store.run(turns.advance(turn)).granted
-    return granted
-
-
-def settle(queue: Queue, execution: Execution, outcome: Outcome) -> str:
-    """What a worker does last."""
-    verdict = decide(execution.job, outcome, Rules())
-    entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
-    turn = Turn("w", "w-1", 2, (queue.name,), settlements=(Settlement(execution, verdict, entry),))
-    (word,) = queue.store.run(turns.advance(turn)).words
-    return word
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
