@@ -11,6 +11,7 @@ from rqlike import Job, Queue, RateLimit
 from rqlike.settings import LATE_MS
 from rqlike.store import verbs
 from tests.process import jobs
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, outcome, pass_time, running
 from tests.servers import eventually
 
@@ -73,6 +74,7 @@ def test_a_job_with_a_limit_is_never_claimed_ahead_of_its_horse(stable: Stable) 
     outcome(waiting)
 
 
+@together
 def test_a_permit_of_a_worker_that_was_killed_is_given_on_once_its_lease_is_over(stable: Stable) -> None:
     queue = stable.queue()
     plan = {"lease_ms": 1500, "renew_s": 0.3}
