@@ -32,5 +32,5 @@ def own_stable(own_server: Server, namespace: str, tmp_path: Path) -> Iterator[S
 def passed_together(
     request: pytest.FixtureRequest, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory
 ) -> Passed:
-    """Runs all tests that are marked `together`, before the first of them."""
-    return Passed(are_together(request.session.items), valkey_server, tmp_path_factory.mktemp)
+    """Runs all tests of this folder that are marked `together`, before the first of them."""
+    return Passed(are_together(request.session.items, Path(__file__).parent), valkey_server, tmp_path_factory.mktemp)

@@ -58,9 +58,10 @@ class Passed:
         self._ended[node_id].result(0)
 
 
-def are_together(items: Iterable[pytest.Item]) -> list[pytest.Function]:
-    """Those of them that are so marked."""
-    return [item for item in items if isinstance(item, pytest.Function) and hasattr(item.function, "runs_alone")]
+def are_together(items: Iterable[pytest.Item], folder: Path) -> list[pytest.Function]:
+    """Those of them in this folder that are so marked."""
+    functions = [item for item in items if isinstance(item, pytest.Function) and item.path.parent == folder]
+    return [one for one in functions if hasattr(one.function, "runs_alone")]
 
 
 def _run(test: pytest.Function, shared: Server, namespace: str, folder: Path) -> None:
