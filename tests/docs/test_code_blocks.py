@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 from tests.docs import blocks
 from tests.docs.blocks import RUN, SHOWN, BlockFailed, Page, blocks_of, matches
 from tests.docs.pages import ROOT, name_of, pages
-from tests.edges.example_workers import environment, running_worker
+from tests.edges.example_workers import environment, imported_from, running_worker
 from tests.servers import Server
 
 PAGES = pages()
@@ -22,13 +21,10 @@ QUEUES = ("default", "emails", "reports")
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty directory to work in, whose modules can be imported and are forgotten afterwards."""
-    known = set(sys.modules)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        if str(tmp_path) in (getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    with imported_from(tmp_path):
+        yield tmp_path
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

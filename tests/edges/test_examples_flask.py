@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from rqlike import Queue
-from tests.edges.example_workers import environment, running_worker
+from tests.edges.example_workers import environment, imported_from, running_worker
 from tests.servers import ROOT, Server, eventually
 
 TEXT = "the goose and the lamp and the sea and the goose"
@@ -35,11 +34,8 @@ def folder(tmp_path: Path) -> Path:
 def client(folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Flask's test client of a fresh copy of the example."""
     monkeypatch.syspath_prepend(str(folder))
-    known = set(sys.modules)
-    yield importlib.import_module("app").create_app().test_client()
-    for name in set(sys.modules) - known:
-        if str(folder) in (getattr(sys.modules[name], "__file__", None) or ""):
-            del sys.modules[name]
+    with imported_from(folder):
+        yield importlib.import_module("app").create_app().test_client()
 
 
 def test_a_text_is_accepted_and_its_result_is_there_once_a_worker_has_run(
