@@ -24,7 +24,6 @@ from tests.servers import Server
 P = ParamSpec("P")
 
 AT_A_TIME = 8
-LIMIT_S = 120.0
 
 
 def together(test: Callable[Concatenate[Stable, P], None]) -> Callable[..., None]:
