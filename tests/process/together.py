@@ -8,6 +8,7 @@ process is not one for it.
 from __future__ import annotations
 
 import inspect
+import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
@@ -48,8 +49,8 @@ class Passed:
         long_ones_first = sorted(tests, key=lambda test: test.get_closest_marker("slow") is None)
         with ThreadPoolExecutor(AT_A_TIME, "together") as pool:
             self._ended: dict[str, Future[None]] = {
-                test.nodeid: pool.submit(_run, test, server, f"together-{number}", folder(f"together-{number}"))
-                for number, test in enumerate(long_ones_first)
+                test.nodeid: pool.submit(_run, test, server, f"together-{uuid.uuid4().hex[:12]}", folder("together"))
+                for test in long_ones_first
             }
 
     def tell(self, node_id: str) -> None:
