@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rqlike.decorators import JobFunction
     from rqlike.dependency import Dependency
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.gathering import Waited, as_completed, wait
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.joining import Joined
@@ -41,6 +42,7 @@ _HOMES = {
     "decorators": "JobFunction",
     "dependency": "Dependency",
     "exceptions": "RetryLater Unrecoverable",
+    "gathering": "Waited as_completed wait",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
@@ -80,9 +82,11 @@ __all__ = [
     "Schedule",
     "SimpleWorker",
     "Unrecoverable",
+    "Waited",
     "Worker",
     "WorkerInfo",
     "__version__",
+    "as_completed",
     "cancel_job",
     "connect",
     "content_id",
@@ -94,6 +98,7 @@ __all__ = [
     "send_shutdown_command",
     "send_stop_job_command",
     "use",
+    "wait",
 ]
 
 

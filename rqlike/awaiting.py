@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+import math
+from typing import Any, NoReturn, Protocol
 
 from rqlike import clock
 from rqlike.exceptions import (
@@ -17,12 +18,14 @@ from rqlike.exceptions import (
 )
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
+from rqlike.settings import DEFAULT_RESULT_TTL
 from rqlike.standoff import with_an_eye_on_horses
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Store
 from rqlike.store.verbs import Peeked
 from rqlike.store.waiting import wait_for
+from rqlike.store.wishes import Wish
 
 _Place = tuple[int, int]
 
@@ -48,9 +51,10 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         return (found,) if found is not None or left else None
 
     since = None if job.policy.ttl is not None or after is not None else "0-0"
+    wish = _wish(job, seconds)
 
     def wait(limit: float | None) -> tuple[Result[Any] | None] | None:
-        return wait_for(store, job_id, job.queue, limit, judge, since)
+        return wait_for(store, job_id, job.queue, limit, judge, since, wish)
 
     answer = with_an_eye_on_horses(store, job, seconds, wait)
     return None if answer is None else answer[0]
@@ -68,6 +72,14 @@ def _beyond(store: Store, job_id: str, floor: _Place, *, final_only: bool, newes
     if not fitting:
         return None
     return Result(fitting[0] if newest else fitting[-1])
+
+
+def _wish(job: JobRecord, seconds: float | None) -> Wish:
+    """What one who waits for `seconds` leaves with a job, by how long its handle says that results are kept."""
+    policy = job.policy
+    ttl = DEFAULT_RESULT_TTL if policy.result_ttl is None else policy.result_ttl
+    kept = min(kept if kept >= 0 else math.inf for kept in (ttl, policy.failure_ttl))
+    return Wish.of(job.id, seconds, kept, clock.mono())
 
 
 def _place(entry_id: str) -> _Place:
@@ -95,14 +107,15 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         if seen.status is None:
             ended = job.status.terminal or seen.ended
             raise ResultExpired(job_id=job.id) if ended else NoSuchJobError(job_id=job.id)
-        if seen.cycle > job.cycle or seen.status.terminal:
+        if cycle_is_over(job, seen):
             return _from_history(store, job, seen.cycle)
         return None
 
     since = None if job.policy.ttl is not None else job.since
+    wish = _wish(job, seconds)
 
     def wait(limit: float | None) -> Result[Any] | None:
-        return wait_for(store, job.id, job.queue, limit, judge, since)
+        return wait_for(store, job.id, job.queue, limit, judge, since, wish)
 
     result = wait(0) if seconds == 0 else with_an_eye_on_horses(store, job, seconds, wait)
     if result is None:
@@ -110,10 +123,46 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
     return _value(result)
 
 
-def _same_job(job: JobRecord, seen: Peeked) -> None:
-    """Raises where the id has come to another job since: the one waited for is gone, and cycles count anew."""
+class Known(Protocol):
+    """What a handle knows of the job it waits for."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def status(self) -> JobStatus: ...
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def created_ms(self) -> int: ...
+
+
+class Seen(Protocol):
+    """What a look sees of the job that bears an id; a status of None where there is none."""
+
+    @property
+    def status(self) -> JobStatus | None: ...
+    @property
+    def cycle(self) -> int: ...
+    @property
+    def created_ms(self) -> int | None: ...
+
+
+def cycle_is_over(job: Known, seen: Seen) -> bool:
+    """Whether the cycle of a handle is over, in whatever way: nothing more can come of it."""
+    if seen.status is None or seen.status.terminal:
+        return True
+    return seen.cycle > job.cycle or is_another(job, seen)
+
+
+def is_another(job: Known, seen: Seen) -> bool:
+    """Whether the id has come to another job since: the one of the handle is gone, and cycles count anew."""
     newer = seen.cycle == job.cycle and (seen.created_ms or 0) > job.created_ms
-    if seen.status is not None and (seen.cycle < job.cycle or newer):
+    return seen.status is not None and (seen.cycle < job.cycle or newer)
+
+
+def _same_job(job: JobRecord, seen: Peeked) -> None:
+    """Raises where the job that bears the id is another one."""
+    if is_another(job, seen):
         error = ResultExpired if job.status.terminal else NoSuchJobError
         raise error(
             f"Job {job.id} of {clock.utc(job.created_ms):%Y-%m-%d %H:%M:%S} UTC is gone; its id is borne by a newer "
@@ -162,7 +211,7 @@ def _give_up(store: Store, job: JobRecord, seconds: float) -> NoReturn:
 def _value(result: Result[Any]) -> Any:
     if result.type is ResultType.SUCCESSFUL:
         if not result.has_value:
-            raise ResultNotStored(job_id=result.job_id, reason="maxmemory", result=result)
+            raise ResultNotStored(job_id=result.job_id, reason=str(result.not_stored), result=result)
         return result.return_value
     error: type[JobFailed | JobStopped | JobCanceled] = JobFailed
     if result.type is ResultType.STOPPED:

@@ -20,7 +20,7 @@ from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.serializers import resolve_serializer
 from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, META_LIMIT, MOST_PRIORITY, TRACEBACK_LIMIT
-from rqlike.states import JobStatus, Notice, Reason, ResultType
+from rqlike.states import JobStatus, Notice, Reason, ResultType, Unkept
 
 CALL_VERSION: Final = 1
 
@@ -39,9 +39,11 @@ _POLICY: Final = {
     "serializer": "z",
     "priority": "i",
     "depends_on": "n",
+    "store_result": "k",
 }
 _DEFAULTS: Final = PLAIN_POLICY
 _STATUSES: Final = {str(status).encode(): status for status in JobStatus}
+_SUCCESSFUL, _DISABLED = b"%d" % ResultType.SUCCESSFUL, Unkept.DISABLED.encode()
 _DIGITS: Final = 19  #: of a number, with its sign, that is certainly no longer one of ours
 _LARGEST: Final = 1e18
 _ALIEN: Final = b""  #: the name of the field by which `load` says what is wrong with a job
@@ -136,6 +138,9 @@ def _scalar(name: str, value: object) -> object:
     if name in ("description", "serializer"):
         if isinstance(value, str):
             return value[:DESCRIPTION_LIMIT]
+    elif name == "store_result":
+        if isinstance(value, bool):
+            return value
     elif name == "priority":
         if type(value) is int and abs(value) <= MOST_PRIORITY:
             return value
@@ -356,9 +361,17 @@ def decode_entry(
             reason=Reason(_text(got[b"r"])) if b"r" in got else None,
             next_attempt_ms=number(got.get(b"u")),
             callback_error=(errors or {}).get(execution_id),
+            unkept=_unkept(got),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _unkept(got: Mapping[bytes, bytes]) -> Unkept | None:
+    """Why a successful execution has no value. Versions that did not say so dropped one at maxmemory only."""
+    if b"v" in got or got[b"t"] != _SUCCESSFUL:
+        return None
+    return Unkept.DISABLED if got.get(b"k") == _DISABLED else Unkept.MAXMEMORY
 
 
 def decode_results(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.outcomes import Outcome, Verdict
 from rqlike.records import Execution, ResultRecord
-from rqlike.states import ResultType
+from rqlike.states import ResultType, Unkept
 
 Field = bytes | str | int
 
 _NAMES = ("execution", "worker", "started", "ended", "type", "attempt", "cycle", "value", "serializer")
 _EXECUTION, _WORKER, _STARTED, _ENDED, _TYPE, _ATTEMPT, _CYCLE, _VALUE, _SERIALIZER = (fields.ENTRY[n] for n in _NAMES)
+_UNKEPT: Final = fields.ENTRY["unkept"]
 _NAMES_OF_FAILURE = ("reason", "exc_type", "exc_string", "next_attempt")
 _REASON, _EXC_TYPE, _EXC_STRING, _NEXT_ATTEMPT = (fields.ENTRY[name] for name in _NAMES_OF_FAILURE)
 
@@ -35,8 +37,9 @@ def entry_of(
         entry += (_ATTEMPT, job.attempt)
     if job.cycle > 1:
         entry += (_CYCLE, job.cycle)
-    if verdict.type is ResultType.SUCCESSFUL and outcome.value is not None:
-        entry += (_VALUE, outcome.value)
+    if verdict.type is ResultType.SUCCESSFUL:
+        # a value is there unless the job wants none: one that cannot be stored has made it fail
+        entry += (_UNKEPT, Unkept.DISABLED) if outcome.value is None else (_VALUE, outcome.value)
     if job.policy.serializer != "msgpack":
         entry += (_SERIALIZER, job.policy.serializer)
     if outcome.reason is not None:
@@ -53,6 +56,14 @@ def _of_failure(verdict: Verdict, outcome: Outcome, ended_ms: int) -> Iterator[F
         yield from (_EXC_STRING, outcome.exc_string)
     if verdict.type is ResultType.RETRIED:
         yield from (_NEXT_ATTEMPT, ended_ms + to_ms(verdict.delay_s))
+
+
+def without_value(entry: Sequence[Field]) -> tuple[Field, ...]:
+    """The fields of an entry for a server that has no room for its value: they say so in its place."""
+    kept: list[Field] = []
+    for name, part in zip(entry[::2], entry[1::2], strict=True):
+        kept += (_UNKEPT, Unkept.MAXMEMORY) if name == _VALUE else (name, part)
+    return tuple(kept)
 
 
 def entry_bytes(entry: Sequence[Field]) -> list[bytes]:

@@ -36,6 +36,7 @@ JOB: Final = {
     "failure_ttl": "f",
     "result_ttl": "j",
     "slot": "@",
+    "wanted": "W",  # until when a waiter will look, in ms: its end does not let it expire before
     "limit": "=",  # see `limits.RateLimit.to_text`
     "unique": "$",  # how long it holds its unique key in ms, 0 until it has ended, and the key
     "needs": "N",  # how many jobs it still waits for, while it is deferred
@@ -66,6 +67,7 @@ ENTRY: Final = {
     "next_attempt": "u",
     "notice": "q",
     "nonce": "n",
+    "unkept": "k",  # why there is no value: see `states.Unkept`
 }
 
 #: Fields of a worker's hash.

@@ -24,14 +24,14 @@ from rqlike.results import Result
 from rqlike.running.callbacks import call_back
 from rqlike.running.current import WorkerInfo, current_job, current_worker
 from rqlike.running.deadline import Deadline
-from rqlike.running.executor import Rig, run
+from rqlike.running.executor import Ran, Rig, run
 from rqlike.running.middleware import Middleware
 from rqlike.running.pauses import with_pause
 from rqlike.running.tracebacks import text_of
 from rqlike.settings import KILL_GRACE, LEASE_MS
 from rqlike.states import JobStatus
 from rqlike.store import turns, verbs
-from rqlike.store.store import Store
+from rqlike.store.store import ServerFull, Store
 from rqlike.store.turns import Settlement, Turn, Turned
 
 T = TypeVar("T")
@@ -116,7 +116,7 @@ class InlineRunner:
             if ran.outcome.reason is not None:
                 ran = with_pause(ran, record, job, rig)
             verdict, result = self.record(execution, ran.outcome, offset_ms)
-            for error in self._afterwards(execution, job, verdict, result):
+            for error in self._afterwards(execution, job, verdict, result, ran):
                 self.store.run(verbs.annotate(record.id, execution.execution_id, error))
         return verdict
 
@@ -137,16 +137,28 @@ class InlineRunner:
             worker=self.worker,
             offset_ms=offset_ms,
         )
-        (word,) = self.turn(settlement=Settlement(execution, verdict, entry)).words
+        word, settlement = self._settle(Settlement(execution, verdict, entry))
         said, _, entry_id = word.partition(" ")
         if said == "broken":
             logs.outcome_refused(job.id, said)
-        return verdict, entry_record(job.id, entry_id, entry) if entry_id else None
+        return verdict, entry_record(job.id, entry_id, settlement.entry) if entry_id else None
+
+    def _settle(self, settlement: Settlement) -> tuple[str, Settlement]:
+        """The server's word, and what it has taken: without the value where it has no room for that."""
+        try:
+            return self.turn(settlement=settlement).words[0], settlement
+        except ServerFull:
+            if not settlement.carries_value:
+                raise
+        logs.value_dropped(settlement.execution.job_id)
+        settlement = settlement.without_value()
+        return self.turn(settlement=settlement).words[0], settlement
 
     def _afterwards(
-        self, execution: Execution, job: Job[Any], verdict: Verdict, result: ResultRecord | None
+        self, execution: Execution, job: Job[Any], verdict: Verdict, result: ResultRecord | None, ran: Ran
     ) -> list[str]:
-        """Callbacks and middleware, once the outcome is recorded; how they failed."""
+        """Callbacks and middleware, once the outcome is recorded; how they failed. `ran`: what it came to, of which the
+        history need not have the value."""
         if result is None:
             return []
         which = verdict.callback
@@ -156,7 +168,7 @@ class InlineRunner:
             job,
             connect=lambda: self.store.client,
             result=result,
-            ran=None,
+            ran=ran,
             deadline=self.deadline,
             allow=self.allow,
         )

@@ -223,7 +223,7 @@ class Job(Generic[T]):
     @property
     def cycle(self) -> int:
         """The cycle of this handle: 1 for the first enqueue, one more with each enqueue, requeue or repeat."""
-        return self._record.cycle
+        return self._known.cycle
 
     @property
     def attempt(self) -> int:
@@ -537,6 +537,11 @@ class Job(Generic[T]):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+def known(job: Job[Any]) -> JobRecord | Fresh:
+    """What a handle was made of. A record is made of a fresh one only where more than this is asked for."""
+    return job._known
 
 
 def cancel_job(job_id: str, connection: Conn = None, namespace: str | None = None) -> None:

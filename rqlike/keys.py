@@ -82,7 +82,7 @@ class Keys:
 
     def results(self, job_id: str) -> str:
         """Stream, the last 10 executions of a job, and a notice where it left without one. Has the TTL of its job;
-        5 s where the job is gone at once."""
+        where the job is gone at once 5 s, or until a waiter's deadline."""
         return f"{self.prefix}results:{job_id}"
 
     def scratch(self) -> str:

@@ -34,6 +34,7 @@ class JobOptions(TypedDict, total=False):
 
     job_timeout: Seconds  #: how long it may run; 180 s; -1 is without limit, 0 is refused
     result_ttl: Seconds | None  #: how long it is kept once finished; None the worker's 500 s, 0 not at all, -1 for ever
+    store_result: bool  #: whether the return value is stored; True; False: only that it finished
     failure_ttl: Seconds  #: how long it is kept when it failed, was stopped, canceled or expired; 1 year, -1 for ever
     ttl: Seconds | None  #: how long it may wait, from first queued to first start; then it is `expired`
     job_id: str  #: any printable text up to 256 bytes; default a random UUID
@@ -73,6 +74,8 @@ _MEANT: Final = {
     "if_exists": "on_duplicate",
     "fsync": "durable",
     "sync": "durable",
+    "ignore_result": "store_result",
+    "save_result": "store_result",
 }
 
 
@@ -93,6 +96,7 @@ class Policy:
     serializer: str = "msgpack"
     priority: int = 0  #: -100 to 100; higher ones go first
     depends_on: tuple[Need, ...] = ()  #: jobs that are to end before it is queued
+    store_result: bool = True  #: False: what it returns is dropped where it ran
 
     @property
     def band(self) -> int:
@@ -202,6 +206,7 @@ def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
         serializer=serializer,
         priority=check_priority(given.get("priority")),
         depends_on=needs_of(given.get("depends_on")),
+        store_result=_flag("store_result", given.get("store_result", True)),
     )
 
 

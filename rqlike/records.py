@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from rqlike.options import PLAIN_POLICY, Policy
-from rqlike.states import JobStatus, Notice, Reason, ResultType
+from rqlike.states import JobStatus, Notice, Reason, ResultType, Unkept
 
 _NONE: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -98,6 +98,7 @@ class ResultRecord(NamedTuple):
     reason: Reason | None = None
     next_attempt_ms: int | None = None
     callback_error: str | None = None
+    unkept: Unkept | None = None  #: why a successful execution has no value
 
     @property
     def created_ms(self) -> int:

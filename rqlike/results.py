@@ -12,7 +12,7 @@ from rqlike.durations import format_seconds
 from rqlike.records import ResultRecord
 from rqlike.serializers import stored_serializer
 from rqlike.settings import TOUCH_LIMIT
-from rqlike.states import Reason, ResultType
+from rqlike.states import Reason, ResultType, Unkept
 from rqlike.store import verbs
 from rqlike.store.store import Conn, Store
 
@@ -91,6 +91,12 @@ class Result(Generic[T]):
         return self.record.value is not None
 
     @property
+    def not_stored(self) -> Unkept | None:
+        """Why a successful execution has no value: "disabled" by the option `store_result`, or "maxmemory" of the
+        server; None where it has one, and where it was not successful."""
+        return self.record.unkept
+
+    @property
     def return_value(self) -> T | None:
         """What the function returned; None where it returned None and where `has_value` is False.
 
@@ -133,7 +139,7 @@ class Result(Generic[T]):
 
     def __repr__(self) -> str:
         shown = f"<Result {self.type.name} of {tables.printable(self.job_id, 40)}"
-        if self.has_value:
+        if self.has_value or self.not_stored:
             shown += f": {_value(self)}"
         elif self.reason is not None:
             shown += f": {self.reason} {_last_line(self)}".rstrip()
@@ -192,7 +198,8 @@ _HEADINGS = ("ended", "cycle", "attempt", "type", "took", "value or error", "wor
 
 def _rows(results: Iterable[Result[Any]]) -> Iterator[tuple[str, ...]]:
     for result in results:
-        told = _value(result) if result.has_value else f"{result.reason or ''} {_last_line(result)}".strip()
+        fine = result.has_value or result.not_stored
+        told = _value(result) if fine else f"{result.reason or ''} {_last_line(result)}".strip()
         if result.next_attempt_at is not None and result.next_attempt_at > result.execution_ended_at:
             told += f"; next attempt {result.next_attempt_at:%Y-%m-%d %H:%M:%S}"
         yield (
@@ -206,7 +213,12 @@ def _rows(results: Iterable[Result[Any]]) -> Iterator[tuple[str, ...]]:
         )
 
 
+_ABSENT = {Unkept.DISABLED: "(value not stored)", Unkept.MAXMEMORY: "(value dropped: the server was at maxmemory)"}
+
+
 def _value(result: Result[Any]) -> str:
+    if result.not_stored is not None:
+        return _ABSENT[result.not_stored]
     try:
         return tables.printable(repr(result.return_value), 60)
     except Exception as unreadable:  # noqa: BLE001  # a repr must not raise, whatever a value's own repr does

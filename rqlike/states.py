@@ -73,6 +73,13 @@ class Reason(StrEnum):
 CRASHES: Final = frozenset({Reason.KILLED, Reason.ABANDONED, Reason.PROTOCOL})
 
 
+class Unkept(StrEnum):
+    """Why there is no value of a successful execution."""
+
+    DISABLED = "disabled"  #: its job has `store_result=False`
+    MAXMEMORY = "maxmemory"  #: the server had no room for it
+
+
 class Notice(StrEnum):
     """How a job left without an execution: an entry that wakes its waiters and is not part of its history."""
 

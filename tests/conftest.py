@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NoReturn
 
 import fakeredis
@@ -55,12 +55,17 @@ def skip_or_fail(missing: ServerMissing) -> NoReturn:
     pytest.skip(str(missing))
 
 
-def start_or_skip(kind: Kind) -> Server:
+def start_or_skip(kind: Kind, options: Mapping[str, str] | None = None) -> Server:
     """A started server; where there is none, a skip with the reason, or a failure under CI."""
     try:
-        return Server(kind)
+        return Server(kind, options=options)
     except ServerMissing as missing:
         skip_or_fail(missing)
+
+
+def start_durable() -> Server:
+    """A Valkey that forgets nothing."""
+    return start_or_skip("valkey", {"appendonly": "yes", "appendfsync": "always"})
 
 
 @pytest.fixture(scope="session")
@@ -88,10 +93,7 @@ def server(valkey_server: Server) -> Server:
 @pytest.fixture
 def own_server() -> Iterator[Server]:
     """A Valkey of this test alone, with AOF, to kill, pause and restart."""
-    started = start_or_skip("valkey")
-    started.stop()
-    started.options.update({"appendonly": "yes", "appendfsync": "always"})
-    started.start()
+    started = start_durable()
     yield started
     started.close()
 

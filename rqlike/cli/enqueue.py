@@ -45,6 +45,13 @@ from rqlike.settings import DEFAULT_QUEUE
     help="Keep it so long once finished; 500, -1 for ever.",
 )
 @click.option(
+    "--no-store-result",
+    "store_result",
+    flag_value=False,
+    default=None,
+    help="Store only that it finished, not what it returned.",
+)
+@click.option(
     "--failure-ttl",
     type=duration(forever=True, zero=False),
     metavar="TIME",
@@ -84,7 +91,7 @@ def enqueue(
     if delay is not None and moment is not None:
         raise click.UsageError("give either --in or --at, not both")
     args, kwargs = parse_arguments(arguments)
-    given = {name: value for name, value in options.items() if value is not None and value is not False}
+    given = {name: value for name, value in options.items() if value is not None}
     with usage():
         reference_of(func)
         check(given, {})

@@ -44,6 +44,7 @@ def result_facts(result: Result[Any]) -> dict[str, Any]:
         "execution_ended_at": result.execution_ended_at,
         "duration": result.duration,
         "has_value": result.has_value,
+        "not_stored": result.not_stored,
         "return_value": None,
         "exc_type": result.exc_type,
         "exc_string": result.exc_string,

@@ -12,9 +12,9 @@ from rqlike.cli.output import emit, emit_json, is_terminal, lines, note, shown
 from rqlike.cli.program import Command
 from rqlike.cli.values import duration
 from rqlike.cli.workers import living
-from rqlike.exceptions import WaitError, WaitTimeout
+from rqlike.exceptions import ResultNotStored, WaitError, WaitTimeout
 from rqlike.job import Job
-from rqlike.states import JobStatus
+from rqlike.states import JobStatus, Unkept
 
 _ENDLESS: Final = "no limit"
 _seconds = duration()
@@ -56,6 +56,9 @@ def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int
         raise
     except WaitTimeout:
         raise
+    except ResultNotStored as error:  # no failure, unless a value was to be had
+        note(f"rqlike: {error}")
+        return OK if error.reason == Unkept.DISABLED else FAILED
     except WaitError as error:
         result = error.result
         if result is not None and result.exc_string:

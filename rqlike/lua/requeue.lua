@@ -28,7 +28,8 @@ local function restart(job_id, got, number)
   call('PERSIST', key_job(job_id))
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
   call('ZREM', key_home(status, queue), job_id)
-  call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl)
+  call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
+    F.wanted)
   if got[6] then take_key(got[6], job_id) end
   local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,

@@ -91,7 +91,7 @@ def run(call: CallRecord | None, job: object, rig: Rig, *, job_id: str, executio
         value = contextvars.copy_context().run(limited)
     except BaseException as error:  # noqa: BLE001  # every exception is the job's
         return _raised(error, times, rig)
-    return _returned(value, serializer, rig, job_id, times)
+    return _returned(value, serializer, rig, job_id, times, wanted=call.policy.store_result)
 
 
 # -- before the call ---------------------------------------------------------------------------------------------------
@@ -175,10 +175,15 @@ def surrounded(body: Body, middleware: Sequence[Middleware], job: object) -> obj
 # -- after the call ----------------------------------------------------------------------------------------------------
 
 
-def _returned(value: object, serializer: Serializer, rig: Rig, job_id: str, times: Sequence[float]) -> Ran:
+def _returned(
+    value: object, serializer: Serializer, rig: Rig, job_id: str, times: Sequence[float], *, wanted: bool
+) -> Ran:
+    """`wanted`: whether the value is to be stored; where it is not, nobody asks whether it could be."""
     began_s, ended_s = times
     if isinstance(value, Retry):
         return Ran(Outcome(Reason.RETRY_RETURNED, None, None, None, value, began_s, ended_s), value)
+    if not wanted:
+        return Ran(Outcome(None, None, None, None, None, began_s, ended_s), value)
     try:
         data = dumps_result(serializer, value)
         if len(data) > rig.payload_limit:

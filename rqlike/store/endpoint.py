@@ -80,6 +80,13 @@ class Endpoint:
             group=group,
         )
 
+    @property
+    def place(self) -> object:
+        """What is equal where two endpoints lead to the same database, however they enter it."""
+        if self.group is not None:
+            return self.group.service, {(one.host, one.port) for one in self.group.sentinels}, self.db
+        return (self.path, self.db) if self.path else (self.host, self.port, self.db)
+
     def at(self, host: str, port: int) -> Endpoint:
         """The same way in, at another address."""
         return replace(self, host=host, port=port)

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from itertools import chain, islice
 from typing import Any, Final, TypeVar
 
 import redis
 from redis.exceptions import ConnectionError as Disconnected
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError, OutOfMemoryError, ResponseError
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike.exceptions import DeserializationError, RqlikeError
 from rqlike.keys import Keys
 from rqlike.settings import BLOCK_S, DEFAULT_NAMESPACE
 from rqlike.store.connecting import connect
-from rqlike.store.endpoint import patient_client
+from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.requests import Argument, Request
 from rqlike.store.resp import pack
 from rqlike.store.scripts import script
@@ -31,9 +31,11 @@ from rqlike.store.sentinels import is_led, owner_of, pool_like
 T = TypeVar("T")
 
 _LOADS: Final = 3  #: of a script in a row: somebody may flush it, or a failover, between its load and its call
+ServerFull = OutOfMemoryError  #: the server is at maxmemory and took nothing of a request
 Conn = Any  #: redis.Redis | valkey.Valkey | a URL | None
 Entries = list[tuple[bytes, list[bytes]]]
 
+_READ_ONE_EACH: Final[tuple[str | int, ...]] = ("XREAD", "COUNT", 1, "BLOCK")
 _MARGIN_S: Final = 5.0
 #: Requests of a series that are sent and not answered: the server has work while the caller prepares the next.
 _AHEAD: Final = 2
@@ -72,6 +74,16 @@ class Store:
             self._client = made  # last: another thread must not see it without the line above
         return self._client
 
+    def is_same_place(self, other: Store) -> bool:
+        """Whether another store has the same namespace on the same server, as far as what their clients were given
+        tells. Asks no server."""
+        if self is other or self.namespace != other.namespace:
+            return self is other
+        mine, theirs = self.client, other.client
+        if mine.connection_pool is theirs.connection_pool:
+            return True
+        return Endpoint.of(mine).place == Endpoint.of(theirs).place
+
     def run(self, request: Request[T]) -> T:
         """Sends a request and reads its answer: one round trip.
 
@@ -87,22 +99,25 @@ class Store:
         without an answer are sent again by `run`, with the client's own retries. Raises what `run` raises; of
         `requests` no more is taken by then than was sent.
         """
+        return self._each(self.client, requests)
+
+    def _each(self, client: redis.Redis, requests: Iterable[Request[T]]) -> Iterator[T]:
         rest = iter(requests)
         for request in rest:
-            yield self.run(request)
+            yield self._send(client, request)
             break
         waiting: deque[Request[T]] = deque(islice(rest, 1))  # who sends one needs no second connection
-        if (
-            waiting and not self._bare and self.client.connection is None
-        ):  # a client that is one connection has no other
+        if waiting and not self._bare and client.connection is None:  # a client that is one connection has no other
             following, waiting = chain(waiting, rest), deque()
             with suppress(Disconnected, TimedOut, NoScriptError):
-                yield from self._overlapping(following, waiting)
+                yield from self._overlapping(client, following, waiting)
         for request in chain(waiting, rest):
-            yield self.run(request)
+            yield self._send(client, request)
 
-    def _overlapping(self, requests: Iterator[Request[T]], waiting: deque[Request[T]]) -> Iterator[T]:
-        with borrowed(self.client) as line:
+    def _overlapping(
+        self, client: redis.Redis, requests: Iterator[Request[T]], waiting: deque[Request[T]]
+    ) -> Iterator[T]:
+        with borrowed(client) as line:
             for request in requests:
                 waiting.append(request)
                 # No PING where replies are under way: its reader would take one of them for the PONG.
@@ -115,6 +130,10 @@ class Store:
     def look(self, request: Request[T]) -> T:
         """`run` on the connections that block: no retries of the caller's client stretch it beyond a deadline."""
         return self._send(self._own_client(), request)
+
+    def look_each(self, requests: Iterable[Request[T]]) -> Iterator[T]:
+        """`run_each` on the connections that block."""
+        return self._each(self._own_client(), requests)
 
     def _send(self, client: redis.Redis, request: Request[T]) -> T:
         command, loads = self._command(request), 0
@@ -159,8 +178,31 @@ class Store:
 
     def blocking_read(self, job_id: str, after: str, seconds: float) -> tuple[str | int, ...]:
         """The command that `block_for_entries` sends."""
-        block_ms = max(1, round(min(seconds, BLOCK_S) * 1000))
-        return ("XREAD", "BLOCK", block_ms, "STREAMS", self.keys.results(job_id), after)
+        return ("XREAD", "BLOCK", _block_ms(seconds), "STREAMS", self.keys.results(job_id), after)
+
+    def block_for_any(self, after: Mapping[str, str], seconds: float) -> list[str] | None:
+        """Blocks until a stream of these jobs has an entry newer than the id that stands with the job, at most
+        `seconds` (≤ 4, > 0): the ids of jobs whose streams have.
+
+        One read for all of them, which brings the first such entry of each; they are dropped here. Empty where none
+        came; None where it could not go on (a failover, or a key that holds no stream): they are to be looked at.
+        Connections and other errors as of `block_for_entries`.
+        """
+        streams = [self.keys.results(job_id) for job_id in after]
+        read = [*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", *streams, *after.values()]
+        own, head = self._own_client(), len(self.keys.results("").encode())
+        try:
+            if self._bare:
+                reply: Any = own.execute_command(*read, NEVER_DECODE=True)  # type: ignore[no-untyped-call]
+            else:
+                with borrowed(own) as line:  # without hiredis, redis-py packs thousands of keys in four times the time
+                    line.send_packed_command([pack(*read)], check_health=False)
+                    reply = line.read_response(disable_decoding=True)
+        except ResponseError as refusal:
+            if str(refusal).startswith(("UNBLOCKED", "WRONGTYPE")):
+                return None
+            raise
+        return [key[head:].decode(errors="surrogateescape") for key, *_ in reply or ()]
 
     def block_for_markers(self, markers: Sequence[str], seconds: float) -> bool:
         """Blocks until one of the marker keys has a member, at most `seconds` (≤ 4, > 0), and takes it."""
@@ -184,6 +226,10 @@ class Store:
             self._followed = found
             own = self._patient = patient_client(client, BLOCK_S + _MARGIN_S)
         return own
+
+
+def _block_ms(seconds: float) -> int:
+    return max(1, round(min(seconds, BLOCK_S) * 1000))
 
 
 def _primary_of(client: redis.Redis) -> object:

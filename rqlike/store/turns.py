@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from rqlike import codec, fields
 from rqlike.durations import to_ms
+from rqlike.entries import Field, without_value
 from rqlike.exceptions import RqlikeError
 from rqlike.outcomes import Verdict
 from rqlike.records import Execution, JobRecord
@@ -22,7 +23,7 @@ class Settlement(NamedTuple):
 
     execution: Execution
     verdict: Verdict
-    entry: tuple[Argument, ...] = ()
+    entry: tuple[Field, ...] = ()
 
     @property
     def carries_value(self) -> bool:
@@ -31,9 +32,7 @@ class Settlement(NamedTuple):
 
     def without_value(self) -> Settlement:
         """The same without the value, for a server that has no room for it."""
-        pairs = zip(self.entry[::2], self.entry[1::2], strict=True)
-        kept = tuple(part for pair in pairs if pair[0] != fields.ENTRY["value"] for part in pair)
-        return Settlement(self.execution, self.verdict, kept)
+        return self._replace(entry=without_value(self.entry))
 
     def arguments(self) -> tuple[Argument, ...]:
         """As `include/settle.lua` reads it."""

@@ -75,19 +75,34 @@ class Fresh(NamedTuple):
         """Its id."""
         return self.new.id
 
+    @property
+    def status(self) -> JobStatus:
+        """The status it was given."""
+        return self.answer.status or JobStatus.QUEUED
+
+    @property
+    def cycle(self) -> int:
+        """Its cycle."""
+        return self.answer.cycle
+
+    @property
+    def created_ms(self) -> int:
+        """When its cycle was created."""
+        return self.answer.now_ms
+
     def record(self) -> JobRecord:
         """The record as it reads now."""
         new, answer = self.new, self.answer
         return JobRecord(
             id=new.id,
             queue=self.queue,
-            status=answer.status or JobStatus.QUEUED,
+            status=self.status,
             call=codec.decode_call(new.call),
-            created_ms=answer.now_ms,
+            created_ms=self.created_ms,
             enqueued_ms=answer.now_ms,
             due_ms=_due_ms(new.due, answer.now_ms),
             deadline_ms=None if new.ttl_ms is None or new.due else answer.now_ms + new.ttl_ms,
-            cycle=answer.cycle,
+            cycle=self.cycle,
             since=answer.since,
             meta=new.meta,
             limit=new.limit,
@@ -276,6 +291,12 @@ def save(
     ttl = "" if failure_ttl is None else failure_ttl
     arguments = (job_id, ttl, result_ttl, int(redate), *flat)
     return Request("save", arguments, int, _refusal(job_id, "save"), now_ms)
+
+
+def want(job_id: str, ms: int, *, all_of_it: bool, now_ms: int | None = None) -> Request[int]:
+    """A waiter will look for what becomes of a job for another `ms`. With `all_of_it` also what is left of one that has
+    ended stays as long; else that is left alone."""
+    return Request("want", (job_id, ms, "all" if all_of_it else "live"), int, now_ms=now_ms)
 
 
 def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:

@@ -5,10 +5,13 @@ the two. A read blocks at most 4 s, then the job is looked at again: whatever ha
 
 A waiter who knows an id that is older than all it waits for (a handle knows where its cycle began) sends both at once:
 the look, and the read from that id. The look's reply comes at once, though the read blocks.
+
+A waiter who may be cut off for longer than the result is kept leaves its deadline with the job: see `wishes`.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
@@ -19,17 +22,20 @@ from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock, codec
-from rqlike.exceptions import NoSuchJobError
+from rqlike.exceptions import NoSuchJobError, RqlikeError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
 from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
 from rqlike.store.verbs import Peeked
+from rqlike.store.wishes import Wish
 
 T = TypeVar("T")
 
 #: A waiter leaves an overdue job to a worker's sweep for so long.
-_SWEEP_CHANCE_S: Final = 0.05
+SWEEP_CHANCE_S: Final = 0.05
+#: What a waiter is told by a server that is away, or not itself.
+AWAY: Final = (Disconnected, TimedOut, ResponseError)
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
@@ -43,14 +49,16 @@ def wait_for(
     queue: str,
     timeout: float | None,
     judge: Callable[[Peeked], T | None],
-    since: str | None = None,
+    since: str | None,
+    wish: Wish,
 ) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise; without entries it may be asked, too. `since`: an id of the
-    stream that is older than all that counts. Cost: one round trip, and the block; with `since` they are one. A server
-    that cannot be reached at first is an error at once; one that goes away meanwhile is waited for until the timeout,
-    then its error is raised.
+    stream that is older than all that counts. `wish`: until when the waiter will look, said to the job where it is due;
+    one who waits in several calls brings the same one to each. Cost: one round trip, and the block; with `since` they
+    are one. A server that cannot be reached at first is an error at once; one that goes away meanwhile is waited for
+    until the timeout, then its error is raised.
     """
     end = None if timeout is None else clock.mono() + timeout
     look = verbs.peek(job_id, queue, _LOOK)
@@ -59,37 +67,63 @@ def wait_for(
     if line is None or since is None:
         seen = store.run(look)
     else:
-        looked, answer = _look_and_block(store, line, job_id, queue, since, timeout, judge)
+        looked, answer = _look_and_block(store, line, wish, queue, since, timeout, judge)
         if answer is not None:
             return answer
         if not looked:
             seen = store.run(look)  # by the rules of the caller's client, and with its errors
-    pause = _PAUSE_S
+    patience = Patience(end)
     while True:
         try:
             seen = seen or store.look(look)
             answer = judge(seen)
-            left = BLOCK_S if end is None else end - clock.mono()
+            left = patience.left()
             if answer is not None or left <= 0:
                 return answer
+            _say(store, wish)
             answer = _block(store, job_id, seen, left, judge)
             if answer is not None:
                 return answer
-            pause = _PAUSE_S
-        except AuthenticationError:  # a ConnectionError that no patience mends
-            raise
-        except (Disconnected, TimedOut, ResponseError) as problem:
-            left = pause if end is None else end - clock.mono()
-            if left <= 0 or not _passes(problem):
+            patience.renew()
+        except AWAY as problem:
+            if not patience.outlasts(problem):
                 raise
-            time.sleep(min(pause, left))
-            pause = min(pause * 2, _LONGEST_PAUSE_S)
+            wish.forgotten(clock.mono())
         seen = None
+
+
+class Patience:
+    """How a waiter gets over a server that is away, until its own time is over at `end` (of `clock.mono`; None: never).
+
+    Between two tries it pauses, longer each time."""
+
+    def __init__(self, end: float | None) -> None:
+        self._end = math.inf if end is None else end
+        self._pause = _PAUSE_S
+
+    def left(self) -> float:
+        """Seconds until the waiter's time is over; infinite where it never is."""
+        return self._end - clock.mono()
+
+    def renew(self) -> None:
+        """The server has answered: the next pause is a short one again."""
+        self._pause = _PAUSE_S
+
+    def outlasts(self, problem: Exception) -> bool:
+        """Pauses where the problem may pass while there is time; False where it is to be raised."""
+        left = self.left()
+        if left <= 0 or not _passes(problem):
+            return False
+        time.sleep(min(self._pause, left))
+        self._pause = min(self._pause * 2, _LONGEST_PAUSE_S)
+        return True
 
 
 def _passes(problem: Exception) -> bool:
     """Whether a server that answers so may answer otherwise a moment later. redis-py has classes for some of these
     errors, whose text is without the word, and for the others the text alone."""
+    if isinstance(problem, AuthenticationError):  # a ConnectionError that no patience mends
+        return False
     if isinstance(problem, ReadOnlyError | ClusterDownError | TryAgainError) or not isinstance(problem, ResponseError):
         return True
     return str(problem).partition(" ")[0] in TRANSIENT
@@ -98,7 +132,7 @@ def _passes(problem: Exception) -> bool:
 def _look_and_block(
     store: Store,
     line: AbstractContextManager[Any],
-    job_id: str,
+    wish: Wish,
     queue: str,
     since: str,
     timeout: float | None,
@@ -106,14 +140,20 @@ def _look_and_block(
 ) -> tuple[bool, T | None]:
     """The first look, without entries, and the first read, from `since`: whether the look was answered, and what
     `judge` made of them, None where it is to be asked again."""
+    job_id, now = wish.job_id, clock.mono()
     look = verbs.peek(job_id, queue, 0)
+    # What has ended before is not to be kept longer: it is here in a moment.
+    word = store.packed(wish.request(now, all_of_it=False)) if now >= wish.due else b""
     read = store.blocking_read(job_id, since, BLOCK_S if timeout is None else timeout)
     looked = False
     try:
         with line as one:
-            one.send_packed_command([store.packed(look) + pack(*read)])  # one packet
+            one.send_packed_command([store.packed(look) + word + pack(*read)])  # one packet
             seen = look.read(one.read_response(disable_decoding=True))
             looked = True
+            if word:
+                one.read_response(disable_decoding=True)
+                wish.said(now)
             if seen.status is not None and not seen.status.terminal:
                 answer = judge(seen)
                 if answer is not None or seen.deadline_ms is not None:  # the read is not to block, or not so long
@@ -127,19 +167,38 @@ def _look_and_block(
     except AuthenticationError:
         raise
     except (Disconnected, TimedOut, ResponseError):
+        wish.forgotten(clock.mono())
         return looked, None
+
+
+def _say(store: Store, wish: Wish) -> None:
+    now = clock.mono()
+    if now >= wish.due:
+        with suppress(ResponseError, RqlikeError):  # who may only read waits all the same
+            store.look(wish.request(now, all_of_it=True))
+            wish.said(now)
 
 
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:
     if seen.deadline_ms is not None and seen.status is not None and not seen.status.terminal:
-        until = (seen.deadline_ms - seen.now_ms) / 1000
-        if until <= -_SWEEP_CHANCE_S:
-            with suppress(NoSuchJobError):  # gone since: the next look says how
-                store.look(verbs.expire(job_id))
+        until = expiry_in(seen.deadline_ms, seen.now_ms)
+        if until <= 0:
+            expire(store, job_id)
             return None
-        left = min(left, max(until + 2 * _SWEEP_CHANCE_S, 0.001))
+        left = min(left, until + SWEEP_CHANCE_S)
     found = store.block_for_entries(job_id, seen.newest_id, left)
     return judge(_with(job_id, seen, found)) if found else None
+
+
+def expiry_in(deadline_ms: int, now_ms: int) -> float:
+    """Seconds until a waiter may expire a job that has not started by its deadline: a worker has a chance before."""
+    return (deadline_ms - now_ms) / 1000 + SWEEP_CHANCE_S
+
+
+def expire(store: Store, job_id: str) -> None:
+    """Expires an overdue job, as a worker would; the next look says what has become of it."""
+    with suppress(NoSuchJobError):
+        store.look(verbs.expire(job_id))
 
 
 def _with(job_id: str, seen: Peeked, found: Entries) -> Peeked:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.process.together import Passed, are_together
 from tests.process.workers import Stable
 from tests.servers import Server
 
@@ -33,3 +34,11 @@ def client(server: Server) -> Iterator[redis.Redis]:
     """A client as redis-py makes it."""
     with server.client() as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def passed_together(
+    request: pytest.FixtureRequest, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Passed:
+    """Runs all tests of this folder that are marked `together`, before the first of them."""
+    return Passed(are_together(request.session.items, Path(__file__).parent), valkey_server, tmp_path_factory.mktemp)

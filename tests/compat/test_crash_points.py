@@ -23,6 +23,7 @@ from rqlike.store import turns, verbs
 from rqlike.store.turns import Settlement, Turn
 from tests.process import jobs as bodies
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, lines, outcome, running
 from tests.servers import eventually, is_gone
 from tests.surface import tasks
@@ -95,6 +96,7 @@ def test_c2_sigterm_at_any_instant_of_taking_a_job_loses_and_stops_none(stable: 
     assert sorted(int(line.split()[0]) for line in told(stable.file())) == list(range(count)), "each of them ran once"
 
 
+@together
 def test_c3_a_job_of_a_killed_worker_is_soon_run_by_another_and_not_failed_unseen(stable: Stable) -> None:
     """RQ leaves it in the intermediate queue; two maintenance passes (10 to 20 minutes) later it is FAILED, although
     it never ran."""
@@ -128,6 +130,7 @@ def test_c4_a_finished_job_stays_finished_whatever_became_of_its_first_horse(sta
     assert worker.process.poll() is None
 
 
+@together
 def test_c5_a_horse_does_not_outlive_its_killed_worker(stable: Stable) -> None:
     """RQ's horse goes on as an orphan; after 90 s another worker runs the same job beside it."""
     job = stable.queue().enqueue(bodies.span, stable.file(), "x", 3.0, retry=Retry(1))
@@ -175,6 +178,7 @@ def test_c6_counting_and_listing_move_nothing(stable: Stable) -> None:
 
 
 @pytest.mark.slow
+@together
 def test_c7_a_value_returned_while_the_server_is_away_is_recorded_and_the_body_not_repeated(
     own_stable: Stable,
 ) -> None:
@@ -202,6 +206,7 @@ def test_c8_a_job_that_exits_with_0_has_died_and_is_known_at_once(stable: Stable
 
 
 @pytest.mark.slow
+@together
 def test_c9_a_body_that_catches_every_exception_does_not_catch_its_time_out(stable: Stable) -> None:
     """RQ's JobTimeoutException is an Exception: `except Exception` around the slow line swallows it, and the job is
     FINISHED, however late."""
@@ -340,6 +345,7 @@ def test_c17_a_horse_killed_in_a_callback_does_not_repeat_the_job(stable: Stable
 
 
 @pytest.mark.slow
+@together
 def test_c18_a_worker_outlives_a_server_that_is_killed_and_restarted(own_stable: Stable) -> None:
     """RQ's worker quits on a connection time-out, its scheduler dies after an outage."""
     worker = own_stable.start()

@@ -10,7 +10,7 @@ import pytest
 from tests.docs import blocks
 from tests.docs.blocks import RUN, SHOWN, BlockFailed, Page, blocks_of, matches
 from tests.docs.pages import ROOT, name_of, pages
-from tests.edges.example_workers import environment, forgetting_modules, running_worker
+from tests.edges.example_workers import environment, imported_from, running_worker
 from tests.servers import Server
 
 PAGES = pages()
@@ -23,7 +23,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty directory to work in, whose modules can be imported and are forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    with forgetting_modules(tmp_path):
+    with imported_from(tmp_path):
         yield tmp_path
 
 

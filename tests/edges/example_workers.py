@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -29,6 +30,24 @@ def environment(url: str, namespace: str, **more: str) -> dict[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("RQLIKE_", "REDIS_"))}
     path = os.pathsep.join([str(Path(sys.executable).parent), inherited.get("PATH", "/usr/bin:/bin")])
     return {**inherited, "PATH": path, "RQLIKE_REDIS_URL": url, "RQLIKE_NAMESPACE": namespace, **more}
+
+
+@contextmanager
+def imported_from(directory: Path) -> Iterator[None]:
+    """Forgets the modules of a directory at the end, and closes the clients that they or other code has left open.
+
+    What a module holds is let go as a circle, in which a socket may be finalised before the connection that would close
+    it: a ResourceWarning, in whatever test runs when garbage is collected. A pool that is in use connects again.
+    """
+    known = set(sys.modules)
+    try:
+        yield
+    finally:
+        for name in set(sys.modules) - known:
+            if str(directory) in (getattr(sys.modules[name], "__file__", None) or ""):
+                del sys.modules[name]
+        for pool in [one for one in gc.get_objects() if isinstance(one, redis.ConnectionPool)]:
+            pool.disconnect()
 
 
 @contextmanager
@@ -69,16 +88,3 @@ def running_worker(
             worker.kill()
             worker.wait()
     assert worker.returncode == 0, log.read_text(errors="replace")
-
-
-@contextmanager
-def forgetting_modules(directory: Path) -> Iterator[None]:
-    """What is imported from `directory` meanwhile is forgotten afterwards, with all that it holds: connections that
-    only the garbage collector finds would be a warning in some later test."""
-    known = set(sys.modules)
-    try:
-        yield
-    finally:
-        for name in set(sys.modules) - known:
-            if str(directory) in (getattr(sys.modules[name], "__file__", None) or ""):
-                vars(sys.modules.pop(name)).clear()

@@ -267,6 +267,18 @@ def test_show_prints_the_executions_as_the_table_of_results_and_the_traceback(ru
     assert "\x1b" not in shown
 
 
+def test_a_value_that_is_not_stored_is_told_and_is_no_failure_to_wait_for(run: Run, inline: Queue) -> None:
+    made = data(run("enqueue", "json.loads", "[1]", "--no-store-result", "--json", "-q", "another"))
+    assert Job.fetch(made["id"], inline.connection, inline.store.namespace)._record.policy.store_result is False
+    job = inline.enqueue("json.loads", "[1]", store_result=False)
+    shown = data(run("jobs", "show", job.id, "--json"))["results"][0]
+    assert (shown["type"], shown["has_value"], shown["not_stored"]) == ("SUCCESSFUL", False, "disabled")
+    assert "(value not stored)" in run("jobs", "show", job.id).stdout
+    waited = run("jobs", "wait", job.id)
+    assert (waited.exit_code, waited.stdout) == (0, "")
+    assert "its value was not kept (disabled)" in waited.stderr
+
+
 def test_show_gives_everything_as_json(run: Run, inline: Queue) -> None:
     inline.enqueue("json.loads", "[1]", job_id="good", meta={"when": datetime(2030, 1, 1, tzinfo=UTC)})
     shown = data(run("jobs", "show", "good", "--json"))

@@ -18,11 +18,10 @@ DRIVER = Path(__file__).with_name("drive_django_example.py")
 
 
 class Example:
-    """A copy of the example with a migrated database."""
+    """A copy of the example."""
 
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder, self.env = folder, env
-        self.run("manage.py", "migrate", "--verbosity", "0")
 
     def run(self, *command: str) -> str:
         done = subprocess.run(
@@ -41,10 +40,17 @@ class Example:
         return json.loads(self.run(str(DRIVER), what))
 
 
+@pytest.fixture(scope="module")
+def migrated(tmp_path_factory: pytest.TempPathFactory, valkey_server: Server) -> Path:
+    """A copy of the example with a migrated database."""
+    folder = shutil.copytree(ROOT / "examples" / "django_app", tmp_path_factory.mktemp("migrated") / "django_app")
+    Example(Path(folder), environment(valkey_server.url, "none")).run("manage.py", "migrate", "--verbosity", "0")
+    return Path(folder)
+
+
 @pytest.fixture
-def example(tmp_path: Path, server: Server, namespace: str) -> Example:
-    folder = shutil.copytree(ROOT / "examples" / "django_app", tmp_path / "django_app")
-    return Example(Path(folder), environment(server.url, namespace))
+def example(migrated: Path, tmp_path: Path, server: Server, namespace: str) -> Example:
+    return Example(Path(shutil.copytree(migrated, tmp_path / "django_app")), environment(server.url, namespace))
 
 
 def test_a_text_is_saved_enqueued_and_counted_by_a_worker(example: Example) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rqlike import Queue
-from tests.edges.example_workers import environment, forgetting_modules, running_worker
+from tests.edges.example_workers import environment, imported_from, running_worker
 from tests.servers import ROOT, Server, eventually
 
 TEXT = "the goose and the lamp and the sea and the goose"
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 def client(folder: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Flask's test client of a fresh copy of the example."""
     monkeypatch.syspath_prepend(str(folder))
-    with forgetting_modules(folder):
+    with imported_from(folder):
         yield importlib.import_module("app").create_app().test_client()
 
 

@@ -1,5 +1,5 @@
-"""`python -m tests.load [idle|waiters|million|soak|schedules|limits …] [--short] [--json]`: the scenarios in full size,
-each on its own server. Exit code 1 where a limit is not kept."""
+"""`python -m tests.load [idle|waiters|gather|million|soak|schedules|limits …] [--short] [--json]`: the scenarios in
+full size, each on its own server. Exit code 1 where a limit is not kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.load.figures import Figure, broken, shown
+from tests.load.gather import gather
 from tests.load.idle import idle
 from tests.load.limits import limits
 from tests.load.million import million
@@ -28,6 +29,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         return {
             "idle": lambda: idle(server, namespace, workers=30, seconds=3, rounds=90),
             "waiters": lambda: waiters(stable, count=300),
+            "gather": lambda: gather(stable, count=400, size=20_000, workers=1),
             "million": lambda: million(stable, count=20_000, slice_=2_000),
             "soak": lambda: soak(stable, seconds=12),
             "schedules": lambda: schedules_and_delays(stable, short=True),
@@ -36,6 +38,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
     return {
         "idle": lambda: idle(server, namespace),
         "waiters": lambda: waiters(stable),
+        "gather": lambda: gather(stable),
         "million": lambda: million(stable),
         "soak": lambda: soak(stable),
         "schedules": lambda: schedules_and_delays(stable),
@@ -55,7 +58,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "million", "soak", "schedules", "limits")
+    names = ("idle", "waiters", "gather", "million", "soak", "schedules", "limits")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

@@ -33,6 +33,10 @@ def test_hundreds_of_waiters_each_learn_what_became_of_their_job() -> None:
     _keeps_its_limits("waiters")
 
 
+def test_one_waiter_for_hundreds_of_jobs_costs_little_and_keeps_no_values() -> None:
+    _keeps_its_limits("gather")
+
+
 @pytest.mark.slow
 def test_a_long_queue_slows_nobody_and_is_emptied_in_short_scripts() -> None:
     _keeps_its_limits("million")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.process.together import Passed, are_together
 from tests.process.workers import Stable
 from tests.servers import Server
 
@@ -25,3 +26,11 @@ def own_stable(own_server: Server, namespace: str, tmp_path: Path) -> Iterator[S
     made = Stable(own_server, namespace, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="package")
+def passed_together(
+    request: pytest.FixtureRequest, valkey_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Passed:
+    """Runs all tests of this folder that are marked `together`, before the first of them."""
+    return Passed(are_together(request.session.items, Path(__file__).parent), valkey_server, tmp_path_factory.mktemp)

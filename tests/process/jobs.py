@@ -62,6 +62,13 @@ def mark(path: str, word: str = "ran", seconds: float = 0.0) -> str:
     return word
 
 
+def slow_at_first(path: str, seconds: float) -> None:
+    """The first execution sleeps, any other returns at once."""
+    tell(path, "ran", os.getpid())
+    if len(told(path)) == 1:
+        time.sleep(seconds)
+
+
 def span(path: str, word: str, seconds: float) -> None:
     """Tells its beginning and its end."""
     tell(path, "begin", word)

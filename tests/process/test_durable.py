@@ -16,6 +16,7 @@ from redis.retry import Retry
 from rqlike import Job, Queue
 from rqlike.decorators import job
 from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, NotDurableError
+from rqlike.store import durable
 from tests.conftest import skip_or_fail
 from tests.groups import Group
 from tests.process.proxies import LossyProxy
@@ -38,6 +39,48 @@ def servers() -> Iterator[Making]:
                 skip_or_fail(missing)
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def shared_pair() -> Iterator[Group]:
+    """A primary and a replica, which answers within a moment: it does only some time after it was attached."""
+    try:
+        made = Group(replicas=1, sentinels=0)
+    except ServerMissing as missing:
+        skip_or_fail(missing)
+    with made:
+        queue_on(made.servers[0], "first").enqueue(tasks.nothing, durable=True)
+        yield made
+
+
+@pytest.fixture
+def pair(shared_pair: Group) -> Iterator[Group]:
+    """The shared primary, without an append-only file, and its replica: to pause it and to change settings."""
+    yield shared_pair
+    primary, replica = shared_pair.servers
+    replica.proceed()
+    with primary.client() as client:
+        client.config_set("appendonly", "no")
+        client.config_set("appendfsync", "everysec")
+
+
+def with_a_file(group: Group, sync: str) -> None:
+    """From now on the primary appends to a file, which it syncs `always` or by `everysec`."""
+    with group.servers[0].client() as client:
+        client.config_set("appendfsync", sync)
+        client.config_set("appendonly", "yes")
+        eventually(lambda: not rewriting(client), 10.0, message="the file is begun")
+
+
+def rewriting(client: redis.Redis) -> bool:
+    facts: dict[str, Any] = client.info("persistence")
+    return bool(facts["aof_rewrite_in_progress"] or facts["aof_rewrite_scheduled"])
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replica that will not answer is given up sooner."""
+    monkeypatch.setattr(durable, "DURABLE_S", 0.3)
 
 
 def queue_on(server: Server, namespace: str, **options: Any) -> Queue:
@@ -117,10 +160,11 @@ def test_a_replica_is_waited_for(servers: Making, namespace: str, kind: Kind) ->
         assert Job.exists(made.id, there, namespace)
 
 
-def test_a_replica_that_does_not_answer_is_told_and_the_job_runs_all_the_same(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1, appendonly="yes", appendfsync="always")
-    queue = queue_on(group.servers[0], namespace)
-    group.servers[1].pause()
+@pytest.mark.usefixtures("impatient")
+def test_a_replica_that_does_not_answer_is_told_and_the_job_runs_all_the_same(pair: Group, namespace: str) -> None:
+    with_a_file(pair, "always")
+    queue = queue_on(pair.servers[0], namespace)
+    pair.servers[1].pause()
     with pytest.raises(NotDurableError, match=r"is enqueued and will run.*no replica has received it") as caught:
         queue.enqueue(tasks.nothing, job_id="a", durable=True)
     error = caught.value
@@ -130,39 +174,38 @@ def test_a_replica_that_does_not_answer_is_told_and_the_job_runs_all_the_same(se
         queue.enqueue(tasks.nothing, job_id="a")
 
 
-def test_disk_and_replica_are_told_apart(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1, appendonly="yes", appendfsync="everysec")
-    queue = queue_on(group.servers[0], namespace)
+def test_disk_and_replica_are_told_apart(pair: Group, namespace: str) -> None:
+    with_a_file(pair, "everysec")
+    queue = queue_on(pair.servers[0], namespace)
     queue.enqueue(tasks.nothing, durable=True)
-    group.servers[1].pause()
+    pair.servers[1].pause()
     with pytest.raises(NotDurableError) as caught:
         queue.enqueue(tasks.nothing, durable=True)
     assert (caught.value.on_disk, caught.value.replicas) == (True, 0)
 
 
-def test_a_call_that_is_sent_again_is_not_taken_for_confirmed(servers: Making, namespace: str) -> None:
+@pytest.mark.usefixtures("impatient")
+def test_a_call_that_is_sent_again_is_not_taken_for_confirmed(pair: Group, namespace: str) -> None:
     """A server says of a connection that wrote nothing that all have it. So the script must write the second time
     too."""
-    group = servers(replicas=1)
-    group.servers[1].pause()
-    with LossyProxy(group.servers[0].socket, 1, word=b"EVALSHA") as proxy:
+    pair.servers[1].pause()
+    with LossyProxy(pair.servers[0].socket, 1, word=b"EVALSHA") as proxy:
         client = redis.Redis.from_url(proxy.url, retry=Retry(NoBackoff(), 2))
         proxy.only(1)
         with pytest.raises(NotDurableError), client:
             Queue("q", client, namespace=namespace).enqueue(tasks.nothing, durable=True)
         assert proxy.lost == 1
-    assert queue_on(group.servers[0], namespace).count == 1
+    assert queue_on(pair.servers[0], namespace).count == 1
 
 
-def test_a_call_that_is_sent_again_is_confirmed_where_it_is_so(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1)
-    with LossyProxy(group.servers[0].socket, 1, word=b"EVALSHA") as proxy:
+def test_a_call_that_is_sent_again_is_confirmed_where_it_is_so(pair: Group, namespace: str) -> None:
+    with LossyProxy(pair.servers[0].socket, 1, word=b"EVALSHA") as proxy:
         client = redis.Redis.from_url(proxy.url, retry=Retry(NoBackoff(), 2))
         proxy.only(1)
         with client:
             made = Queue("q", client, namespace=namespace).enqueue(tasks.nothing, durable=True)
         assert proxy.lost == 1
-    with group.servers[1].client() as there:
+    with pair.servers[1].client() as there:
         assert Job.exists(made.id, there, namespace)
 
 
@@ -183,22 +226,21 @@ def test_a_server_that_is_lost_in_the_wait_is_told(servers: Making, namespace: s
 # -- every way to enqueue ----------------------------------------------------------------------------------------------
 
 
-def test_many_jobs_are_waited_for_once(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1)
-    queue = queue_on(group.servers[0], namespace)
+def test_many_jobs_are_waited_for_once(pair: Group, namespace: str) -> None:
+    queue = queue_on(pair.servers[0], namespace)
     datas = [Queue.prepare_data(tasks.add, (n,)) for n in range(1200)]
     datas[7] = Queue.prepare_data(tasks.add, (7,), durable=True)
     made = queue.enqueue_many(datas)
     assert [one.args for one in made] == [(n,) for n in range(1200)]
-    with group.servers[1].client() as there:
+    with pair.servers[1].client() as there:
         assert Queue("q", there, namespace=namespace).count == 1200
 
 
-def test_of_many_jobs_the_refused_ones_are_told_with_what_is_not_confirmed(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1)
-    queue = queue_on(group.servers[0], namespace)
+@pytest.mark.usefixtures("impatient")
+def test_of_many_jobs_the_refused_ones_are_told_with_what_is_not_confirmed(pair: Group, namespace: str) -> None:
+    queue = queue_on(pair.servers[0], namespace)
     queue.enqueue(tasks.nothing, job_id="taken")
-    group.servers[1].pause()
+    pair.servers[1].pause()
     with pytest.raises(NotDurableError, match="1 of 2 jobs are enqueued") as caught:
         queue.enqueue_many([Queue.prepare_data(tasks.nothing, job_id=name, durable=True) for name in ("taken", "new")])
     assert list(caught.value.errors) == [0]
@@ -206,9 +248,8 @@ def test_of_many_jobs_the_refused_ones_are_told_with_what_is_not_confirmed(serve
     assert queue.enqueue_many([]) == []
 
 
-def test_each_way_to_enqueue_takes_it(servers: Making, namespace: str) -> None:
-    group = servers(replicas=1)
-    client = group.servers[0].client()
+def test_each_way_to_enqueue_takes_it(pair: Group, namespace: str) -> None:
+    client = pair.servers[0].client()
     queue = Queue("q", client, namespace=namespace, durable=True)
     by_name = job(queue, durable=True)(tasks.nothing)
     calls: list[Callable[[], object]] = [
@@ -237,11 +278,9 @@ def waits(client: redis.Redis) -> int:
     [{"protocol": 2}, {"protocol": 3}, {"decode_responses": True}, {"single_connection_client": True}],
     ids=lambda options: next(iter(options)) + str(next(iter(options.values()))),
 )
-def test_any_client_will_do(servers: Making, namespace: str, options: dict[str, Any]) -> None:
-    group = servers(replicas=1, appendonly="yes", appendfsync="always")
-    pool = redis.BlockingConnectionPool.from_url(
-        group.servers[0].url, max_connections=1, timeout=1, **protocol(options)
-    )
+def test_any_client_will_do(pair: Group, namespace: str, options: dict[str, Any]) -> None:
+    with_a_file(pair, "always")
+    pool = redis.BlockingConnectionPool.from_url(pair.servers[0].url, max_connections=1, timeout=1, **protocol(options))
     with redis.Redis(connection_pool=pool, **single(options)) as client:
         queue = Queue("q", client, namespace=namespace)
         queue.enqueue(tasks.nothing, durable=True)

@@ -17,6 +17,7 @@ from rqlike.queue import EnqueueData
 from rqlike.worker.channel import WHISPER_LIMIT
 from tests.process import jobs
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, lines, outcome, pass_time, running
 from tests.servers import eventually
 
@@ -254,6 +255,7 @@ def test_whatever_is_mixed_each_job_runs_once_and_comes_to_what_it_is(stable: St
     assert worker.ends() == 0
 
 
+@together
 def test_a_killed_worker_leaves_no_more_than_was_ahead_marked_as_abandoned(stable: Stable) -> None:
     worker = stable.start(plan={"lease_ms": 1000, "renew_s": 0.2})
     queue = stable.queue()

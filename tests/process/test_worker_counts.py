@@ -13,6 +13,7 @@ from rqlike.store.link import Link
 from rqlike.store.resp import INCOMPLETE
 from rqlike.store.route import resolve
 from tests.process import jobs
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, outcome, pass_time
 from tests.servers import Server, eventually
 
@@ -39,6 +40,7 @@ def test_a_busy_worker_makes_one_round_trip_per_job_and_no_connection(own_stable
     all_outcomes(queued[-1:])
 
 
+@together
 def test_an_idle_worker_leaves_the_server_and_the_processor_alone(own_stable: Stable) -> None:
     worker = own_stable.start(concurrency=2)
     outcome(own_stable.queue().enqueue(jobs.nothing))
@@ -53,6 +55,7 @@ def test_an_idle_worker_leaves_the_server_and_the_processor_alone(own_stable: St
     assert client.info("stats")["total_connections_received"] == 0
 
 
+@together
 def test_a_worker_that_waits_for_a_long_job_uses_no_processor_time(own_stable: Stable) -> None:
     worker = own_stable.start(concurrency=2)
     job = own_stable.queue().enqueue(jobs.mark, own_stable.file(), "long", 7.0)
@@ -62,6 +65,7 @@ def test_a_worker_that_waits_for_a_long_job_uses_no_processor_time(own_stable: S
     assert worker.cpu_s() - used < 0.15
 
 
+@together
 def test_a_worker_uses_no_processor_time_while_the_server_is_gone(own_stable: Stable) -> None:
     worker = own_stable.start(concurrency=2)
     outcome(own_stable.queue().enqueue(jobs.nothing))

@@ -10,9 +10,11 @@ import pytest
 import redis
 
 from rqlike import Queue
+from rqlike.exceptions import ResultNotStored
 from tests.process import jobs
 from tests.process.jobs import told
 from tests.process.proxies import LossyProxy
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, lines, outcome, pass_time
 from tests.servers import eventually
 
@@ -27,6 +29,7 @@ def cut_connections(stable: Stable) -> int:
     return int(stable.client().client_kill_filter(_type="normal", skipme=True))
 
 
+@together
 def test_an_outcome_that_came_during_an_outage_is_recorded_once_and_its_body_not_run_again(own_stable: Stable) -> None:
     worker = own_stable.start()
     job = own_stable.queue().enqueue(jobs.mark, own_stable.file(), "once", 1.0)
@@ -41,6 +44,7 @@ def test_an_outcome_that_came_during_an_outage_is_recorded_once_and_its_body_not
     assert own_stable.queue().enqueue(jobs.echo, 1).wait(5) == 1
 
 
+@together
 def test_a_server_that_is_killed_under_load_and_restarted_loses_nothing(own_stable: Stable) -> None:
     queue = own_stable.queue()
     queued = [queue.enqueue(jobs.mark, own_stable.file(), str(n), 0.002) for n in range(600)]
@@ -57,6 +61,7 @@ def test_a_server_that_is_killed_under_load_and_restarted_loses_nothing(own_stab
     assert worker.ends() == 0
 
 
+@together
 def test_a_paused_server_under_load_loses_nothing_and_costs_no_processor_time(own_stable: Stable) -> None:
     queue = own_stable.queue()
     queued = [queue.enqueue(jobs.mark, own_stable.file(), str(n)) for n in range(400)]
@@ -122,6 +127,7 @@ def test_scripts_that_are_forgotten_under_load_are_sent_again(own_stable: Stable
 
 
 @pytest.mark.parametrize("every", [2, 3, 7])
+@together
 def test_each_lost_reply_is_asked_for_again_and_answered_the_same(own_stable: Stable, every: int) -> None:
     queue = own_stable.queue()
     meta = {"path": own_stable.file("callbacks")}
@@ -143,6 +149,7 @@ def test_each_lost_reply_is_asked_for_again_and_answered_the_same(own_stable: St
     assert not any(own_stable.client().exists(f"{{{own_stable.namespace}}}:job:{job.id}") for job in gone)
 
 
+@together
 def test_a_server_that_refuses_for_a_while_is_asked_again(own_stable: Stable) -> None:
     """READONLY, as a master that was demoted says."""
     queue = own_stable.queue()
@@ -159,14 +166,16 @@ def test_a_server_that_refuses_for_a_while_is_asked_again(own_stable: Stable) ->
 def test_a_full_server_learns_what_ended_and_drops_the_value(own_stable: Stable) -> None:
     client, queue = own_stable.client(), own_stable.queue()
     job = queue.enqueue(jobs.big, 100_000)
-    own_stable.start(wait=False)
+    worker = own_stable.start(wait=False)
     client.config_set("maxmemory", "1")
     try:
-        eventually(lambda: job.get_status() == "finished", 10)
+        with pytest.raises(ResultNotStored) as caught:
+            job.wait(10)
     finally:
         client.config_set("maxmemory", "0")
     result = job.results()[0]
-    assert (result.type.name, result.has_value) == ("SUCCESSFUL", False)
+    assert (result.type.name, result.has_value, caught.value.reason) == ("SUCCESSFUL", False, "maxmemory")
+    worker.says(f"the server is at maxmemory: {job.id}")
 
 
 def test_a_worker_enters_with_a_password_and_works_in_its_database(own_stable: Stable) -> None:
@@ -186,6 +195,7 @@ def test_a_wrong_password_is_told_at_the_start(own_stable: Stable) -> None:
     assert "s3cret" not in worker.log
 
 
+@together
 def test_a_password_that_is_changed_meanwhile_does_not_make_the_worker_spin(own_stable: Stable) -> None:
     worker = own_stable.start()
     outcome(own_stable.queue().enqueue(jobs.nothing))

@@ -13,6 +13,7 @@ from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason
 from rqlike.worker.frames import MAGIC, FrameKind, pack
 from tests.process import jobs
+from tests.process.together import together
 from tests.process.workers import Stable, WorkerProcess, all_outcomes, outcome, running
 from tests.servers import eventually
 from tests.store.builders import Scene
@@ -57,6 +58,7 @@ def test_a_worker_outlives_every_poisoned_job_and_the_good_ones_finish(stable: S
             assert job.get_status(refresh=False).terminal, (job, worker.log)
 
 
+@together
 def test_what_is_written_into_running_jobs_costs_no_other_job_its_lease_or_its_worker(stable: Stable) -> None:
     worker = stable.start(concurrency=4, plan={"lease_ms": 1500, "renew_s": 0.2}, prefetch=1)
     queue = stable.queue()
@@ -88,6 +90,7 @@ def test_a_worker_outlives_a_shared_key_that_is_of_another_type(stable: Stable, 
 
 
 @pytest.mark.parametrize("name", ["queued", "started", "scheduled", "wake", "ttl"])
+@together
 def test_a_queue_that_cannot_be_served_costs_no_processor_and_few_words(stable: Stable, name: str) -> None:
     queue = stable.queue()
     keys = queue.store.keys
@@ -112,6 +115,7 @@ def test_a_waiter_on_a_buried_job_learns_why(stable: Stable) -> None:
     assert "cannot be worked with" in (outcome(job).exc_string or "")
 
 
+@together
 def test_words_on_the_control_key_that_are_no_orders_change_nothing(stable: Stable) -> None:
     worker = stable.start()
     job = stable.queue().enqueue(jobs.mark, stable.file(), "ran", 1.0)

@@ -11,12 +11,14 @@ import pytest
 from rqlike import Retry
 from tests.process import jobs
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, lines, outcome, pass_time
 from tests.servers import eventually, is_gone
 
 SHORT = {"lease_ms": 1500, "renew_s": 0.3}
 
 
+@together
 def test_what_a_lost_worker_held_is_recorded_as_abandoned(stable: Stable) -> None:
     lost = stable.start(plan=SHORT)
     meta = {"path": stable.file("cb")}
@@ -33,6 +35,7 @@ def test_what_a_lost_worker_held_is_recorded_as_abandoned(stable: Stable) -> Non
     assert lines(lambda: told(stable.file("cb")), 1)[0].startswith("failure AbandonedJobError")
 
 
+@together
 def test_with_a_retry_it_costs_an_attempt_until_max_crashes(stable: Stable) -> None:
     job = stable.queue().enqueue(jobs.hang_deaf, stable.file(), retry=Retry(max=10))
     for crash in (1, 2):
@@ -59,9 +62,10 @@ def test_a_busy_worker_keeps_the_lease_of_its_long_job(stable: Stable) -> None:
     assert (len(long.results()), len(told(stable.file("long")))) == (1, 1)
 
 
+@together
 def test_a_worker_that_was_frozen_beyond_its_lease_records_nothing_of_what_others_took_over(stable: Stable) -> None:
     frozen = stable.start(plan=SHORT)
-    job = stable.queue().enqueue(jobs.mark, stable.file(), "ran", 6.0, retry=Retry(max=3))
+    job = stable.queue().enqueue(jobs.slow_at_first, stable.file(), 30.0, retry=Retry(max=3))
     (line,) = lines(lambda: told(stable.file()), 1)
     stable.start(plan=SHORT)
     frozen.signal(signal.SIGSTOP)
@@ -89,6 +93,7 @@ def test_with_strict_lease_a_worker_that_cannot_renew_kills_its_horses(own_stabl
 
 
 @pytest.mark.slow
+@together
 def test_after_an_outage_longer_than_a_lease_nobody_living_is_recovered(own_stable: Stable) -> None:
     for name in ("w1", "w2", "w3"):
         own_stable.start(plan={"lease_ms": 4000, "renew_s": 0.7}, name=name)
@@ -103,6 +108,7 @@ def test_after_an_outage_longer_than_a_lease_nobody_living_is_recovered(own_stab
 
 
 @pytest.mark.slow
+@together
 def test_a_lost_machine_is_noticed_within_its_lease_and_15_seconds(stable: Stable) -> None:
     lost = stable.start()
     job = stable.queue().enqueue(jobs.hang_deaf, stable.file())

@@ -18,6 +18,7 @@ import redis
 from rqlike.command import send_shutdown_command
 from tests.process import jobs
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, lines, outcome, pass_time
 from tests.servers import Server, eventually
 
@@ -93,6 +94,7 @@ def paused(server: Server, client: redis.Redis) -> Iterator[None]:
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
+@together
 def test_what_passes_is_told_once_and_costs_nothing_but_time(own_stable: Stable, trouble: Trouble, said: str) -> None:
     worker = own_stable.start()
     job = own_stable.queue().enqueue(jobs.mark, own_stable.file(), "once", 0.5)
@@ -111,6 +113,7 @@ def test_what_passes_is_told_once_and_costs_nothing_but_time(own_stable: Stable,
     assert own_stable.queue().enqueue(jobs.echo, 1).wait(5) == 1
 
 
+@together
 def test_a_server_that_loads_its_data_is_waited_for(own_stable: Stable) -> None:
     client, server = own_stable.client(), own_stable.server
     client.mset({f"ballast:{n}": "x" * 100 for n in range(20_000)})

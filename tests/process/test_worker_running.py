@@ -251,11 +251,14 @@ def test_callbacks_are_called_once_by_how_the_job_ended(stable: Stable) -> None:
     stable.queue().enqueue(jobs.echo, "fine", **every)
     stable.queue().enqueue(jobs.fail, "bad", **every)
     stable.queue().enqueue(jobs.leave, 3, **every)
+    unkept = stable.queue().enqueue(jobs.echo, "unkept", store_result=False, **every)
     stable.burst()
     assert told(stable.file())[0] == "success fine"
     assert told(stable.file())[1].startswith("failure ValueError bad")
     assert told(stable.file())[2].startswith("failure AbandonedJobError")
-    assert len(told(stable.file())) == 3
+    assert told(stable.file())[3] == "success unkept"
+    assert len(told(stable.file())) == 4
+    assert outcome(unkept).not_stored == "disabled"
 
 
 def test_callbacks_are_called_when_every_job_has_a_new_horse(stable: Stable) -> None:

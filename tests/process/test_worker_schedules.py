@@ -10,6 +10,7 @@ import pytest
 from rqlike import Schedule
 from rqlike.settings import FIRE_MS
 from tests.process import jobs
+from tests.process.together import together
 from tests.process.workers import Stable
 from tests.servers import eventually
 
@@ -72,6 +73,7 @@ def test_where_the_worker_that_watches_ends_another_one_fires_in_time(stable: St
     assert made.history()[0].late < IN_TIME_S
 
 
+@together
 def test_a_worker_that_is_killed_with_due_schedules_in_hand_delays_them_by_two_seconds_at_most(stable: Stable) -> None:
     dying = stable.start(env={"RQLIKE_FAILPOINT": "parent.fire.before"})
     dying.says("listens")

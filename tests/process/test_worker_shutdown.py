@@ -15,6 +15,7 @@ import pytest
 from rqlike import Retry
 from tests.process import jobs
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, all_outcomes, lines, outcome, pass_time
 from tests.servers import ROOT, eventually, is_gone
 
@@ -55,6 +56,7 @@ def test_shutdown_timeout_kills_what_still_runs_by_the_abandoned_rule(stable: St
     assert (job.results()[0].type.name, job.get_status(refresh=True)) == ("RETRIED", "scheduled")
 
 
+@together
 def test_a_stopping_worker_that_waits_for_a_long_job_uses_no_processor_time(stable: Stable) -> None:
     """Beyond the tick and the renewal, both of which come due meanwhile."""
     worker = stable.start(concurrency=2)
@@ -69,6 +71,7 @@ def test_a_stopping_worker_that_waits_for_a_long_job_uses_no_processor_time(stab
     assert worker.ends() == 0
 
 
+@together
 def test_callbacks_of_a_job_that_ends_during_the_shutdown_are_called(stable: Stable) -> None:
     for isolated in (1000, 1):
         path = stable.file(f"callbacks{isolated}")
@@ -99,6 +102,7 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_ends_with_0(stable: Stabl
         assert worker.ends() == 0
 
 
+@together
 def test_outcomes_that_cannot_be_written_are_named_and_the_exit_code_is_75(own_stable: Stable) -> None:
     worker = own_stable.start(shutdown_timeout=1.0)
     job = own_stable.queue().enqueue(jobs.mark, own_stable.file(), "done", 0.5)
@@ -112,6 +116,7 @@ def test_outcomes_that_cannot_be_written_are_named_and_the_exit_code_is_75(own_s
     assert job.id in worker.log.splitlines()[-1]
 
 
+@together
 def test_an_idle_worker_does_not_wait_for_a_server_that_does_not_answer(own_stable: Stable) -> None:
     worker = own_stable.start()
     outcome(own_stable.queue().enqueue(jobs.nothing))

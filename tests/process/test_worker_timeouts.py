@@ -8,6 +8,7 @@ import pytest
 
 from tests.process import jobs
 from tests.process.jobs import told
+from tests.process.together import together
 from tests.process.workers import Stable, WorkerProcess, lines, outcome
 from tests.servers import eventually, is_gone
 
@@ -25,6 +26,7 @@ def test_a_job_that_overruns_is_interrupted_and_its_horse_is_not_used_again(stab
     assert worker.log.count("retires: timeout") == 1
 
 
+@together
 def test_a_swallowed_time_out_is_raised_again_and_then_the_horse_is_killed(stable: Stable) -> None:
     stable.start(kill_grace=3.5)
     job = stable.queue().enqueue(jobs.swallow, stable.file(), 30, job_timeout=0.5)
@@ -83,6 +85,7 @@ def overrun_while_paused(stable: Stable, seconds: float) -> tuple[float, WorkerP
     return late, worker, used
 
 
+@together
 def test_a_job_is_killed_in_time_though_the_server_does_not_answer(own_stable: Stable) -> None:
     late, worker, _ = overrun_while_paused(own_stable, 4.0)
     assert -0.3 < late <= 0.5
@@ -91,6 +94,7 @@ def test_a_job_is_killed_in_time_though_the_server_does_not_answer(own_stable: S
 
 
 @pytest.mark.slow
+@together
 def test_a_job_is_killed_in_time_while_the_server_is_stopped_for_half_a_minute(own_stable: Stable) -> None:
     late, worker, used = overrun_while_paused(own_stable, 29.0)
     assert -0.3 < late <= 0.5

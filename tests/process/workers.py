@@ -82,8 +82,9 @@ class WorkerProcess:
         return self._zygote if self._zygote is not None and not is_gone(self._zygote) else None
 
     def _family(self) -> list[int]:
-        """Its horses, and what forks them."""
-        return [pid for pid in self._children() if not _is_guardian(pid)]
+        """Its horses, and what forks them. The note of its horses is the guardian's; another child of the worker has
+        it only until it knows what it is to become."""
+        return [pid for pid in self._children() if not _holds(pid, "rqlike-horses")]
 
     def _children(self) -> list[int]:
         found = []
@@ -122,9 +123,14 @@ def _is_guardian(pid: int) -> bool:
 def _has_channel(pid: int) -> bool:
     """Whether it holds the file for its stack, as a horse does unless its job has closed it. A process that forks them
     does for a millisecond at a time."""
+    return _holds(pid, "rqlike-stack", otherwise=True)
+
+
+def _holds(pid: int, name: str, otherwise: bool = False) -> bool:
+    """Whether a file so named is open in it; `otherwise` where that cannot be seen."""
     with suppress(OSError):
-        return any("rqlike-stack" in str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
-    return True
+        return any(name in str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir())
+    return otherwise
 
 
 @dataclass

@@ -150,6 +150,9 @@ class _Reading:
         if status.terminal:
             scores = {raw.decode(): score for raw, score in self.dump[self.homes[status][queue]][1]}
             dated = float("inf") if expiry == -1 else float(expiry)
+            wanted = float(self.field(job_id, "wanted") or 0)
+            if dated < wanted:
+                yield f"{job_id} expires at {dated}, and a waiter has said that it looks until {wanted}"
             if scores.get(job_id) != dated:
                 yield f"{job_id} expires at {dated}, and its home says {scores.get(job_id)}"
 

@@ -34,6 +34,7 @@ class Modelled:
     token: str = ""
     asked: bool = False
     expiry: int | None = None
+    wanted: int = 0  #: until when a waiter looks
     entries: list[ResultType] = field(default_factory=list)
     notice: bool = False
 
@@ -45,6 +46,7 @@ class Model:
         self.now = now_ms
         self.jobs: dict[str, Modelled] = {}
         self.traces: dict[str, tuple[set[str], int]] = {}  #: of jobs that are gone: nonces, and until when
+        self.values: set[str] = set()  #: those of these that have run, and were not deleted
         self.contact: int | None = None
         self.grace = 0
         self._number = 0
@@ -70,10 +72,11 @@ class Model:
     def _gone(self, job: Modelled, *nonces: str) -> None:
         del self.jobs[job.id]
         self.traces[job.id] = ({*nonces, job.nonce}, self.now + GRACE_MS)
+        self.values.discard(job.id)
 
     def _ended(self, job: Modelled, status: JobStatus, ttl_ms: float, notice: bool = False) -> None:
         job.status, job.token, job.asked, job.deadline, job.notice = status, "", False, None, notice
-        job.expiry = None if ttl_ms < 0 else self.now + int(ttl_ms)
+        job.expiry = None if ttl_ms < 0 else max(self.now + int(ttl_ms), job.wanted)
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
@@ -111,6 +114,8 @@ class Model:
         job.token = ""
         if verdict.to is None:
             self._gone(job)
+            self.values.add(job.id)
+            self._prolong(job.id, job.wanted)
         elif verdict.verb in ("retry", "repeat"):
             self._goes_on(job, verdict)
         else:
@@ -214,6 +219,23 @@ class Model:
             self._expires(job)
         return None if job is None else job.status
 
+    def _prolong(self, job_id: str, until: int) -> None:
+        nonces, was = self.traces[job_id]
+        self.traces[job_id] = (nonces, max(was, until))
+
+    def want(self, job_id: str, ms: int, *, all_of_it: bool) -> int:
+        job, until = self.jobs.get(job_id), self.now + ms
+        if job is not None and not job.status.terminal:
+            job.wanted = max(job.wanted, until)
+            return 1
+        if not all_of_it or (job is None and not (job_id in self.traces and job_id in self.values)):
+            return 0
+        if job is None:
+            self._prolong(job_id, until)
+        elif job.expiry is not None:
+            job.expiry = max(job.expiry, until)
+        return 1
+
     def requeue(self, job_id: str, *, front: bool) -> str:
         job = self.jobs.get(job_id)
         if job is None:
@@ -221,6 +243,7 @@ class Model:
         if not job.status.terminal:
             return f"WRONGSTATE {job.status}"
         job.status, job.cycle, job.attempt, job.expiry, job.notice = QUEUED, job.cycle + 1, 0, None, False
+        job.wanted = 0
         job.place = self._place(front, job.policy)
         return "ok"
 

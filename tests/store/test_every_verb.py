@@ -247,6 +247,23 @@ def test_a_refusal_names_the_job_its_status_and_the_verb(scene: Scene, status: J
     assert all(part in str(error) for part in ("j", status, "cancel"))
 
 
+@pytest.mark.parametrize("status", list(JobStatus))
+def test_a_waiters_wish_moves_no_job_and_shortens_nothing(scene: Scene, status: JobStatus) -> None:
+    scene.put(status)
+    before, order = scene.dump(), scene.order(status)
+    assert scene.run(verbs.want("j", 1, all_of_it=True)) == 1
+    assert scene.run(verbs.want("j", 10**12, all_of_it=False)) == (0 if status.terminal else 1)
+    after = scene.dump()
+    assert scene.status("j") is status
+    assert scene.order(status) == order
+    if status.terminal:
+        assert after == before, "the first is over before it would be, the second leaves what has ended alone"
+    else:
+        key = scene.store.keys.job("j")
+        assert after[key][1].pop(fields.JOB["wanted"].encode()) == str(scene.now_ms + 10**12).encode()
+        assert after == before
+
+
 def test_the_result_of_a_job_that_keeps_none_ends_it_at_once(scene: Scene) -> None:
     scene.enqueue(new_job("j", policy=Policy(result_ttl=0.0)))
     assert scene.settle(scene.claim_one(), returned()) == "ok"

@@ -11,8 +11,9 @@ import redis
 from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
-from rqlike.states import JobStatus, ResultType
+from rqlike.states import JobStatus, ResultType, Unkept
 from rqlike.store import turns, verbs
+from rqlike.store.gathering import Sought, standings
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
 from tests.conftest import start_or_skip
@@ -144,7 +145,7 @@ def test_a_full_server_takes_an_outcome_without_its_value(alone: Scene) -> None:
     assert word.startswith("ok ")
     assert alone.status("j") is JobStatus.FINISHED
     (record,) = alone.history("j")
-    assert (record.type, record.value) == (ResultType.SUCCESSFUL, None)
+    assert (record.type, record.value, record.unkept) == (ResultType.SUCCESSFUL, None, Unkept.MAXMEMORY)
 
 
 def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(alone: Scene) -> None:
@@ -162,6 +163,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
     assert alone.run(verbs.delete(["j0"], "d")) == ["ok"]
     assert alone.run(verbs.annotate("j2", "x", "boom")) == 1
     alone.pass_ms(1000)
+    assert alone.run(verbs.want("late", 60_000, all_of_it=True)) == 1
     assert alone.run(verbs.expire("late")) is JobStatus.EXPIRED
     for _ in range(6):
         alone.now_ms += 5_000
@@ -171,7 +173,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
 
 
 @pytest.mark.parametrize(
-    "writes", ["load", "history", "newest", "peek", "counts", "listing", "find", "queues", "workers"]
+    "writes", ["load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"]
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
     alone.run(turns.register("w", "i", {"host": "h"}))
@@ -184,6 +186,7 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "history": verbs.history("ended"),
         "newest": verbs.newest(["ended", "j"]),
         "peek": verbs.peek("j", QUEUE, 2),
+        "standings": standings([Sought("j", 1), Sought("ended", 2), Sought("nobody", 1)], how=True),
         "counts": verbs.counts([QUEUE]),
         "listing": verbs.listing(JobStatus.FINISHED, QUEUE),
         "find": verbs.find("j"),

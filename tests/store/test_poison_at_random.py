@@ -82,6 +82,7 @@ class Play:
             verbs.stop(job_id, "s"),
             verbs.expire(job_id),
             verbs.save(job_id, {"meta": b"\x80"}, 5, 6),
+            verbs.want(job_id, 60_000, all_of_it=True),
             verbs.history(job_id),
             verbs.peek(job_id, "q", 2),
         ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from rqlike.exceptions import InvalidTransition
+from rqlike.exceptions import InvalidTransition, NoSuchJobError
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome
 from rqlike.policies import Retry
@@ -290,6 +290,35 @@ def test_expire_renew_register_save_and_annotate_sent_again_answer_the_same(scen
     assert job is not None
     assert (job.meta, job.callback_errors) == (b"m" * 600, {execution.token: "boom"})
     assert scene.run(turns.depart("w")) == scene.again()
+
+
+@pytest.mark.parametrize("ttl", [0.0, 1.0])
+def test_want_sent_again_and_a_finish_sent_again_after_it_answer_the_same(scene: Scene, ttl: float) -> None:
+    scene.enqueue(new_job("j", policy=Policy(result_ttl=ttl)))
+    execution = scene.claim_one()
+    assert scene.run(verbs.want("j", 60_000, all_of_it=False)) == scene.again() == 1
+    (word,) = scene.turn("w", scene.judged(execution, returned())).words
+    before = scene.dump()
+    assert scene.again().words == (word.replace("ok", "already"),)
+    assert scene.run(verbs.want("j", 60_000, all_of_it=True)) == scene.again() == 1
+    assert scene.dump() == before
+    assert scene.run(verbs.want("j", 60_001, all_of_it=True)) == scene.again() == 1
+    assert scene.dump()[scene.store.keys.results("j")][2] == scene.now_ms + 60_001
+
+
+def test_an_ended_job_that_is_to_be_kept_no_longer_is_gone_also_when_that_is_sent_again(scene: Scene) -> None:
+    scene.put(JobStatus.FINISHED)
+    scene.put(JobStatus.CANCELED, "k")
+    for job_id in ("j", "k"):
+        assert scene.run(verbs.save(job_id, {}, result_ttl=0, redate=True)) == 1
+        scene.client.delete(scene.store.keys.job(job_id))  # as it expires at once
+        assert scene.again() == 1
+    scene.put(JobStatus.QUEUED, nonce="another")
+    scene.run(verbs.delete(["j"], "n"))
+    with pytest.raises(NoSuchJobError):
+        scene.run(verbs.save("j", {}, result_ttl=0, redate=True))
+    with pytest.raises(NoSuchJobError):
+        scene.run(verbs.save("k", {}, result_ttl=5, redate=True))
 
 
 def test_begin_sent_again_is_the_same_execution(scene: Scene) -> None:

@@ -292,6 +292,12 @@ class Verbs(RuleBasedStateMachine):
         else:
             assert self.send(verbs.expire(job_id), twice=twice) is expected
 
+    @rule(data=st.data(), ms=st.integers(6_000, 90_000), all_of_it=st.booleans(), twice=st.booleans())
+    def want(self, data: st.DataObject, ms: int, all_of_it: bool, twice: bool) -> None:
+        job_id = data.draw(st.sampled_from(sorted({*self.model.jobs, *self.model.traces}) or ["nobody"]))
+        expected = self.model.want(job_id, ms, all_of_it=all_of_it)
+        assert self.send(verbs.want(job_id, ms, all_of_it=all_of_it), twice=twice) == expected
+
     @rule(data=st.data(), front=st.booleans(), twice=st.booleans())
     def requeue(self, data: st.DataObject, front: bool, twice: bool) -> None:
         chosen = list(dict.fromkeys([self.some_id(data), self.some_id(data), "nobody"]))
@@ -356,6 +362,8 @@ class Verbs(RuleBasedStateMachine):
             ), job.id
             types = [record.type for record in reversed(self.scene.history(job.id))]
             assert types == wanted.entries, job.id
+            expiry = self.scene.client.pexpiretime(self.scene.store.keys.job(job.id))
+            assert expiry == (-1 if wanted.expiry is None else wanted.expiry), job.id
         for queue in QUEUES:
             assert self.scene.order(queue=queue) == [job.id for job in self.model.order(queue)]
 

@@ -135,3 +135,16 @@ def kills_its_process(job: Job[Any], connection: Any, result: Any) -> None:
     """A callback that does not come to its end."""
     numbered(job.meta["path"])
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def tells(job: Job[Any], connection: Any, result: Any) -> None:
+    """A callback that notes what it was given."""
+    Path(job.meta["path"]).write_text(str(result))
+
+
+def fills_the_server(address: str) -> str:
+    """From here on the server refuses whatever may need memory."""
+    with redis.Redis(unix_socket_path=address) as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+    return "full"

@@ -251,7 +251,7 @@ def test_set_result_ttl_0_takes_an_ended_job_away_and_leaves_its_value_for_a_mom
 @pytest.mark.parametrize(("seconds", "left"), [(-1, -1), (60, 60_000), (0, -2)])
 def test_a_result_ttl_that_is_changed_while_the_job_runs_counts(queue: Queue, seconds: int, left: int) -> None:
     from rqlike.outcomes import Outcome
-    from tests.surface.test_waiting import claim, settle
+    from tests.surface.waiters import claim, settle
 
     job = queue.enqueue(tasks.nothing, result_ttl=7)
     execution = claim(queue)

@@ -18,7 +18,7 @@ from rqlike.store.turns import Turn
 from tests.surface import flaky
 from tests.surface.conftest import Work
 from tests.surface.test_retrying import begin
-from tests.surface.test_waiting import settle
+from tests.surface.waiters import settle
 
 
 @pytest.fixture(params=["worker", "caller"])

@@ -16,7 +16,7 @@ from rqlike.store.turns import Turn
 from tests.servers import eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
-from tests.surface.test_waiting import settle
+from tests.surface.waiters import settle
 
 
 def history(job: Job[Any]) -> list[str]:

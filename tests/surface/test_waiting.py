@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry as Again
 
 from rqlike import Job, Queue, Repeat, Retry
-from rqlike.entries import entry_of
 from rqlike.exceptions import (
     JobCanceled,
     JobExpired,
@@ -21,33 +21,17 @@ from rqlike.exceptions import (
     ResultExpired,
     WaitTimeout,
 )
-from rqlike.outcomes import Outcome, Rules, decide
-from rqlike.records import Execution
+from rqlike.outcomes import Outcome
 from rqlike.states import JobStatus, Reason
 from rqlike.store import turns
-from rqlike.store.turns import Settlement, Turn
+from rqlike.store.turns import Turn
+from tests.conftest import start_or_skip
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
-from tests.surface.waiters import Counting, Waiting, blocked, counting_client, scripts_sent, waiting
+from tests.surface.waiters import Counting, Waiting, blocked, claim, counting_client, scripts_sent, settle, waiting
 
 AT_ONCE_S = 0.1
-
-
-def claim(queue: Queue, worker: str = "w", lease_ms: int = 30_000) -> Execution:
-    """What a worker does first."""
-    turn = Turn(worker, worker + "-1", 1, (queue.name,), want=1, lease_ms=lease_ms)
-    (granted,) = queue.store.run(turns.advance(turn)).granted
-    return granted
-
-
-def settle(queue: Queue, execution: Execution, outcome: Outcome) -> str:
-    """What a worker does last."""
-    verdict = decide(execution.job, outcome, Rules())
-    entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
-    turn = Turn("w", "w-1", 2, (queue.name,), settlements=(Settlement(execution, verdict, entry),))
-    (word,) = queue.store.run(turns.advance(turn)).words
-    return word
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -88,15 +72,6 @@ def test_five_waiters_of_a_job_with_result_ttl_0_all_get_its_value(
 
 
 # -- time-outs ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_a_timeout_of_seven_seconds_is_kept_on_a_client_with_the_defaults_of_redis_py(queue: Queue) -> None:
-    job = queue.enqueue(tasks.nothing)
-    before = time.monotonic()
-    with pytest.raises(WaitTimeout):
-        job.wait(timeout=7)
-    assert 6.99 <= time.monotonic() - before <= 7.3
 
 
 @pytest.mark.slow
@@ -553,3 +528,30 @@ def test_more_threads_may_wait_than_a_pool_of_redis_py_has_connections(queue: Qu
     waiter = waiting(client, lambda: job.wait(timeout=20), 120)
     job.cancel()
     assert all(isinstance(one, JobCanceled) for one in waiter.outcomes(5.0))
+
+
+# -- a long one --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seven_seconds() -> Iterator[Waiting]:
+    """Who waits so long for a job that nobody runs, on a server of its own, while the tests above are run."""
+    with start_or_skip("valkey") as server, server.client() as client:
+        job = Queue("q", client, namespace="long").enqueue(tasks.nothing)
+
+        def waited() -> float:
+            before = time.monotonic()
+            try:
+                job.wait(timeout=7)
+            except WaitTimeout:
+                return time.monotonic() - before
+            raise AssertionError("nobody has run it")
+
+        yield Waiting(waited).start()
+
+
+@pytest.mark.slow
+def test_a_timeout_of_seven_seconds_is_kept_on_a_client_with_the_defaults_of_redis_py(seven_seconds: Waiting) -> None:
+    (seconds,) = seven_seconds.outcomes()
+    assert isinstance(seconds, float), seconds
+    assert 6.99 <= seconds <= 7.3

@@ -1,4 +1,4 @@
-"""Waiters in threads, and counting what goes to the server."""
+"""Waiters in threads, what a worker does around them, and counting what goes to the server."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from typing import Any
 
 import redis
 
+from rqlike import Queue
+from rqlike.entries import entry_of
+from rqlike.outcomes import Outcome, Rules, decide
+from rqlike.records import Execution
+from rqlike.store import turns
+from rqlike.store.turns import Settlement, Turn
 from tests.servers import Server, eventually
 
 
@@ -100,3 +106,19 @@ def at_once(call: Callable[[int], object], count: int) -> list[object]:
     pool: AbstractContextManager[ThreadPoolExecutor] = ThreadPoolExecutor(count)
     with pool as executor:
         return list(executor.map(call, range(count)))
+
+
+def claim(queue: Queue, worker: str = "w", lease_ms: int = 30_000) -> Execution:
+    """What a worker does first."""
+    turn = Turn(worker, worker + "-1", 1, (queue.name,), want=1, lease_ms=lease_ms)
+    (granted,) = queue.store.run(turns.advance(turn)).granted
+    return granted
+
+
+def settle(queue: Queue, execution: Execution, outcome: Outcome) -> str:
+    """What a worker does last."""
+    verdict = decide(execution.job, outcome, Rules())
+    entry = entry_of(execution, verdict, outcome, worker="w", offset_ms=0)
+    turn = Turn("w", "w-1", 2, (queue.name,), settlements=(Settlement(execution, verdict, entry),))
+    (word,) = queue.store.run(turns.advance(turn)).words
+    return word

@@ -14,7 +14,7 @@ from rqlike.options import Policy
 from rqlike.policies import Callback, Repeat, Retry
 from rqlike.records import CallRecord, NoticeRecord, ResultRecord
 from rqlike.settings import BLOB_LIMIT, DESCRIPTION_LIMIT, TRACEBACK_LIMIT
-from rqlike.states import JobStatus, Notice, Reason, ResultType
+from rqlike.states import JobStatus, Notice, Reason, ResultType, Unkept
 
 SECONDS = st.integers(1, 10_000_000).map(lambda tenths: tenths / 10)
 CALLBACK = st.builds(Callback, st.just("tasks.done"), SECONDS)
@@ -33,6 +33,7 @@ POLICY = st.builds(
     on_stopped=MAYBE_CALLBACK,
     serializer=st.sampled_from(["msgpack", "json", "pickle"]),
     priority=st.integers(-100, 100),
+    store_result=st.booleans(),
 )
 CALL = st.builds(
     CallRecord,
@@ -100,6 +101,7 @@ def test_what_is_not_said_does_not_travel() -> None:
         (msgpack.packb([1, "f", b"", {}, {"y": [0]}]), "policy"),
         (msgpack.packb([1, "f", b"", {}, {"i": 101}]), "101 for priority"),
         (msgpack.packb([1, "f", b"", {}, {"i": 1.0}]), "priority"),
+        (msgpack.packb([1, "f", b"", {}, {"k": 0}]), "0 for store_result"),
         (b"\x91" * 5000, "valid msgpack"),
     ],
 )
@@ -167,6 +169,22 @@ def test_a_notice_is_no_result() -> None:
     notice = codec.decode_entry("j", entry(b"q", b"canceled", b"y", b"3"))
     assert notice == NoticeRecord("7-1", Notice.CANCELED, 3)
     assert codec.decode_results("j", [entry(b"q", b"deleted")]) == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ((b"t", b"1", b"k", b"disabled"), Unkept.DISABLED),
+        ((b"t", b"1", b"k", b"maxmemory"), Unkept.MAXMEMORY),
+        ((b"t", b"1"), Unkept.MAXMEMORY),  # of a version that did not say why
+        ((b"t", b"1", b"k", b"\xff"), Unkept.MAXMEMORY),
+        ((b"t", b"1", b"v", b"\x01"), None),
+        ((b"t", b"2"), None),
+    ],
+)
+def test_an_entry_tells_why_its_value_was_not_kept(fields: tuple[bytes, ...], why: Unkept | None) -> None:
+    (record,) = codec.decode_results("j", [entry(b"i", b"x", *fields)])
+    assert record.unkept is why
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
     given: JobOptions = {
         "job_timeout": "1m",
         "result_ttl": timedelta(seconds=5),
+        "store_result": False,
         "failure_ttl": -1,
         "ttl": 0.5,
         "job_id": "a/b c",
@@ -67,6 +68,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         Callback("tasks.failed", 5),
         Callback("tasks.stopped"),
         priority=7,
+        store_result=False,
     )
     assert (checked.job_id, checked.meta, checked.at_front, checked.headers, checked.durable) == (
         "a/b c",
@@ -87,7 +89,13 @@ def test_an_option_of_a_call_wins_over_that_of_its_queue() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "meant"),
-    [("job_timout", "job_timeout"), ("timeout", "job_timeout"), ("eta", "enqueue_at"), ("countdown", "enqueue_in")],
+    [
+        ("job_timout", "job_timeout"),
+        ("timeout", "job_timeout"),
+        ("eta", "enqueue_at"),
+        ("countdown", "enqueue_in"),
+        ("ignore_result", "store_result"),
+    ],
 )
 def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(wrong: str, meant: str) -> None:
     with pytest.raises(TypeError, match=f"{wrong}.*Did you mean '{meant}'"):
@@ -113,6 +121,8 @@ def test_a_misspelt_option_is_refused_with_the_one_that_was_meant(wrong: str, me
         ("meta", [1], TypeError),
         ("meta", {1: 2}, TypeError),
         ("at_front", 1, TypeError),
+        ("store_result", 0, TypeError),
+        ("store_result", None, TypeError),
         ("priority", True, TypeError),
         ("priority", 1.0, TypeError),
         ("priority", "high", TypeError),

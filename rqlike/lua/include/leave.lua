@@ -6,14 +6,18 @@
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
 local function load_leaving(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
-    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.dependents)
+    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents)
   if not got[1] then return nil end
   return {status = got[1], queue = got[2], cycle = got[3], failure_ttl = got[4], deadline = got[5],
-    blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10], dependents = got[11]}
+    blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10], wanted = got[11], dependents = got[12]}
 end
 
 local function leave(verb, job_id, job, to, nonce, reason)
   local moment = expiry(tonumber(job.failure_ttl))
+  if job.wanted then
+    --- @include wanted
+    moment = no_earlier(moment, job.wanted)
+  end
   call('ZREM', key_home(job.status, job.queue), job_id)
   if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
   local limit_key = job.limit and string.match(job.limit, '^%d+ %d+ %d+ %d+ (.+)$')
