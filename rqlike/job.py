@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from rqlike import callables, clock, codec, tables
 from rqlike.awaiting import latest, value_of_cycle
+from rqlike.dependencies import Related
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError
 from rqlike.limits import RateLimit
@@ -27,7 +28,7 @@ from rqlike.store.verbs import Fresh
 T = TypeVar("T")
 
 
-class Job(Generic[T]):
+class Job(Related, Generic[T]):
     """A handle on one job.
 
     Its attributes are those of the moment it was made, fetched or refreshed. `get_status` asks the server. All that
@@ -247,26 +248,6 @@ class Job(Generic[T]):
         """Repetitions that are left; None without a Repeat."""
         repeat = self._record.policy.repeat
         return None if repeat is None else max(0, repeat.times - self._record.repeats)
-
-    @property
-    def dependency_ids(self) -> list[str]:
-        """The ids of the jobs that it depends on."""
-        return [need.job_id for need in self._record.policy.depends_on]
-
-    @property
-    def dependency(self) -> Job[Any] | None:
-        """RQ's: the first job that it depends on; None where there is none, or it is gone. One round trip."""
-        return next(iter(self.fetch_dependencies()), None)
-
-    def fetch_dependencies(self) -> list[Job[Any]]:
-        """The jobs that it depends on, without those that are gone. One round trip."""
-        found = load_many(self._store, self.dependency_ids)
-        return [Job(record, self._store) for record in found if record is not None]
-
-    @property
-    def dependent_ids(self) -> list[str]:
-        """The ids of the jobs that wait for it to end. One round trip."""
-        return self._store.run(verbs.dependents(self.id))
 
     @property
     def rate_limit(self) -> RateLimit | None:

@@ -160,7 +160,7 @@ def test_a_job_that_waits_for_another_try_is_queued_when_that_one_finishes(scene
     assert scene.status("a") is JobStatus.DEFERRED
     scene.enqueue(new_job("p", "again"))
     scene.settle(scene.claim_one(), returned())
-    scene.now_ms += 366 * 86_400_000  # when it would have been forgotten had it stayed failed
+    scene.pass_ms(366 * 86_400_000)  # when it would have been forgotten had it stayed failed
     scene.turn("w", sweep=True)
     assert (scene.status("a"), unsettled(scene)) == (JobStatus.QUEUED, [])
 

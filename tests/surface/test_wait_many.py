@@ -554,7 +554,8 @@ def test_what_ends_between_the_look_and_the_read_is_seen(
 ) -> None:
     jobs = enqueued(queue, 2)
     (first,) = started(queue, jobs[:1])
-    read, acts = queue.store.block_for_any, [lambda: settle(queue, first, FAILURE), jobs[1].cancel]
+    read = queue.store.block_for_any
+    acts: list[Callable[[], object]] = [lambda: settle(queue, first, FAILURE), lambda: jobs[1].cancel()]
 
     def late(after: Any, seconds: float) -> list[str] | None:
         if acts:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rqlike.dependency import Dependency, Need
 from rqlike.exceptions import TimeoutFormatError
 from rqlike.limits import RateLimit
 from rqlike.options import (
@@ -42,6 +43,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         "at_front": True,
         "priority": 7,
         "retry": 3,
+        "depends_on": ["p", Dependency("q", on_failure="wait")],
         "repeat": Repeat(2),
         "on_success": "tasks.done",
         "on_failure": Callback("tasks.failed", 5),
@@ -68,6 +70,7 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
         Callback("tasks.failed", 5),
         Callback("tasks.stopped"),
         priority=7,
+        depends_on=(Need("p"), Need("q", "wait")),
         store_result=False,
     )
     assert (checked.job_id, checked.meta, checked.at_front, checked.headers, checked.durable) == (

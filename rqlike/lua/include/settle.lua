@@ -11,6 +11,7 @@
 -- What of the homes is written once for all verdicts of a call, by `rehome`. Nothing in between reads it: the next
 -- verdict on the same job finds the token gone and looks at the stream.
 local left, entered, dated = {}, {}, {}
+local untold = false -- whether others wait for a job that has ended here
 
 local function later(homes, home, score, job_id)
   local members = homes[home]
@@ -55,7 +56,6 @@ local function otherwise(at, stop)
 end
 
 -- What a limit of the job counts is over, it holds its unique key no more, and who waits for it is to be told.
-local untold = false -- whether others wait for a job that has ended here
 local function free_what_it_holds(job_id, limit, unique, outcome)
   if limit then
     --- @include release
