@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rqlike.dependency import Dependency
     from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.gathering import Waited, as_completed, wait
+    from rqlike.group import Group
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.joining import Joined
@@ -46,6 +47,7 @@ _HOMES = {
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
     "policies": "Callback Repeat Retry",
+    "group": "Group",
     "identity": "content_id",
     "joining": "Joined",
     "preparing": "EnqueueData",
@@ -67,6 +69,7 @@ __all__ = [
     "Dependency",
     "EnqueueData",
     "Fire",
+    "Group",
     "Job",
     "JobFunction",
     "JobStatus",

@@ -162,6 +162,12 @@ class NoSuchJobError(RqlikeError):
     job_id: str = ""
 
 
+class NoSuchGroupError(RqlikeError):
+    """There is no group {group_id} in this namespace: it never was, or none of its jobs is kept any more."""
+
+    group_id: str = ""
+
+
 class NoSuchScheduleError(RqlikeError):
     """There is no schedule {key} in this namespace: it never was, or was removed."""
 

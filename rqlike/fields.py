@@ -42,6 +42,7 @@ JOB: Final = {
     "needs": "N",  # how many jobs it still waits for, while it is deferred
     "enrolled": "E",  # the number under which those have it in their lists
     "dependents": "D",  # that others wait for it; 2: as if it finished, whatever it comes to
+    "group": "G",
     "awaits": "&",  # token of its execution, and the id of the job that this one waits for
     "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",
@@ -87,6 +88,17 @@ WORKER: Final = {
     "failed": "failed_job_count",
     "working": "working_ms",
     "order": "order",
+}
+
+#: Fields of a group's hash.
+GROUP: Final = {
+    "created": "created",
+    "callback": "callback",  # the call that is made when it is complete
+    "held": "held",  # until when somebody is adding jobs to it
+    "queue": "queue",  # of the last jobs that came
+    "until_ms": "until",  # the latest expiry of those that have ended
+    "done": "done",  # since when it is complete
+    "completed": "completed",  # how often it was complete
 }
 
 #: Fields of a schedule's hash. Blobs are whole here: it is no compact hash in any case.

@@ -142,6 +142,19 @@ class Keys:
         """List, the dependents of one end of a job that are still to be told. Gone with the last one."""
         return f"{self.prefix}telling:{number}"
 
+    def group(self, group_id: str) -> str:
+        """Hash, one group; its fields stand in `fields.GROUP`. A day until its first job comes; once it is complete as
+        long as the one of its jobs that is kept longest."""
+        return f"{self.prefix}group:{group_id}"
+
+    def members(self, group_id: str) -> str:
+        """Sorted set of the ids of a group's jobs, in the order in which they came. Lives and dies with the group."""
+        return f"{self.prefix}members:{group_id}"
+
+    def pending(self, group_id: str) -> str:
+        """Set of the ids of a group's jobs that have not ended. Gone with the last one."""
+        return f"{self.prefix}pending:{group_id}"
+
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""
         return f"{self.prefix}workers"

@@ -166,7 +166,9 @@ class Queue:
         due = str(clock.epoch_ms(at)) if at is not None else "" if delay is None else delay_of(delay)
         return EnqueueData(func, tuple(args), kwargs or {}, with_timeout(options, timeout), due)
 
-    def enqueue_many(self, job_datas: Iterable[EnqueueData], *, atomic: bool = False) -> list[Job[Any]]:
+    def enqueue_many(
+        self, job_datas: Iterable[EnqueueData], *, group_id: str | None = None, atomic: bool = False
+    ) -> list[Job[Any]]:
         """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
@@ -178,7 +180,7 @@ class Queue:
         terms = self._terms
         prepared = [prepare(terms, *data) for data in datas]
         durable = any(self._durable(data.options) for data in datas)
-        jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic)
+        jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic, group_id=group_id or "")
         return jobs if self.is_async else [run_inline(job) for job in jobs]
 
     @failpoint("producer.enqueue")

@@ -14,7 +14,7 @@ from rqlike.store import verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
 from rqlike.store.store import Store
-from rqlike.store.verbs import Enqueued, Fresh, NewJob
+from rqlike.store.verbs import NO_GROUP, Enqueued, Fresh, Into, NewJob
 
 Jobs = list[Job[Any] | None]
 Errors = dict[int, RqlikeError]
@@ -53,7 +53,7 @@ def _gone(queue: str, answer: Enqueued) -> JobRecord:
 
 
 def send_many(
-    store: Store, queue: str, prepared: Sequence[NewJob], *, durable: bool, atomic: bool = False
+    store: Store, queue: str, prepared: Sequence[NewJob], *, durable: bool, atomic: bool = False, group_id: str = ""
 ) -> list[Job[Any]]:
     """Enqueues them in order, one round trip per 500. Raises EnqueueManyError, NotDurableError, and redis-py's errors
     with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
@@ -61,7 +61,7 @@ def send_many(
         raise ValueError(
             f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(prepared)}"
         )
-    sender = _Sender(store, queue, prepared, atomic=atomic)
+    sender = _Sender(store, queue, prepared, atomic=atomic, group_id=group_id)
     kept = sender.send_durably() if durable and prepared else sender.send()
     if kept.missing:
         raise not_durable(sender.jobs, kept, sender.errors)
@@ -71,11 +71,12 @@ def send_many(
 
 
 class _Sender:
-    def __init__(self, store: Store, queue: str, prepared: Sequence[NewJob], *, atomic: bool) -> None:
+    def __init__(self, store: Store, queue: str, prepared: Sequence[NewJob], *, atomic: bool, group_id: str) -> None:
         self._store = store
         self._queue = queue
         self._prepared = prepared
         self._atomic = atomic
+        self._group_id = group_id
         self.jobs: Jobs = []
         self.errors: Errors = {}
 
@@ -87,7 +88,7 @@ class _Sender:
             nonlocal sent
             for at in range(0, len(prepared), BATCH):
                 sent = min(at + BATCH, len(prepared))
-                yield verbs.enqueue(self._queue, prepared[at:sent], atomic=self._atomic)
+                yield self._chunk(at)
 
         try:
             for answers in self._store.run_each(chunks()):
@@ -97,12 +98,15 @@ class _Sender:
             raise
         return PLAINLY
 
+    def _chunk(self, at: int) -> Request[list[Enqueued]]:
+        """The jobs from `at` on, as many as go in one call."""
+        jobs = self._prepared[at : at + BATCH]
+        into = Into(self._group_id, at + BATCH < len(self._prepared)) if self._group_id else NO_GROUP
+        return verbs.enqueue(self._queue, jobs, atomic=self._atomic, into=into)
+
     def send_durably(self) -> Confirmation:
         prepared = self._prepared
-        chunks = [
-            verbs.enqueue(self._queue, prepared[at : at + BATCH], atomic=self._atomic)
-            for at in range(0, len(prepared), BATCH)
-        ]
+        chunks = [self._chunk(at) for at in range(0, len(prepared), BATCH)]
         try:
             found, kept = run_durably(self._store, chunks)
         except DurabilityUnavailable:

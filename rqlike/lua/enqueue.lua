@@ -1,17 +1,18 @@
 -- enqueue: new jobs, or new cycles of jobs that ended, into one queue.
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
--- ARGV: now, queue, mode ('' | 'atomic': all of them or none), width, then `width` arguments per job, which are the first
+-- ARGV: now, queue, mode ('' | 'atomic': all of them or none), width, group ('' none) and until when more jobs of it will
+--       come ('' no more | in ms from now), then `width` arguments per job, which are the first
 --       of: id, call, nonce ('' where rqlike made the id), band ('' the usual one; negative: at the front, and its own one
 --       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), unique ('' | as in F.unique), wish where
 --       another job has its id or its key ('' it is an error | return | replace | join | join_or_raise), ttl_ms,
 --       failure_ttl_ms ('' default), meta, limit ('' none), needs (lines of `wish id`, see include/depend.lua).
---       Of a single job with none of these options only id and call, without mode and width: most calls are such, and
+--       Of a single job with none of these options only id and call, without all that: most calls are such, and
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
 --          include/identity.lua) | orphan, the job that is meant is none to depend on | refused, where another one of an atomic call is the reason
--- Refuses: nothing; a job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
+-- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
@@ -21,14 +22,15 @@ if #ARGV == 4 then
     --- @include plain
     return plain(key, job_id, data)
   end
-  given = {'', queue, '', 2, job_id, data}
+  given = {'', queue, '', 2, '', '', job_id, data}
 end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
-local FIRST, width = 5, tonumber(given[4])
+local FIRST, width, group = 7, tonumber(given[4]), given[5]
 local count = (#given - FIRST + 1) / width
+if group ~= '' and not call('HGET', key_group(group), G.created) then return redis.error_reply('NOGROUP') end
 local sequence = next_sequence(count)
 
 -- The arguments of one job from ARGV[at], those that were left out as ''.
@@ -68,6 +70,7 @@ local function add(field, value)
 end
 
 local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
+local members = {}
 local answers = {now}
 
 -- What was written so far into its homes.
@@ -171,7 +174,12 @@ local function write(index)
     add(F.since, since)
   end
   if notice then add(F.notice, notice) end
-  if word == 'cycle' and old[7] then add(F.dependents, old[7]) end -- who waits until it is run again
+  if group ~= '' then
+    add(F.group, group)
+    add(F.dependents, '1') -- whoever ends it is to look for those who want to know
+    members[#members + 1] = sequence + index - 1
+    members[#members + 1] = job_id
+  elseif word == 'cycle' and old[7] then add(F.dependents, old[7]) end -- who waits until it is run again
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
   if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
@@ -238,6 +246,18 @@ end
 local fine, problem = pcall(function()
   for index = 1, count do answers[index + 1] = write(index) end
   settle_in()
+  if group ~= '' then
+    --- @include group
+    local held = given[6] ~= '' and string.format('%.0f', now + given[6]) or '0'
+    call('HSET', key_group(group), G.held, held, G.queue, queue)
+    entered_group(group, members)
+    if held == '0' then
+      call('ZREM', key_unsettled(), '- open ' .. group)
+      complete(group, queue)
+    else
+      call('ZADD', key_unsettled(), held, '- open ' .. group)
+    end
+  end
 end)
 if not fine then
   undo()

@@ -31,6 +31,10 @@ local function restart(job_id, got, number)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
     F.wanted)
   if got[6] then take_key(got[6], job_id) end
+  if got[7] and call('EXISTS', key_group(got[7])) == 1 then
+    --- @include group
+    entered_group(got[7], {number, job_id})
+  end
   local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
     F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
@@ -39,7 +43,7 @@ end
 
 for index = 0, count - 1 do
   local job_id = ARGV[4 + index]
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique)
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group)
   local holder = not got.err and got[6] and holder_of(got[6])
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err

@@ -7,9 +7,16 @@ from typing import Any, Final, NamedTuple
 
 from rqlike import codec, fields
 from rqlike.durations import to_ms
-from rqlike.exceptions import DeserializationError, DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
+from rqlike.exceptions import (
+    DeserializationError,
+    DuplicateJobError,
+    InvalidTransition,
+    NoSuchGroupError,
+    NoSuchJobError,
+    RqlikeError,
+)
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
-from rqlike.settings import DEFAULT_FAILURE_TTL, NORMAL_BAND
+from rqlike.settings import DEFAULT_FAILURE_TTL, GROUP_HOLD_MS, NORMAL_BAND
 from rqlike.states import JobStatus
 from rqlike.store.requests import Argument, Request
 
@@ -115,15 +122,31 @@ def _due_ms(due: str, now_ms: int) -> int | None:
     return now_ms + int(due[1:]) if due.startswith("+") else int(due)
 
 
+class Into(NamedTuple):
+    """The group that jobs are to belong to."""
+
+    group: str = ""  #: '' none
+    more: bool = False  #: whether other jobs of it follow, until which it is not complete
+
+
+NO_GROUP: Final = Into()
+
+
 def enqueue(
-    queue: str, jobs: Sequence[NewJob], now_ms: int | None = None, *, atomic: bool = False
+    queue: str,
+    jobs: Sequence[NewJob],
+    now_ms: int | None = None,
+    *,
+    atomic: bool = False,
+    into: Into = NO_GROUP,
 ) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call. `atomic`: all of them or
-    none."""
+    none. Raises NoSuchGroupError."""
     width = max(map(_width, jobs), default=2)
-    if width == 2 and len(jobs) == 1:
+    if width == 2 and len(jobs) == 1 and not into.group:
         return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
-    arguments: list[Argument] = [queue, "atomic" if atomic else b"", width]
+    hold = GROUP_HOLD_MS if into.more else b""
+    arguments: list[Argument] = [queue, "atomic" if atomic else b"", width, into.group or b"", hold]
     if width == 2:
         for new in jobs:
             arguments += new[:2]
@@ -131,7 +154,11 @@ def enqueue(
         for new in jobs:
             arguments += new[:2]
             arguments += [_SENT.get(value, value) for value in new[2:width]]  # type: ignore[misc]
-    return Request("enqueue", tuple(arguments), _read_enqueued, now_ms=now_ms)
+
+    def refused(word: str, detail: str) -> RqlikeError | None:
+        return NoSuchGroupError(group_id=into.group) if word == "NOGROUP" else None
+
+    return Request("enqueue", tuple(arguments), _read_enqueued, refused, now_ms)
 
 
 def _width(new: NewJob) -> int:
@@ -176,6 +203,44 @@ def failure_ttl_ms(seconds: float) -> int | None:
     if seconds == DEFAULT_FAILURE_TTL:
         return None
     return to_ms(seconds)
+
+
+# -- groups ------------------------------------------------------------------------------------------------------------
+
+
+class GroupSeen(NamedTuple):
+    """Where a group stands."""
+
+    created_ms: int
+    total: int
+    pending: int  #: of these, those that have not ended
+    completed: int  #: how often it was complete
+    job_ids: list[str]
+
+
+def create_group(group_id: str, callback: bytes) -> Request[int]:
+    """A group without jobs; `callback` is the call that is made when it is complete, b"" none."""
+
+    def refused(word: str, detail: str) -> RqlikeError | None:
+        text = f"There is a group {group_id} with jobs already: fetch it, or choose another name."
+        return DuplicateJobError(text, job_id=group_id) if word == "TAKEN" else None
+
+    return Request("create_group", (group_id, callback), int, refused)
+
+
+def group(group_id: str, first: int = 0, count: int = 0, *, pending: bool = False) -> Request[GroupSeen]:
+    """A group, and the ids of `count` of its jobs from rank `first` on, in the order in which they came; `pending`: of
+    these only those that have not ended. Raises NoSuchGroupError."""
+
+    def read(reply: Any) -> GroupSeen:
+        created, total, left, completed, ids = reply
+        if not created:
+            raise NoSuchGroupError(group_id=group_id)
+        return GroupSeen(
+            codec.number(created) or 0, total, left, codec.number(completed) or 0, [codec.text(one) for one in ids]
+        )
+
+    return Request("group", (group_id, first, count, int(pending)), read)
 
 
 # -- workers --------------------------------------------------------------------------------------------------------

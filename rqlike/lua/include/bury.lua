@@ -34,7 +34,7 @@ local function bury(job_id, queues, problem)
   end
   if not got.err and got[7] then
     --- @include put_off
-    pcall(put_off, job_id, 'failed')
+    pcall(put_off, job_id, 'failed', expiry(C.FAILURE_TTL_MS))
   end
   if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that

@@ -107,6 +107,11 @@ end
 local function tell_of(member, broken)
   local serial, outcome, parent = string.match(member, '^(%S+) (%a+) (.+)$')
   if not serial then return true end
+  if outcome == 'open' then -- who was adding to a group has not said that it is done
+    --- @include group
+    complete(parent, call('HGET', key_group(parent), G.queue))
+    return true
+  end
   if serial ~= '-' then return tell_list(serial, outcome, parent, broken) end
   local status, expires_at = call('HGET', key_job(parent), F.status), call('PEXPIRETIME', key_job(parent))
   if not status or (expires_at > 0 and expires_at <= now) then

@@ -3,6 +3,7 @@
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
 --- @include blob
 --- @include uproot
+--- @include now
 local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
@@ -40,7 +41,7 @@ local function erase(job_id, got, nonce)
   end
   if got[8] then
     --- @include put_off
-    put_off(job_id, dependents_too and 'erase' or 'gone')
+    put_off(job_id, dependents_too and 'erase' or 'gone', stamp)
     untold = true
   end
   emptied[got[2]] = true

@@ -34,7 +34,7 @@ local function leave(verb, job_id, job, to, nonce, reason)
   if job.dependents then
     --- @include put_off
     --- @include summon
-    put_off(job_id, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed')
+    put_off(job_id, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed', moment)
     if not reason then summon(now) end -- where there is one, the caller is about to tell them
   end
 end

@@ -68,12 +68,13 @@ local function end_for_good(at, job)
   enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp})
   call('HDEL', key_job(job_id), F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
   if moment ~= '+inf' then date(job_id, moment, job.blobs) end
+  return moment
 end
 
-local function tell_later(job_id, job, outcome)
+local function tell_later(job_id, job, outcome, moment)
   if not job.dependents then return end
   --- @include put_off
-  put_off(job_id, outcome)
+  put_off(job_id, outcome, moment)
   untold = true
 end
 
@@ -94,8 +95,7 @@ local function go_on_or_back(at, stop)
     tell_later(job_id, job, 'finished')
     go_on(at, job, {F.crashes, 0, F.attempt, 0, F.cycle, job.cycle + 1, F.since, id, F.repeats, job.repeats + 1})
   else
-    tell_later(job_id, job, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed')
-    end_for_good(at, job)
+    tell_later(job_id, job, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed', end_for_good(at, job))
   end
   return 'ok ' .. id
 end

@@ -1,8 +1,14 @@
 --- @include now
--- put_off(job_id, outcome): a job has ended, and others wait for it. They are told in bounded steps, from a list that is
--- taken aside here, so that whoever comes to wait for the job from now on is not told of this end. outcome: finished |
--- failed, any end without success | gone | erase, gone and they with it.
-local function put_off(job_id, outcome)
+-- put_off(job_id, outcome, moment): a job has ended, and others wait for it. They are told in bounded steps, from a list
+-- that is taken aside here, so that whoever comes to wait for the job from now on is not told of this end. outcome:
+-- finished | failed, any end without success | gone | erase, gone and they with it. Its group learns too, where the job is
+-- not about to begin another cycle: it is kept until `moment`.
+local function put_off(job_id, outcome, moment)
+  local got = call('HMGET', key_job(job_id), F.group, F.queue)
+  if moment and got[1] then
+    --- @include group
+    left_group(got[1], job_id, got[2], moment)
+  end
   if call('EXISTS', key_dependents(job_id)) == 0 then return end
   local serial = redis.pcall('INCR', key_sequence())
   if type(serial) ~= 'number' then serial = now .. math.random(1000, 9999) end -- no counter; the next enqueue mends it

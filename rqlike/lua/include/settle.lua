@@ -56,7 +56,7 @@ local function otherwise(at, stop)
 end
 
 -- What a limit of the job counts is over, it holds its unique key no more, and who waits for it is to be told.
-local function free_what_it_holds(job_id, limit, unique, outcome)
+local function free_what_it_holds(job_id, limit, unique, outcome, moment)
   if limit then
     --- @include release
     release(job_id, limit)
@@ -67,7 +67,7 @@ local function free_what_it_holds(job_id, limit, unique, outcome)
   end
   if outcome then
     --- @include put_off
-    put_off(job_id, outcome)
+    put_off(job_id, outcome, moment)
     untold = true
   end
 end
@@ -107,8 +107,21 @@ local function settle(at)
   else
     return otherwise(at, stop), stop
   end
+  local moment
+  if to ~= 'gone' then
+    moment = dated[ttl]
+    if not moment then
+      moment = expiry(tonumber(ttl))
+      dated[ttl] = moment
+    end
+    if got[10] then
+      --- @include wanted
+      moment = no_earlier(moment, got[10])
+    end
+  end
   if got[8] or got[9] or got[11] then
-    free_what_it_holds(job_id, got[8], got[9], got[11] and (verb == 'fail' and 'failed' or 'finished'))
+    local outcome = got[11] and (verb == 'fail' and 'failed' or 'finished')
+    free_what_it_holds(job_id, got[8], got[9], outcome, moment or stamp)
   end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
@@ -116,15 +129,6 @@ local function settle(at)
   local id = append(job_id, at + 10, stop - 1)
   call('HSET', key, F.status, to, F.ended, stamp)
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
-  local moment = dated[ttl]
-  if not moment then
-    moment = expiry(tonumber(ttl))
-    dated[ttl] = moment
-  end
-  if got[10] then
-    --- @include wanted
-    moment = no_earlier(moment, got[10])
-  end
   later(entered, key_home(to, queue), moment, job_id)
   if moment ~= '+inf' then date(job_id, moment, blobs) end
   return 'ok ' .. id, stop

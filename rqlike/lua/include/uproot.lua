@@ -14,7 +14,7 @@ local function uproot(job_id, nonce)
     let_go(job_id, unique, true)
   end
   --- @include put_off
-  pcall(put_off, job_id, 'gone')
+  pcall(put_off, job_id, 'gone', stamp)
   call('DEL', key_job(job_id), key_results(job_id))
   drop_blobs(job_id)
   notify(job_id, 'deleted', 1, nonce)
