@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -267,9 +268,10 @@ def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
     return Request("annotate", (job_id, execution_id, text[:1000]), int)
 
 
-def await_job(job_id: str, token: str, awaited: str) -> Request[int]:
-    """A started job waits for another one, '' for none any more; 0 where the token is not its current one."""
-    return Request("await", (job_id, token, awaited), int)
+def await_job(job_id: str, token: str, awaited: str, left_ms: int | None = None) -> Request[int]:
+    """A started job waits for another one, '' for none any more, for so long, None without limit; 0 where the token is
+    not its current one."""
+    return Request("await", (job_id, token, awaited, "" if left_ms is None else left_ms), int)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -401,11 +403,32 @@ def find(job_id: str) -> Request[Found]:
     return Request("find", (job_id,), read)
 
 
-def running(queues: Sequence[str]) -> Request[list[tuple[str, str]]]:
-    """(worker, id of the job that it waits for or '') of each execution in some queues."""
+class Running(NamedTuple):
+    """An execution that is under way."""
 
-    def read(reply: Any) -> list[tuple[str, str]]:
-        return [(codec.text(worker), codec.text(awaited)) for worker, awaited in zip(*[iter(reply)] * 2, strict=True)]
+    worker: str
+    job_id: str
+    awaits: str = ""  #: id of the job that it waits for
+    until_ms: float = math.inf  #: when that wait is over in any case, in ms since the epoch
+    status: JobStatus | None = None  #: of the job that it waits for; None: that one is gone
+    queue: str = ""  #: of that job
+
+
+def running(queues: Sequence[str]) -> Request[list[Running]]:
+    """The executions in some queues, and what they wait for."""
+
+    def read(reply: Any) -> list[Running]:
+        return [
+            Running(
+                codec.text(worker),
+                codec.text(job_id),
+                codec.text(awaits),
+                codec.number(until) or math.inf,
+                _STATUS_OF.get(status),
+                codec.text(queue),
+            )
+            for worker, job_id, awaits, until, status, queue in zip(*[iter(reply)] * 6, strict=True)
+        ]
 
     return Request("running", tuple(queues), read)
 

@@ -14,14 +14,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
-from redis.exceptions import AuthenticationError, ClusterDownError, ReadOnlyError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock, codec
-from rqlike.exceptions import NoSuchJobError
+from rqlike.exceptions import DeserializationError, NoSuchJobError, RqlikeError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
+from rqlike.store.requests import Request
 from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
 from rqlike.store.verbs import Peeked
@@ -33,6 +41,8 @@ _SWEEP_CHANCE_S: Final = 0.05
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
+#: How long a read blocks where somebody wants to look at other things meanwhile.
+EYE_S: Final = 1.0
 #: Pauses between two looks while the server is away, in seconds: the first, doubled up to the last.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 
@@ -44,22 +54,26 @@ def wait_for(
     timeout: float | None,
     judge: Callable[[Peeked], T | None],
     since: str | None = None,
+    eye: Callable[[], None] | None = None,
 ) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise; without entries it may be asked, too. `since`: an id of the
-    stream that is older than all that counts. Cost: one round trip, and the block; with `since` they are one. A server
-    that cannot be reached at first is an error at once; one that goes away meanwhile is waited for until the timeout,
-    then its error is raised.
+    stream that is older than all that counts. `eye` is called once a second or oftener, and may raise; what the server
+    refuses it is no error. Cost: one round trip, and the block; with `since` they are one. A server that cannot be
+    reached at first is an error at once; one that goes away meanwhile is waited for until the timeout, then its error
+    is raised.
     """
     end = None if timeout is None else clock.mono() + timeout
+    slice_s = BLOCK_S if eye is None else EYE_S
     look = verbs.peek(job_id, queue, _LOOK)
     seen: Peeked | None = None
     line = None if since is None or timeout == 0 else store.patient_line()
     if line is None or since is None:
         seen = store.run(look)
     else:
-        looked, answer = _look_and_block(store, line, job_id, queue, since, timeout, judge)
+        first = slice_s if timeout is None else min(timeout, slice_s)
+        looked, answer = _look_and_block(store, line, job_id, queue, since, first, judge)
         if answer is not None:
             return answer
         if not looked:
@@ -69,10 +83,13 @@ def wait_for(
         try:
             seen = seen or store.look(look)
             answer = judge(seen)
-            left = BLOCK_S if end is None else end - clock.mono()
+            left = slice_s if end is None else end - clock.mono()
             if answer is not None or left <= 0:
                 return answer
-            answer = _block(store, job_id, seen, left, judge)
+            if eye is not None:
+                with suppress(RedisError, DeserializationError):
+                    eye()
+            answer = _block(store, job_id, seen, min(left, slice_s), judge)
             if answer is not None:
                 return answer
             pause = _PAUSE_S
@@ -85,6 +102,12 @@ def wait_for(
             time.sleep(min(pause, left))
             pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
+
+
+def tell(store: Store, request: Request[Any]) -> None:
+    """Sends what a waiter leaves behind; where the server is away it is not missed."""
+    with suppress(RedisError, RqlikeError):
+        store.look(request)
 
 
 def _passes(problem: Exception) -> bool:
@@ -101,13 +124,13 @@ def _look_and_block(
     job_id: str,
     queue: str,
     since: str,
-    timeout: float | None,
+    seconds: float,
     judge: Callable[[Peeked], T | None],
 ) -> tuple[bool, T | None]:
     """The first look, without entries, and the first read, from `since`: whether the look was answered, and what
     `judge` made of them, None where it is to be asked again."""
     look = verbs.peek(job_id, queue, 0)
-    read = store.blocking_read(job_id, since, BLOCK_S if timeout is None else timeout)
+    read = store.blocking_read(job_id, since, seconds)
     looked = False
     try:
         with line as one:
