@@ -39,7 +39,7 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
     """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
-    if answer.word == "duplicate":
+    if answer.word in ("duplicate", "twice"):
         raise verbs.duplicate(new, answer)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 

@@ -92,7 +92,8 @@ def _is_stuck(store: Store, own_id: str, awaited_id: str) -> bool:
         return False
     far = {queue for worker in workers for queue in worker.queues} - near
     if far and any(one.queue not in near for one in running):
-        running.extend(store.look(verbs.running(sorted(far))))
+        others = store.look(verbs.running(sorted(far)))
+        running += others
     return no_horse_left(own_id, found.queue, workers, running)
 
 

@@ -49,7 +49,7 @@ _NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "")
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate | held | cached | failed | refused; see `enqueue.lua`
+    word: str  #: new | cycle | replayed | duplicate | held | cached | failed | twice | refused; see `enqueue.lua`
     status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
@@ -440,6 +440,12 @@ def queues() -> Request[list[str]]:
 
 def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
     """The error for an id that a live job has, or something that is no job; and for a unique key that is held."""
+    if answer.word == "twice":
+        what = f"id {new.id}" if answer.meant == new.id else f"unique key {new.unique.partition(' ')[2]!r}"
+        text = (
+            f"Another job before it in this call has the {what}. Leave one of them out, or say on_duplicate='return'."
+        )
+        return DuplicateJobError(text, job_id=answer.meant, status=None)
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
         return _key_held(new.unique.partition(" ")[2], answer.meant, answer.status)
     if answer.status is None:

@@ -1,6 +1,6 @@
 --- @include standing
 --- @include unique
---- @include leave
+--- @include replace
 --- @include load
 -- Who a new job is: whether its id and its key are free, and what is to happen where they are not.
 
@@ -25,13 +25,12 @@ local function in_the_way(job_id, word, unique)
   return found
 end
 
--- What is to be known of them to cancel them; nil where one of them does not wait.
+-- What is to be known of them to cancel them; nil, and which, where one of them cannot be.
 local function waiting_ones(jobs)
   local loaded = {}
   for index, job_id in ipairs(jobs) do
-    local job = load_leaving(job_id)
-    if not job or job.status == 'started' or not allowed('cancel', job.status) then return nil end
-    loaded[index] = job
+    loaded[index] = load_waiting(job_id)
+    if not loaded[index] then return nil, job_id end
   end
   return loaded
 end
@@ -53,8 +52,10 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   if ended then return ended, old, job_id end
   local jobs = in_the_way(job_id, word, unique)
   if #jobs == 0 then return word, old end
-  local loaded = wish == 'replace' and waiting_ones(jobs)
-  if not loaded then return (joins or wish == 'return') and 'held' or 'duplicate', old, jobs[1] end
+  if joins or wish == 'return' then return 'held', old, jobs[1] end
+  if wish ~= 'replace' then return 'duplicate', old, jobs[1] end
+  local loaded, other_one = waiting_ones(jobs)
+  if not loaded then return 'duplicate', old, other_one end
   if not before then return word == 'duplicate' and 'cycle' or word, old end
   before()
   local notice
