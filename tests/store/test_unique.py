@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rqlike import codec
@@ -243,7 +245,7 @@ def test_a_holder_that_something_else_has_written_into_is_not_replaced_and_stays
 ) -> None:
     keys = scene.store.keys
     scene.enqueue(new_job("a", unique=span))
-    whole = scene.client.hgetall(keys.job("a"))
+    whole: dict[Any, Any] = scene.client.hgetall(keys.job("a"))
     spoilt = keys.job("a") if what == "hash" else keys.results("a")
     scene.client.delete(spoilt)
     scene.client.set(spoilt, "x")
@@ -349,8 +351,7 @@ def test_an_atomic_call_writes_all_or_nothing(scene: Scene) -> None:
 
 
 def test_what_an_atomic_call_has_twice_is_told_as_that(scene: Scene) -> None:
-    key = dict(unique=UNTIL_IT_ENDS)
-    jobs = [new_job("a", "m"), new_job("a", "n"), new_job("b", "n", **key), new_job("c", "n", **key)]
+    jobs = [new_job("a", "m"), new_job("a", "n"), *(new_job(name, unique=UNTIL_IT_ENDS) for name in "bc")]
     answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
     assert words(answers) == ["refused", "twice", "refused", "twice"]
     errors = [str(verbs.duplicate(job, answer)) for job, answer in zip(jobs, answers, strict=True)]
@@ -419,3 +420,20 @@ def test_canceling_what_waits_leaves_a_started_job_and_a_later_cycle_alone(scene
     assert scene.run(verbs.cancel_waiting("a", "n", 1)) is JobStatus.QUEUED
     assert scene.run(verbs.cancel_waiting("a", "n", 2)) is JobStatus.CANCELED
     assert scene.again() is JobStatus.CANCELED
+
+
+@pytest.mark.parametrize("interval", [0, 5])
+def test_what_waits_for_its_next_attempt_has_been_started_and_goes_on(scene: Scene, interval: float) -> None:
+    scene.enqueue(new_job("a", policy=retries(2, interval)))
+    scene.settle(scene.claim_one(), raised())
+    before = scene.status("a")
+    assert before in WAITING
+    assert scene.run(verbs.cancel_waiting("a", "n", 1)) is before
+    assert scene.status("a") is before
+
+
+def test_what_was_given_back_was_not_started(scene: Scene) -> None:
+    execution = scene.put(JobStatus.STARTED, "a")
+    assert execution is not None
+    scene.give_back(execution)
+    assert scene.run(verbs.cancel_waiting("a", "n", 1)) is JobStatus.CANCELED
