@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from rqlike import clock, pauses, tables
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.failpoints import failpoint
-from rqlike.inline import run_inline
+from rqlike.inline import run_each_inline, run_inline
 from rqlike.job import Job
 from rqlike.joining import Joined, check_on_failed, join, wait_or_leave
 from rqlike.lookups import load_many
-from rqlike.options import JobOptions, check, check_queue_name, split
+from rqlike.options import JobOptions, check, check_job_id, check_queue_name, split
 from rqlike.pauses import Pause
 from rqlike.preparing import (
     NO_DEFAULTS,
@@ -93,7 +93,7 @@ class Queue:
             own["job_timeout"] = default_timeout
         if "job_id" in own:
             raise TypeError("job_id cannot be a queue's default: ids are unique")
-        self._terms = Terms(self.name, self.serializer, own, check(own, NO_DEFAULTS, self.serializer.name))
+        self._terms = Terms(self.name, self.serializer, own, check(NO_DEFAULTS, own, self.serializer.name))
 
     # -- enqueueing ----------------------------------------------------------------------------------------------------
 
@@ -179,7 +179,7 @@ class Queue:
         prepared = [prepare(terms, *data) for data in datas]
         durable = any(self._durable(data.options) for data in datas)
         jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic)
-        return jobs if self.is_async else [run_inline(job) for job in jobs]
+        return jobs if self.is_async else run_each_inline(jobs)
 
     @failpoint("producer.enqueue")
     def _enqueue(
@@ -203,10 +203,11 @@ class Queue:
         A live one is joined; one that finished and whose value is still kept is cached; one that is gone, has no value,
         was stopped, canceled or has expired is run again; one that failed is run again, or with `on_failed="raise"`
         JobFailed is raised. The first to enqueue says with which options; `rqlike.content_id` makes ids of calls.
-        One round trip. Raises what `enqueue` raises; DuplicateJobError where the job of this id is another call.
+        One round trip. Raises what `enqueue` raises; DuplicateJobError where the job of this id is another call, or is
+        to be run again while its `unique_for` goes on.
         """
         check_on_failed(on_failed)
-        options, own = split({**kwargs, "job_id": job_id})
+        options, own = split({**kwargs, "job_id": check_job_id(job_id)})
         if "on_duplicate" in options:
             raise TypeError("enqueue_or_join joins the job that has the id: leave on_duplicate out, or use enqueue")
         args, own = explicit(args, own)
@@ -263,7 +264,7 @@ class Queue:
             if "ttl" in kwargs:
                 raise TypeError("deadline=True makes the timeout the job's ttl: give either deadline or ttl")
             kwargs["ttl"] = seconds
-        if "job_id" in kwargs and "on_duplicate" not in kwargs:
+        if kwargs.get("job_id") is not None and "on_duplicate" not in kwargs:
             job, how = self.enqueue_or_join(f, *args, on_failed=on_failed, **kwargs)
         else:
             job, how = self._enqueue_first(f, args, kwargs)

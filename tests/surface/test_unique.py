@@ -165,6 +165,18 @@ def test_replace_by_id_is_a_new_cycle_and_the_waiter_of_the_old_one_learns_at_on
     assert (second.cycle, second.wait(timeout=0), [one.cycle for one in second.results()]) == (2, 2, [2])
 
 
+def test_without_workers_a_job_that_is_there_already_is_not_run_in_the_caller(queue: Queue) -> None:
+    inline = Queue("q", queue.connection, namespace=queue.store.namespace, is_async=False, on_duplicate="return")
+    theirs = queue.enqueue(tasks.add, 1, unique_key="k")
+    data = inline.prepare_data(tasks.add, (1,), unique_key="k")
+    own = inline.prepare_data(tasks.add, (2,), unique_key="own", result_ttl=0)
+    assert [job.id for job in (inline.enqueue(tasks.add, 1, unique_key="k"), *inline.enqueue_many([data]))] == [
+        theirs.id
+    ] * 2
+    assert theirs.get_status() is JobStatus.QUEUED
+    assert len({job.id for job in inline.enqueue_many([own, own])}) == 1  # the second finds it, and both see it gone
+
+
 # -- every path --------------------------------------------------------------------------------------------------------
 
 
