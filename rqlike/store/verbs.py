@@ -463,9 +463,9 @@ def held_by(detail: str) -> DuplicateJobError:
 def _key_held(key: str, holder: str, status: JobStatus | None) -> DuplicateJobError:
     named = f"The unique key {key!r}" if key else "Its unique key"
     state = "is gone; the key is free when its unique_for is over" if status is None else f"is {status}"
+    choice = ", or say on_duplicate='return' to get that job" if key else ""
     return DuplicateJobError(
-        f"{named} is held by job {holder}, which {state}. Wait until it is free, or say on_duplicate='return' to get "
-        "that job.",
+        f"{named} is held by job {holder}, which {state}. Wait until it is free{choice}.",
         job_id=holder,
         status=status,
     )

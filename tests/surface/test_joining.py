@@ -111,6 +111,32 @@ def test_the_same_call_may_list_its_mappings_in_another_order(
 def test_a_function_and_its_path_are_the_same_call(queue: Queue) -> None:
     queue.enqueue_or_join(tasks.add, 1, job_id="a")
     assert queue.enqueue_or_join("tests.surface.tasks.add", 1, job_id="a").how == "joined"
+    assert queue.enqueue_or_join("tests.surface.tasks:add", 1, job_id="a").how == "joined"
+
+
+@pytest.mark.parametrize("other", [True, 1.0])
+def test_what_is_equal_in_python_may_be_another_call(queue: Queue, other: object) -> None:
+    queue.enqueue_or_join(tasks.add, 1, job_id="a")
+    with pytest.raises(DuplicateJobError, match="of another call"):
+        queue.enqueue_or_join(tasks.add, other, job_id="a")
+
+
+def test_an_id_that_is_none_is_refused_where_work_is_to_be_joined(queue: Queue) -> None:
+    with pytest.raises(TypeError, match="a job id is a str"):
+        queue.enqueue_or_join(tasks.add, 1, job_id=None)  # type: ignore[arg-type]
+    with pytest.raises(WaitTimeout):
+        queue.enqueue_and_wait(tasks.add, 1, job_id=None, timeout=0)
+    assert queue.count == 1
+
+
+def test_what_has_ended_within_unique_for_is_cached_or_refused(queue: Queue, work: Work) -> None:
+    key: dict[str, Any] = {"unique_key": "k", "unique_for": 60}
+    queue.enqueue(tasks.add, 1, job_id="a", **key)
+    work()
+    assert [queue.enqueue_or_join(tasks.add, 1, job_id=name, **key).how for name in "ab"] == ["cached"] * 2
+    queue.enqueue(tasks.add, 2, job_id="c", unique_for=60, unique=True).cancel()
+    with pytest.raises(DuplicateJobError, match="Job c is canceled, and its unique key is still held"):
+        queue.enqueue_or_join(tasks.add, 2, job_id="c", unique_for=60, unique=True)
 
 
 def test_a_job_whose_call_cannot_be_read_is_not_joined(queue: Queue) -> None:
