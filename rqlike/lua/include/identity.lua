@@ -35,10 +35,26 @@ local function waiting_ones(jobs)
   return loaded
 end
 
+-- The nonces that the notice of a replaced cycle names: of that cycle, and of those before it that were replaced too.
+local function nonces_of(job_id, notice)
+  local entry = notice and call('XRANGE', key_results(job_id), notice, notice)[1]
+  return entry and entry_field(entry, E.nonce) or ''
+end
+
+-- The number of the cycle that a call sent again has begun, where it was replaced since, and nobody has claimed the job.
+local function replaced_cycle(job_id, nonce, old)
+  local cycle = tonumber(old[3]) or 1
+  for one in string.gmatch(nonces_of(job_id, old[6]), '%S+') do
+    cycle = cycle - 1
+    if one == nonce then return cycle end
+  end
+  return nil
+end
+
 -- identify(job_id, nonce, unique, wish, before): what enqueueing it comes to:
 --   new | cycle: it is to be written. Where it takes the place of others these are canceled now, after a call of
 --                `before`; without one nothing is done
---   replayed: it was written by this very call, sent before
+--   replayed: it was written by this very call, sent before; another call may have replaced it since
 --   duplicate | held: there is another job in the way, which is an error | what the caller wants
 --   cached | failed: the one it wants has ended so
 -- with what is stored under its id, the id of the other job, and the notice of a canceled cycle of its own. `is_new`:
@@ -47,6 +63,8 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   local word, old = 'new', {}
   if not is_new then word, old = look_at(job_id, nonce) end
   if word == 'replayed' then return word, old, job_id end
+  local replaced = word == 'duplicate' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old)
+  if replaced then return 'replayed', {'canceled', nonce, replaced}, job_id end
   local joins = wish == 'join' or wish == 'join_or_raise'
   local ended = joins and word == 'cycle' and join_ended(job_id, old, wish)
   if ended then return ended, old, job_id end
@@ -60,8 +78,10 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   before()
   local notice
   for index, other in ipairs(jobs) do
-    leave('cancel', other, loaded[index], 'canceled')
-    if other == job_id then notice = newest_entry(other)[1] end
+    local named = nil
+    if other == job_id then named = (old[2] or '') .. ' ' .. string.sub(nonces_of(job_id, old[6]), 1, C.NONCES_KEPT) end
+    leave('cancel', other, loaded[index], 'canceled', named)
+    if named then notice = newest_entry(other)[1] end
   end
   if not is_new then word, old = look_at(job_id, nonce) end
   return word, old, nil, notice

@@ -29,7 +29,7 @@ local function begin_cycle(job_id, old, notice)
   local newest = newest_entry(job_id)
   call('ZREM', key_home(old[1], old[5]), job_id) -- first: it may be none
   if newest and newest[1] ~= notice and entry_field(newest, E.notice) then call('XDEL', stream, newest[1]) end
-  if old[6] then call('XDEL', stream, old[6]) end
+  if old[6] then redis.pcall('XDEL', stream, old[6]) end
   call('PERSIST', stream)
   call('DEL', key_job(job_id))
   drop_blobs(job_id)
