@@ -111,8 +111,9 @@ class Queue:
         `durable=True` is one round trip more, and up to 3 s: it returns when the server's disk and a replica have the
         job, as far as the server has these.
 
-        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job;
-        with `durable` DurabilityUnavailable, nothing being written, and NotDurableError, the job being enqueued.
+        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError where a live job has its
+        id, or its key is held, and `on_duplicate` says nothing else; with `durable` DurabilityUnavailable, nothing
+        being written, and NotDurableError, the job being enqueued.
         """
         options, own = split(kwargs)
         args, own = explicit(args, own)
@@ -169,8 +170,10 @@ class Queue:
     def enqueue_many(self, job_datas: Iterable[EnqueueData], *, atomic: bool = False) -> list[Job[Any]]:
         """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
 
-        Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
-        EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the others are enqueued.
+        Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
+        key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the
+        others are enqueued. With `atomic`, which takes 500 items at most, none are; and an item may not replace another
+        one of the same call.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """

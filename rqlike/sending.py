@@ -61,7 +61,7 @@ def send_many(
         )
     sender = _Sender(store, queue, prepared, atomic=atomic)
     kept = sender.send_durably() if durable and prepared else sender.send()
-    if kept.missing:
+    if kept.missing and not (atomic and sender.errors):
         raise not_durable(sender.jobs, kept, sender.errors)
     if sender.errors:
         raise _refused(sender, atomic=atomic)

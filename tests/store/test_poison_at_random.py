@@ -62,11 +62,11 @@ class Play:
         policy = Policy(retry=Retry(2, dice.choice([0, 1])), repeat=repeat, description="x" * dice.choice([1, 700]))
         due, ttl_ms = dice.choice(["", "+1500"]), dice.choice([None, 3000])
         with suppress(RqlikeError):
-            more = {"limit": self.limit(), **self.identity(name)}
+            more: dict[str, Any] = {"limit": self.limit(), **self.identity(name)}
             self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy, **more))
         self.bad.append(name)
 
-    def identity(self, name: str) -> dict[str, str]:
+    def identity(self, name: str) -> dict[str, Any]:
         """A key that few share, and what is to happen to who holds it."""
         if not self.unique or name.startswith("good"):
             return {"unique": f"0 {name}"} if self.unique else {}
@@ -94,7 +94,10 @@ class Play:
         ]
         if self.unique:
             again = new_job(job_id, f"again{len(self.written)}", **self.identity(job_id))
-            requests += [verbs.enqueue("q", [again]), verbs.enqueue("q", [again, again._replace(id="bad0")], atomic=True)]
+            requests += [
+                verbs.enqueue("q", [again]),
+                verbs.enqueue("q", [again, again._replace(id="bad0")], atomic=True),
+            ]
         with suppress(RqlikeError):
             scene.run(self.dice.choice(requests))
 
