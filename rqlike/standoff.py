@@ -25,6 +25,7 @@ from rqlike.store.verbs import Running
 from rqlike.store.waiting import EYE_S, tell
 
 _NEARLY_S: Final = 0.9 * EYE_S
+_ALIKE_MS: Final = 1000 * EYE_S  #: of two waits that end so near each other each might leave it to the other
 
 
 @contextmanager
@@ -99,8 +100,8 @@ def _is_stuck(store: Store, own_id: str, awaited_id: str) -> bool:
 
 def no_horse_left(own_id: str, queue: str, workers: Sequence[WorkerRecord], running: Sequence[Running]) -> bool:
     """Whether the jobs that run on the horses of a queue wait for each other, or for jobs that wait for a horse, and
-    none of these waits is over before that of the job `own_id`."""
-    until = next((one.until_ms for one in running if one.job_id == own_id), math.inf)
+    none of these waits is over much before that of the job `own_id`."""
+    until = next((one.until_ms for one in running if one.job_id == own_id), math.inf) - _ALIKE_MS
     stuck = [one for one in running if one.awaits and one.until_ms >= until]
     while True:
         ids = {one.job_id for one in stuck}

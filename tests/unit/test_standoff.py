@@ -37,7 +37,8 @@ MINE = waits("w", "a", "x", QUEUED, "q")
         (BOTH, [MINE, waits("w", "b", "y", QUEUED, "q")]),
         (BOTH, [MINE, waits("w", "b", "a", STARTED, "q")]),  # which waits for one that is stuck
         (TWO, [waits("v", "a", "x", QUEUED, "q"), waits("w", "b", "y", QUEUED, "p")]),  # in a ring
-        (BOTH, [waits("w", "a", "x", QUEUED, "q", 1000), waits("w", "b", "y", QUEUED, "q", 2000)]),
+        (BOTH, [waits("w", "a", "x", QUEUED, "q", 1000), waits("w", "b", "y", QUEUED, "q", 9000)]),
+        (BOTH, [waits("w", "a", "x", QUEUED, "q", 9000), waits("w", "b", "y", QUEUED, "q", 8999)]),
     ],
 )
 def test_nothing_ever_changes_where_all_horses_wait_for_what_no_horse_can_begin(
@@ -56,7 +57,7 @@ def test_nothing_ever_changes_where_all_horses_wait_for_what_no_horse_can_begin(
         (BOTH, [MINE, waits("w", "b", "y", None, "")]),
         (BOTH, [MINE, waits("w", "b", "y", JobStatus.SCHEDULED, "q")]),
         ([*BOTH, worker("v", "p")], [MINE, waits("w", "b", "y", QUEUED, "p")]),  # which a free horse will take
-        (BOTH, [MINE, waits("w", "b", "y", QUEUED, "q", 1000)]),  # gives up some time, and its horse is free then
+        (BOTH, [MINE, waits("w", "b", "y", QUEUED, "q", 9000)]),  # gives up some time, and its horse is free then
         (TWO, [waits("v", "a", "x", QUEUED, "q"), waits("w", "b", "y", STARTED, "elsewhere")]),
         ([worker("v", "p")], [MINE]),  # nobody serves it
     ],
