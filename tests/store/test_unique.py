@@ -262,6 +262,13 @@ def test_a_holder_that_something_else_has_written_into_is_not_replaced_and_stays
         scene.client.set(keys.unique("key"), "a")
 
 
+def test_a_later_cycle_without_the_key_is_not_canceled_for_it(scene: Scene) -> None:
+    scene.put(JobStatus.FINISHED, "a", unique=A_MINUTE)
+    scene.enqueue(new_job("a", "n"))
+    answer = one(scene, new_job("b", unique=UNTIL_IT_ENDS, wish="replace"))
+    assert (answer.word, answer.meant, scene.status("a")) == ("duplicate", "a", JobStatus.QUEUED)
+
+
 def test_replace_names_the_job_that_cannot_be_replaced(scene: Scene) -> None:
     scene.put(JobStatus.STARTED, "b", unique=UNTIL_IT_ENDS)
     scene.enqueue(new_job("a", "n"))

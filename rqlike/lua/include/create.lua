@@ -12,7 +12,7 @@ local function in_the_way(unique, wish)
   local holder = holder_of(unique)
   if not holder or wish ~= 'replace' then return holder end
   --- @include replace
-  local job = load_waiting(holder)
+  local job = load_waiting(holder, unique)
   if not job then return holder end
   leave('cancel', holder, job, 'canceled')
   return nil

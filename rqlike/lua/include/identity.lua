@@ -26,27 +26,29 @@ local function in_the_way(job_id, word, unique)
 end
 
 -- What is to be known of them to cancel them; nil, and which, where one of them cannot be.
-local function waiting_ones(jobs)
+local function waiting_ones(jobs, job_id, unique)
   local loaded = {}
-  for index, job_id in ipairs(jobs) do
-    loaded[index] = load_waiting(job_id)
-    if not loaded[index] then return nil, job_id end
+  for index, other in ipairs(jobs) do
+    loaded[index] = load_waiting(other, other ~= job_id and unique)
+    if not loaded[index] then return nil, other end
   end
   return loaded
 end
 
--- The nonces that the notice of a replaced cycle names: of that cycle, and of those before it that were replaced too.
+-- The nonces that the notice of a replaced cycle names: of that cycle, and of those before it that were replaced too; and
+-- the number of that cycle.
 local function nonces_of(job_id, notice)
-  local entry = notice and call('XRANGE', key_results(job_id), notice, notice)[1]
-  return entry and entry_field(entry, E.nonce) or ''
+  local entry = notice and redis.pcall('XRANGE', key_results(job_id), notice, notice)[1]
+  if not entry then return '', 0 end
+  return entry_field(entry, E.nonce) or '', tonumber(entry_field(entry, E.cycle)) or 1
 end
 
 -- The number of the cycle that a call sent again has begun, where it was replaced since, and nobody has claimed the job.
-local function replaced_cycle(job_id, nonce, old)
-  local cycle = tonumber(old[3]) or 1
-  for one in string.gmatch(nonces_of(job_id, old[6]), '%S+') do
-    cycle = cycle - 1
+local function replaced_cycle(job_id, nonce, notice)
+  local nonces, cycle = nonces_of(job_id, notice)
+  for one in string.gmatch(nonces, '%S+') do
     if one == nonce then return cycle end
+    cycle = cycle - 1
   end
   return nil
 end
@@ -63,7 +65,7 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   local word, old = 'new', {}
   if not is_new then word, old = look_at(job_id, nonce) end
   if word == 'replayed' then return word, old, job_id end
-  local replaced = word == 'duplicate' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old)
+  local replaced = word == 'duplicate' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old[6])
   if replaced then return 'replayed', {'canceled', nonce, replaced}, job_id end
   local joins = wish == 'join' or wish == 'join_or_raise'
   local ended = joins and word == 'cycle' and join_ended(job_id, old, wish)
@@ -72,14 +74,14 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   if #jobs == 0 then return word, old end
   if joins or wish == 'return' then return 'held', old, jobs[1] end
   if wish ~= 'replace' then return 'duplicate', old, jobs[1] end
-  local loaded, other_one = waiting_ones(jobs)
+  local loaded, other_one = waiting_ones(jobs, job_id, unique)
   if not loaded then return 'duplicate', old, other_one end
   if not before then return word == 'duplicate' and 'cycle' or word, old end
   before()
   local notice
   for index, other in ipairs(jobs) do
     local named = nil
-    if other == job_id then named = (old[2] or '') .. ' ' .. string.sub(nonces_of(job_id, old[6]), 1, C.NONCES_KEPT) end
+    if other == job_id then named = (old[2] or '-') .. ' ' .. string.sub((nonces_of(job_id, old[6])), 1, C.NONCES_KEPT) end
     leave('cancel', other, loaded[index], 'canceled', named)
     if named then notice = newest_entry(other)[1] end
   end
