@@ -189,12 +189,12 @@ class Queue:
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = prepare(self._terms, func, args, kwargs, options, due)
-        job, answer = send_one(self.store, self.name, new, durable=self._durable(options))
+        durable = self._durable(options) if options else self._terms.usual.durable
+        job, answer = send_one(self.store, self.name, new, durable=durable)
         return job if self.is_async or not answer.written else run_inline(job)
 
     def _durable(self, options: Mapping[str, Any]) -> bool:
-        usual = self._terms.usual.durable
-        return bool(options.get("durable", usual)) if options else usual
+        return bool(options.get("durable", self._terms.usual.durable))
 
     # -- one answer for all who ask ------------------------------------------------------------------------------------
 

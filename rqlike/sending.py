@@ -29,6 +29,8 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
         ((answer,),), kept = run_durably(store, [request])
     else:
         (answer,) = store.run(request)
+        if answer.word == "new":  # as nearly all are
+            return Job(Fresh(new, queue, answer), store), answer
     job = _job_of(store, queue, new, answer)
     if kept is not PLAINLY and kept.missing:
         raise not_durable([job], kept)
@@ -115,7 +117,7 @@ class _Sender:
 
     def _take(self, answers: Iterable[Enqueued], news: Iterator[NewJob]) -> None:
         for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-            if answer.written:
+            if answer.word == "new" or answer.written:
                 self.jobs.append(Job(Fresh(new, self._queue, answer), self._store))
                 continue
             try:

@@ -105,9 +105,9 @@ def enqueue(
 ) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call. `atomic`: all of them or
     none."""
-    width = max(map(_width, jobs), default=2)
-    if width == 2 and len(jobs) == 1:
+    if len(jobs) == 1 and jobs[0][2:] == _NO_OPTIONS:
         return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
+    width = max(map(_width, jobs), default=2)
     arguments: list[Argument] = [queue, "atomic" if atomic else b"", width]
     if width == 2:
         for new in jobs:
