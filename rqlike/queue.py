@@ -116,7 +116,8 @@ class Queue:
         being written, and NotDurableError, the job being enqueued.
         """
         options, own = split(kwargs)
-        args, own = explicit(args, own)
+        if own:
+            args, own = explicit(args, own)
         return self._enqueue(f, args, own, options)
 
     def enqueue_call(
