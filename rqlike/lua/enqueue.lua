@@ -115,6 +115,7 @@ local function refusals()
     local job_id, _, nonce, _, _, unique, wish = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
+    if word == 'replayed' then return nil end -- nothing stood in its way when it came first
     local key = unique ~= '' and string.match(unique, ' (.+)$')
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')

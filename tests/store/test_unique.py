@@ -357,6 +357,15 @@ def test_an_atomic_call_writes_all_or_nothing(scene: Scene) -> None:
     assert words(scene.again()) == ["replayed", "held", "replayed"]
 
 
+def test_an_atomic_call_that_was_written_is_not_refused_when_it_is_sent_again(scene: Scene) -> None:
+    scene.enqueue(new_job("a", "n", unique=UNTIL_IT_ENDS))
+    jobs = [new_job("a", "m", wish="return"), new_job("a", "o", wish="join"), new_job("b", "m", unique=UNTIL_IT_ENDS)]
+    jobs[2] = jobs[2]._replace(wish="replace")  # of the one that the two before it get
+    assert words(scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))) == ["held", "held", "new"]
+    assert words(scene.again()) == ["cycle", "held", "replayed"]
+    assert scene.order() == ["b", "a"]
+
+
 def test_what_an_atomic_call_has_twice_is_told_as_that(scene: Scene) -> None:
     jobs = [new_job("a", "m"), new_job("a", "n"), *(new_job(name, unique=UNTIL_IT_ENDS) for name in "bc")]
     answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
