@@ -15,7 +15,11 @@ if not allowed('cancel', job.status) then
   if ARGV[4] then return job.status end
   return redis.error_reply('WRONGSTATE ' .. job.status)
 end
-if ARGV[4] and (job.status == 'started' or ARGV[4] ~= (job.cycle or '1')) then return job.status end
+if ARGV[4] then
+  -- one that waits for its next attempt has been started
+  local begun = job.status == 'started' or (call('HGET', key_job(job_id), F.attempt) or '0') ~= '0'
+  if begun or ARGV[4] ~= (job.cycle or '1') then return job.status end
+end
 if job.status == 'started' then
   ask(job_id, 'canceled')
   call('HSET', key_job(job_id), F.act, nonce) -- whose wish it was, for when the job has ended by it

@@ -10,7 +10,8 @@
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
---          include/identity.lua) | refused, where another one of an atomic call is the reason
+--          include/identity.lua); of an atomic call also twice, where one before it in the call has its id or its key,
+--          and refused, where another one is the reason
 -- Refuses: nothing; a job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
@@ -88,7 +89,7 @@ end
 local who = nil
 local function ask()
   --- @include identity
-  return {identify = identify, begin_cycle = begin_cycle, take_key = take_key, let_go = let_go, load_job = load_job}
+  return {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key, let_go = let_go, load_job = load_job}
 end
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
@@ -114,13 +115,15 @@ local function refusals()
     local job_id, _, nonce, _, _, unique, wish = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
+    if word == 'replayed' then return nil end -- nothing stood in its way when it came first
     local key = unique ~= '' and string.match(unique, ' (.+)$')
     local earlier = ids[job_id] or key and keys[key]
-    if earlier and wish ~= 'return' and (word == 'new' or word == 'cycle') then word, meant = 'duplicate', earlier end
+    local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
-    out[index + 1] = word == 'duplicate' and told_of(word, old, meant) or {'refused', '', 1, '0-0', job_id}
-    found = found or word == 'duplicate'
+    out[index + 1] = twice and {'twice', '', 1, '0-0', earlier} or word == 'duplicate' and told_of(word, old, meant)
+      or {'refused', '', 1, '0-0', job_id}
+    found = found or twice or word == 'duplicate'
   end
   return found and out
 end
@@ -139,6 +142,8 @@ local function write(index)
   if word == 'cycle' then
     fine, cycle, since = pcall(who.begin_cycle, job_id, old, notice)
     if not fine then return {'duplicate', '', 1, '0-0', job_id} end
+  elseif not all_new then
+    who.forget(job_id)
   end
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
@@ -197,6 +202,7 @@ local function undo()
       if unique ~= '' then who.let_go(job_id, unique, true) end
       call('DEL', key_job(job_id))
       drop_blobs(job_id)
+      redis.pcall('PEXPIRE', key_results(job_id), C.GRACE_MS) -- of a cycle before
     end
   end
 end
