@@ -19,7 +19,7 @@ from rqlike.exceptions import (
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
 from rqlike.settings import DEFAULT_RESULT_TTL
-from rqlike.standoff import with_an_eye_on_horses
+from rqlike.standoff import eye_on_horses
 from rqlike.states import JobStatus, Notice, Reason, ResultType
 from rqlike.store import verbs
 from rqlike.store.store import Store
@@ -51,12 +51,8 @@ def latest(store: Store, job: JobRecord, seconds: float, after: str | None) -> R
         return (found,) if found is not None or left else None
 
     since = None if job.policy.ttl is not None or after is not None else "0-0"
-    wish = _wish(job, seconds)
-
-    def wait(limit: float | None) -> tuple[Result[Any] | None] | None:
-        return wait_for(store, job_id, job.queue, limit, judge, since, wish)
-
-    answer = with_an_eye_on_horses(store, job, seconds, wait)
+    with eye_on_horses(store, job, seconds) as eye:
+        answer = wait_for(store, job_id, job.queue, seconds, judge, since, _wish(job, seconds), eye)
     return None if answer is None else answer[0]
 
 
@@ -112,12 +108,8 @@ def value_of_cycle(store: Store, job: JobRecord, seconds: float | None) -> Any:
         return None
 
     since = None if job.policy.ttl is not None else job.since
-    wish = _wish(job, seconds)
-
-    def wait(limit: float | None) -> Result[Any] | None:
-        return wait_for(store, job.id, job.queue, limit, judge, since, wish)
-
-    result = wait(0) if seconds == 0 else with_an_eye_on_horses(store, job, seconds, wait)
+    with eye_on_horses(store, job, seconds) as eye:
+        result = wait_for(store, job.id, job.queue, seconds, judge, since, _wish(job, seconds), eye)
     if result is None:
         _give_up(store, job, seconds or 0.0)
     return _value(result)

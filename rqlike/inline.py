@@ -33,6 +33,7 @@ from rqlike.states import JobStatus
 from rqlike.store import turns, verbs
 from rqlike.store.store import ServerFull, Store
 from rqlike.store.turns import Settlement, Turn, Turned
+from rqlike.store.verbs import Fresh
 
 T = TypeVar("T")
 
@@ -198,3 +199,8 @@ def run_inline(job: Job[T]) -> Job[T]:
         record = load(job._store, job.id)
     job._adopt(record)
     return job
+
+
+def run_each_inline(jobs: Sequence[Job[Any]]) -> list[Job[Any]]:
+    """Runs those of them that were just enqueued; one that was there before, and is whoever's, is left alone."""
+    return [run_inline(job) if isinstance(job._known, Fresh) else job for job in jobs]

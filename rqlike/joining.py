@@ -5,12 +5,20 @@ from __future__ import annotations
 from typing import Any, Final, Literal, NamedTuple
 
 from rqlike import codec
-from rqlike.exceptions import DeserializationError, DuplicateJobError, NoSuchJobError, WaitTimeout
+from rqlike.exceptions import (
+    DeserializationError,
+    DuplicateJobError,
+    NoSuchJobError,
+    SerializationError,
+    WaitDeadlock,
+    WaitTimeout,
+)
+from rqlike.identity import call_digest
 from rqlike.job import Job
 from rqlike.records import CallRecord
 from rqlike.sending import send_one
 from rqlike.serializers import loads_call, stored_serializer
-from rqlike.states import JobStatus
+from rqlike.states import LIVE, JobStatus
 from rqlike.store import verbs
 from rqlike.store.requests import nonce
 from rqlike.store.store import Store
@@ -21,7 +29,6 @@ ON_FAILED: Final = ("rerun", "raise")
 
 #: Serializers whose values can be read without running anybody's code, and compare as one expects.
 _TELLING: Final = ("msgpack", "json")
-_HOW: Final[dict[str, How]] = {"held": "joined", "cached": "cached", "failed": "cached"}
 
 
 class Joined(NamedTuple):
@@ -49,7 +56,11 @@ def join(store: Store, queue: str, new: NewJob, on_failed: str, *, durable: bool
     _require_same_call(job, new, answer)
     if answer.word == "failed":
         job.wait(timeout=0)  # which raises
-    return Joined(job, _HOW[answer.word])
+    if answer.word == "held" and answer.status in LIVE:
+        return Joined(job, "joined")
+    if answer.word == "held" and answer.status is not JobStatus.FINISHED:
+        raise _refused(answer, "its unique key is still held. Wait until its unique_for is over, or delete it.")
+    return Joined(job, "cached")
 
 
 def _require_same_call(job: Job[Any], new: NewJob, answer: Enqueued) -> None:
@@ -57,29 +68,31 @@ def _require_same_call(job: Job[Any], new: NewJob, answer: Enqueued) -> None:
     theirs = job.record.call
     if theirs is not None and _are_same(codec.decode_call(new.call), theirs):
         return
-    state = "is gone, and its unique key is still held" if answer.status is None else f"is {answer.status}"
+    if answer.status is None:
+        raise _refused(answer, "its unique key is still held. Wait until its unique_for is over.")
     other = "whose call cannot be read" if theirs is None else f"of another call, {job.get_call_string()}"
-    raise DuplicateJobError(
-        f"Job {answer.meant} {state}, and is {other}. Give each call an id of its own, as rqlike.content_id does.",
-        job_id=answer.meant,
-        status=answer.status,
-    )
+    raise _refused(answer, f"is {other}. Give each call an id of its own, as rqlike.content_id does.")
+
+
+def _refused(answer: Enqueued, why: str) -> DuplicateJobError:
+    state = "gone" if answer.status is None else str(answer.status)
+    return DuplicateJobError(f"Job {answer.meant} is {state}, and {why}", job_id=answer.meant, status=answer.status)
 
 
 def _are_same(one: CallRecord, other: CallRecord) -> bool:
-    if one.func_name != other.func_name:
-        return False
-    return one.payload == other.payload or _arguments(one) == _arguments(other) is not None
+    if (one.func_name, one.payload) == (other.func_name, other.payload):
+        return True
+    return _digest(one) == _digest(other) is not None
 
 
-def _arguments(call: CallRecord) -> tuple[list[Any], dict[str, Any]] | None:
-    """Its arguments, which are equal in whatever order a mapping lists them; None where that cannot be told: what was
-    pickled is not read for this."""
+def _digest(call: CallRecord) -> str | None:
+    """Its content id, which is the same in whatever order a mapping lists its entries; None where there is none: what
+    was pickled is not read for this."""
     if call.policy.serializer not in _TELLING:
         return None
     try:
-        return loads_call(stored_serializer(call.policy.serializer), call.payload)
-    except DeserializationError:
+        return call_digest(call.func_name, *loads_call(stored_serializer(call.policy.serializer), call.payload))
+    except (DeserializationError, SerializationError):
         return None
 
 
@@ -88,6 +101,10 @@ def wait_or_leave(job: Job[Any], seconds: float, *, cancel: bool) -> Any:
     `Job.wait` raises."""
     try:
         return job.wait(seconds)
+    except WaitDeadlock:
+        if cancel:
+            _cancel_waiting(job)
+        raise
     except WaitTimeout as over:
         if cancel and _cancel_waiting(job):
             text = f"Job {job.id} was not started within {seconds:g} s, and is canceled now."

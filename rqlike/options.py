@@ -177,7 +177,7 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
         headers=check_headers(given.get("headers") or {}),
         durable=_flag("durable", given.get("durable", False)),
         rate_limit=_rate_limit(given.get("rate_limit")),
-        unique=_unique(given),
+        unique=_unique(given, options),
         wish=_wish(given, options),
     )
 
@@ -297,9 +297,12 @@ def _rate_limit(value: object) -> RateLimit | None:
     return value
 
 
-def _unique(given: Mapping[str, Any]) -> Unique | None:
+def _unique(given: Mapping[str, Any], own: Mapping[str, Any]) -> Unique | None:
     key, span = given.get("unique_key"), given.get("unique_for")
     wanted = given.get("unique")
+    for name in ("unique_key", "unique_for") if own.get("unique") is False else ():
+        if own.get(name) is not None:
+            raise TypeError(f"{name} makes the job unique: leave it out, or unique=False")
     if not (_flag("unique", wanted) if wanted is not None else key is not None or span is not None):
         return None
     return Unique(

@@ -67,6 +67,8 @@ def prepare(
         raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
     if checked is PLAIN and not headers:
         return NewJob(random_id(), codec.encode_plain_call(reference, payload), due=due)
+    if any(need.job_id == checked.job_id for need in checked.policy.depends_on):
+        raise ValueError(f"job {checked.job_id} cannot depend on itself")
     unique = ""
     if checked.unique is not None:
         unique = checked.unique.to_text(checked.unique.key or checked.job_id or call_digest(reference, args, kwargs))

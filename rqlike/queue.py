@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 from rqlike import clock, pauses, tables
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.failpoints import failpoint
-from rqlike.inline import run_inline
+from rqlike.inline import run_each_inline, run_inline
 from rqlike.job import Job
 from rqlike.joining import Joined, check_on_failed, join, wait_or_leave
 from rqlike.lookups import load_many
-from rqlike.options import JobOptions, check, check_queue_name, split
+from rqlike.options import JobOptions, check, check_job_id, check_queue_name, split
 from rqlike.pauses import Pause
 from rqlike.preparing import (
     NO_DEFAULTS,
@@ -93,7 +93,7 @@ class Queue:
             own["job_timeout"] = default_timeout
         if "job_id" in own:
             raise TypeError("job_id cannot be a queue's default: ids are unique")
-        self._terms = Terms(self.name, self.serializer, own, check(own, NO_DEFAULTS, self.serializer.name))
+        self._terms = Terms(self.name, self.serializer, own, check(NO_DEFAULTS, own, self.serializer.name))
 
     # -- enqueueing ----------------------------------------------------------------------------------------------------
 
@@ -111,11 +111,13 @@ class Queue:
         `durable=True` is one round trip more, and up to 3 s: it returns when the server's disk and a replica have the
         job, as far as the server has these.
 
-        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job;
-        with `durable` DurabilityUnavailable, nothing being written, and NotDurableError, the job being enqueued.
+        Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError where a live job has its
+        id, or its key is held, and `on_duplicate` says nothing else; with `durable` DurabilityUnavailable, nothing
+        being written, and NotDurableError, the job being enqueued.
         """
         options, own = split(kwargs)
-        args, own = explicit(args, own)
+        if own:
+            args, own = explicit(args, own)
         return self._enqueue(f, args, own, options)
 
     def enqueue_call(
@@ -171,8 +173,10 @@ class Queue:
     ) -> list[Job[Any]]:
         """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
 
-        Every item is checked before the first is written. Items that the server refuses (the id of a live job) raise
-        EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the others are enqueued.
+        Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
+        key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the
+        others are enqueued. With `atomic`, which takes 500 items at most, none are; and an item may not replace another
+        one of the same call.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """
@@ -181,19 +185,19 @@ class Queue:
         prepared = [prepare(terms, *data) for data in datas]
         durable = any(self._durable(data.options) for data in datas)
         jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic, group_id=group_id or "")
-        return jobs if self.is_async else [run_inline(job) for job in jobs]
+        return jobs if self.is_async else run_each_inline(jobs)
 
     @failpoint("producer.enqueue")
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = prepare(self._terms, func, args, kwargs, options, due)
-        job, answer = send_one(self.store, self.name, new, durable=self._durable(options))
+        durable = self._durable(options) if options else self._terms.usual.durable
+        job, answer = send_one(self.store, self.name, new, durable=durable)
         return job if self.is_async or not answer.written else run_inline(job)
 
     def _durable(self, options: Mapping[str, Any]) -> bool:
-        usual = self._terms.usual.durable
-        return bool(options.get("durable", usual)) if options else usual
+        return bool(options.get("durable", self._terms.usual.durable))
 
     # -- one answer for all who ask ------------------------------------------------------------------------------------
 
@@ -205,10 +209,11 @@ class Queue:
         A live one is joined; one that finished and whose value is still kept is cached; one that is gone, has no value,
         was stopped, canceled or has expired is run again; one that failed is run again, or with `on_failed="raise"`
         JobFailed is raised. The first to enqueue says with which options; `rqlike.content_id` makes ids of calls.
-        One round trip. Raises what `enqueue` raises; DuplicateJobError where the job of this id is another call.
+        One round trip. Raises what `enqueue` raises; DuplicateJobError where the job of this id is another call, or is
+        to be run again while its `unique_for` goes on.
         """
         check_on_failed(on_failed)
-        options, own = split({**kwargs, "job_id": job_id})
+        options, own = split({**kwargs, "job_id": check_job_id(job_id)})
         if "on_duplicate" in options:
             raise TypeError("enqueue_or_join joins the job that has the id: leave on_duplicate out, or use enqueue")
         args, own = explicit(args, own)
@@ -265,7 +270,7 @@ class Queue:
             if "ttl" in kwargs:
                 raise TypeError("deadline=True makes the timeout the job's ttl: give either deadline or ttl")
             kwargs["ttl"] = seconds
-        if "job_id" in kwargs and "on_duplicate" not in kwargs:
+        if kwargs.get("job_id") is not None and "on_duplicate" not in kwargs:
             job, how = self.enqueue_or_join(f, *args, on_failed=on_failed, **kwargs)
         else:
             job, how = self._enqueue_first(f, args, kwargs)

@@ -208,11 +208,11 @@ class Schedule:
         self._store.run(schedules.unschedule(self.key))
 
     def run_now(self) -> Job[Any]:
-        """Queues a job from its template at once, beside its slots: they and `fired` stay as they are. Raises
-        NoSuchScheduleError. Two round trips."""
+        """Queues a job from its template at once, beside its slots: they and `fired` stay as they are. Where its unique
+        key is held, on_duplicate says what happens. Raises NoSuchScheduleError, DuplicateJobError. Two round trips."""
         new_id = f"{self.key}@now-{os.urandom(6).hex()}"
-        self._store.run(schedules.run_now(self.key, new_id))
-        return Job(load(self._store, new_id), self._store)
+        job_id = self._store.run(schedules.run_now(self.key, new_id))
+        return Job(load(self._store, job_id), self._store)
 
     # -- comparing and showing -----------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
         ((answer,),), kept = run_durably(store, [request])
     else:
         (answer,) = store.run(request)
+        if answer.word == "new":  # as nearly all are
+            return Job(Fresh(new, queue, answer), store), answer
     job = _job_of(store, queue, new, answer)
     if kept is not PLAINLY and kept.missing:
         raise not_durable([job], kept)
@@ -39,7 +41,7 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
     """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
-    if answer.word == "duplicate":
+    if answer.word in ("duplicate", "twice"):
         raise verbs.duplicate(new, answer)
     if answer.word == "orphan":
         raise verbs.orphan(answer)
@@ -63,7 +65,7 @@ def send_many(
         )
     sender = _Sender(store, queue, prepared, atomic=atomic, group_id=group_id)
     kept = sender.send_durably() if durable and prepared else sender.send()
-    if kept.missing:
+    if kept.missing and not (atomic and sender.errors):
         raise not_durable(sender.jobs, kept, sender.errors)
     if sender.errors:
         raise _refused(sender, atomic=atomic)
@@ -121,7 +123,7 @@ class _Sender:
 
     def _take(self, answers: Iterable[Enqueued], news: Iterator[NewJob]) -> None:
         for answer, new in zip(answers, news, strict=False):  # in this order: it ends before it takes a new one
-            if answer.written:
+            if answer.word == "new" or answer.written:
                 self.jobs.append(Job(Fresh(new, self._queue, answer), self._store))
                 continue
             try:

@@ -179,10 +179,9 @@ def _unpack_leaf(code: int, data: bytes) -> object:
         raise ValueError(f"what ext type {code} holds is no such value ({type(error).__name__})") from None
 
 
-def packer() -> msgpack.Packer:
-    """One that packs what the default serializer takes. It holds its buffer: one that is shared would be mixed up by
-    threads and by finalizers."""
-    return msgpack.Packer(strict_types=True, default=_pack_other)
+#: Makes one that packs what the default serializer takes. It holds its buffer: one that is shared would be mixed up by
+#: threads and by finalizers.
+packer: Final = partial(msgpack.Packer, strict_types=True, default=_pack_other)
 
 
 class _Mark(NamedTuple):

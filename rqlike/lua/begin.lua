@@ -15,6 +15,11 @@ local queue = get(flat, F.queue)
 local home = key_home('queued', queue)
 grant(job_id, flat, get(flat, F.attempt), worker, token) -- first: it may refuse what is stored of the job
 call('ZREM', home, job_id)
+local notice = get(flat, F.notice)
+if notice then -- as in `take`
+  redis.pcall('XDEL', key_results(job_id), notice)
+  call('HDEL', key_job(job_id), F.notice)
+end
 if get(flat, F.ttl_deadline) then call('ZREM', key_ttl(queue), job_id) end
 if call('EXISTS', home) == 0 then call('DEL', key_markers(queue)) end
 call('ZADD', key_home('started', queue), string.format('%.0f', now + lease_ms), job_id)

@@ -16,7 +16,11 @@ if not allowed('cancel', job.status) then
   if cycle ~= '' or call('HGET', key_job(job_id), F.act) == nonce then return job.status end
   return redis.error_reply('WRONGSTATE ' .. job.status)
 end
-if cycle ~= '' and (job.status == 'started' or cycle ~= (job.cycle or '1')) then return job.status end
+if cycle ~= '' then
+  -- one that waits for its next attempt has been started
+  local begun = job.status == 'started' or (call('HGET', key_job(job_id), F.attempt) or '0') ~= '0'
+  if begun or cycle ~= (job.cycle or '1') then return job.status end
+end
 if ARGV[5] == 'run' and job.dependents then
   call('HSET', key_job(job_id), F.dependents, C.TELL_AS_FINISHED)
   job.dependents = C.TELL_AS_FINISHED

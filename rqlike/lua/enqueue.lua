@@ -11,8 +11,10 @@
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
---          include/identity.lua) | orphan, the job that is meant is none to depend on | refused, where another one of an atomic call is the reason
--- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', and the other jobs go on unless the call is atomic.
+--          include/identity.lua) | orphan, the job that is meant is none to depend on; of an atomic call also twice, where
+--          one before it in the call has its id or its key, and refused, where another one is the reason
+-- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate' or 'orphan', and the other jobs
+--          go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
@@ -92,7 +94,8 @@ end
 local who = nil
 local function ask()
   --- @include identity
-  return {identify = identify, begin_cycle = begin_cycle, take_key = take_key, let_go = let_go, load_job = load_job}
+  return {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key, let_go = let_go,
+    load_job = load_job}
 end
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
@@ -129,18 +132,20 @@ local function refusals()
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
+    if word == 'replayed' then return nil end -- nothing stood in its way when it came first
     local key = unique ~= '' and string.match(unique, ' (.+)$')
     local earlier = ids[job_id] or key and keys[key]
-    if earlier and wish ~= 'return' and (word == 'new' or word == 'cycle') then word, meant = 'duplicate', earlier end
-    if word == 'new' or word == 'cycle' then
+    local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
+    if not twice and (word == 'new' or word == 'cycle') then
       local _, _, missing = dependencies(needs)
       if missing and not ids[missing] then word, meant = 'orphan', missing end
     end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
     local bad = word == 'duplicate' or word == 'orphan'
-    out[index + 1] = bad and told_of(word, old, meant) or {'refused', '', 1, '0-0', job_id}
-    found = found or bad
+    out[index + 1] = twice and {'twice', '', 1, '0-0', earlier} or bad and told_of(word, old, meant)
+      or {'refused', '', 1, '0-0', job_id}
+    found = found or twice or bad
   end
   return found and out
 end
@@ -152,16 +157,19 @@ end
 local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
     arguments(FIRST + (index - 1) * width)
-  local fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, settle_in)
+  local open, doomed, missing = dependencies(needs)
+  local fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
   if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
-  local open, doomed, missing = dependencies(needs)
   if missing then return told_of('orphan', old, missing) end
+  if wish == 'replace' then open, doomed = dependencies(needs) end -- one of them may have been in its way
   local deferred = open and (doomed or #open > 0)
   local cycle, since = 1, '0-0'
   if word == 'cycle' then
     fine, cycle, since = pcall(who.begin_cycle, job_id, old, notice)
     if not fine then return {'duplicate', '', 1, '0-0', job_id} end
+  elseif not all_new then
+    who.forget(job_id)
   end
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
@@ -179,7 +187,9 @@ local function write(index)
     add(F.dependents, '1') -- whoever ends it is to look for those who want to know
     members[#members + 1] = sequence + index - 1
     members[#members + 1] = job_id
-  elseif word == 'cycle' and old[7] then add(F.dependents, old[7]) end -- who waits until it is run again
+  elseif word == 'cycle' and old[7] then
+    add(F.dependents, old[7]) -- for those who wait until it is run again
+  end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
   if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
@@ -239,6 +249,7 @@ local function undo()
       if unique ~= '' then who.let_go(job_id, unique, true) end
       call('DEL', key_job(job_id))
       drop_blobs(job_id)
+      redis.pcall('PEXPIRE', key_results(job_id), C.GRACE_MS) -- of a cycle before
     end
   end
 end

@@ -1,6 +1,7 @@
 -- run_now: a job from the template of a schedule, beside its slots.
 -- KEYS: prefix   ARGV: now, key, job id
--- Answers: now   Refuses: NOSCHEDULE; HELD status id, where another job holds its unique key. The same job id again is answered the same.
+-- Answers: id of the job; of another one where that holds its unique key and is what is wanted then
+-- Refuses: NOSCHEDULE; HELD status id, where another job holds its unique key. The same job id again is answered the same.
 --- @include now
 --- @include create
 --- @include ring
@@ -10,6 +11,7 @@ if not template[2] then return redis.error_reply('NOSCHEDULE') end
 if call('EXISTS', key_job(job_id), key_results(job_id)) == 0 then
   local sequence = next_sequence(1)
   local holder = create(job_id, template, sequence)
+  if holder and template[9] == 'return' then return holder end
   if holder then
     local status = redis.pcall('HGET', key_job(holder), F.status)
     return redis.error_reply('HELD ' .. (type(status) == 'string' and status or '-') .. ' ' .. holder)
@@ -17,4 +19,4 @@ if call('EXISTS', key_job(job_id), key_results(job_id)) == 0 then
   ring(template[1], sequence, 1)
   remember(key, '- ' .. stamp .. ' ' .. job_id)
 end
-return now
+return job_id

@@ -108,9 +108,10 @@ def unschedule(key: str, source: str = "") -> Request[bool]:
     return Request("unschedule", (key, source), bool)
 
 
-def run_now(key: str, new_id: str) -> Request[int]:
-    """A job beside the slots. Raises NoSuchScheduleError."""
-    return Request("run_now", (key, new_id), int, _refusal(key))
+def run_now(key: str, new_id: str) -> Request[str]:
+    """A job beside the slots; the id of the job that holds its key where that one is wanted. Raises
+    NoSuchScheduleError, DuplicateJobError."""
+    return Request("run_now", (key, new_id), codec.text, _refusal(key))
 
 
 def look(key: str, fires: int = 0, now_ms: int | None = None) -> Request[Seen]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -56,7 +57,7 @@ _NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "", "")
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate | orphan | held | cached | failed | refused; see `enqueue.lua`
+    word: str  #: new | cycle | replayed | duplicate | orphan | held | cached | failed | twice | refused; `enqueue.lua`
     status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
@@ -142,9 +143,9 @@ def enqueue(
 ) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call. `atomic`: all of them or
     none. Raises NoSuchGroupError."""
-    width = max(map(_width, jobs), default=2)
-    if width == 2 and len(jobs) == 1 and not into.group:
+    if len(jobs) == 1 and jobs[0][2:] == _NO_OPTIONS and not into.group:
         return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
+    width = max(map(_width, jobs), default=2)
     hold = GROUP_HOLD_MS if into.more else b""
     arguments: list[Argument] = [queue, "atomic" if atomic else b"", width, into.group or b"", hold]
     if width == 2:
@@ -369,9 +370,10 @@ def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
     return Request("annotate", (job_id, execution_id, text[:1000]), int)
 
 
-def await_job(job_id: str, token: str, awaited: str) -> Request[int]:
-    """A started job waits for another one, '' for none any more; 0 where the token is not its current one."""
-    return Request("await", (job_id, token, awaited), int)
+def await_job(job_id: str, token: str, awaited: str, left_ms: int | None = None) -> Request[int]:
+    """A started job waits for another one, '' for none any more, for so long, None without limit; 0 where the token is
+    not its current one."""
+    return Request("await", (job_id, token, awaited, "" if left_ms is None else left_ms), int)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -503,11 +505,32 @@ def find(job_id: str) -> Request[Found]:
     return Request("find", (job_id,), read)
 
 
-def running(queues: Sequence[str]) -> Request[list[tuple[str, str]]]:
-    """(worker, id of the job that it waits for or '') of each execution in some queues."""
+class Running(NamedTuple):
+    """An execution that is under way."""
 
-    def read(reply: Any) -> list[tuple[str, str]]:
-        return [(codec.text(worker), codec.text(awaited)) for worker, awaited in zip(*[iter(reply)] * 2, strict=True)]
+    worker: str
+    job_id: str
+    awaits: str = ""  #: id of the job that it waits for
+    until_ms: float = math.inf  #: when that wait is over in any case, in ms since the epoch
+    status: JobStatus | None = None  #: of the job that it waits for; None: that one is gone
+    queue: str = ""  #: of that job
+
+
+def running(queues: Sequence[str]) -> Request[list[Running]]:
+    """The executions in some queues, and what they wait for."""
+
+    def read(reply: Any) -> list[Running]:
+        return [
+            Running(
+                codec.text(worker),
+                codec.text(job_id),
+                codec.text(awaits),
+                codec.number(until) or math.inf,
+                _STATUS_OF.get(status),
+                codec.text(queue),
+            )
+            for worker, job_id, awaits, until, status, queue in zip(*[iter(reply)] * 6, strict=True)
+        ]
 
     return Request("running", tuple(queues), read)
 
@@ -524,6 +547,12 @@ def queues() -> Request[list[str]]:
 
 def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
     """The error for an id that a live job has, or something that is no job; and for a unique key that is held."""
+    if answer.word == "twice":
+        what = f"id {new.id}" if answer.meant == new.id else f"unique key {new.unique.partition(' ')[2]!r}"
+        text = (
+            f"Another job before it in this call has the {what}. Leave one of them out, or say on_duplicate='return'."
+        )
+        return DuplicateJobError(text, job_id=answer.meant, status=None)
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
         return _key_held(new.unique.partition(" ")[2], answer.meant, answer.status)
     if answer.status is None:
@@ -541,9 +570,9 @@ def held_by(detail: str) -> DuplicateJobError:
 def _key_held(key: str, holder: str, status: JobStatus | None) -> DuplicateJobError:
     named = f"The unique key {key!r}" if key else "Its unique key"
     state = "is gone; the key is free when its unique_for is over" if status is None else f"is {status}"
+    choice = ", or say on_duplicate='return' to get that job" if key else ""
     return DuplicateJobError(
-        f"{named} is held by job {holder}, which {state}. Wait until it is free, or say on_duplicate='return' to get "
-        "that job.",
+        f"{named} is held by job {holder}, which {state}. Wait until it is free{choice}.",
         job_id=holder,
         status=status,
     )

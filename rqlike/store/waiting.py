@@ -17,14 +17,22 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any, Final, TypeVar
 
-from redis.exceptions import AuthenticationError, ClusterDownError, ReadOnlyError, ResponseError, TryAgainError
+from redis.exceptions import (
+    AuthenticationError,
+    ClusterDownError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock, codec
-from rqlike.exceptions import NoSuchJobError, RqlikeError
+from rqlike.exceptions import DeserializationError, NoSuchJobError, RqlikeError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
+from rqlike.store.requests import Request
 from rqlike.store.resp import TRANSIENT, pack
 from rqlike.store.store import Entries, Store, entries_of
 from rqlike.store.verbs import Peeked
@@ -39,6 +47,8 @@ AWAY: Final = (Disconnected, TimedOut, ResponseError)
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
+#: How long a read blocks where somebody wants to look at other things meanwhile.
+EYE_S: Final = 1.0
 #: Pauses between two looks while the server is away, in seconds: the first, doubled up to the last.
 _PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 
@@ -51,23 +61,26 @@ def wait_for(
     judge: Callable[[Peeked], T | None],
     since: str | None,
     wish: Wish,
+    eye: Callable[[], None] | None = None,
 ) -> T | None:
     """Waits until `judge` makes something of what it is shown of a job; None at `timeout` (seconds; None: no limit).
 
     `judge` sees the newest entries first and may raise; without entries it may be asked, too. `since`: an id of the
-    stream that is older than all that counts. `wish`: until when the waiter will look, said to the job where it is due;
-    one who waits in several calls brings the same one to each. Cost: one round trip, and the block; with `since` they
-    are one. A server that cannot be reached at first is an error at once; one that goes away meanwhile is waited for
-    until the timeout, then its error is raised.
+    stream that is older than all that counts. `wish`: until when the waiter will look, said to the job where it is due.
+    `eye` is called once a second or oftener, and may raise; what the server refuses it is no error. Cost: one round
+    trip, and the block; with `since` they are one. A server that cannot be reached at first is an error at once; one
+    that goes away meanwhile is waited for until the timeout, then its error is raised.
     """
     end = None if timeout is None else clock.mono() + timeout
+    slice_s = BLOCK_S if eye is None else EYE_S
     look = verbs.peek(job_id, queue, _LOOK)
     seen: Peeked | None = None
     line = None if since is None or timeout == 0 else store.patient_line()
     if line is None or since is None:
         seen = store.run(look)
     else:
-        looked, answer = _look_and_block(store, line, wish, queue, since, timeout, judge)
+        first = slice_s if timeout is None else min(timeout, slice_s)
+        looked, answer = _look_and_block(store, line, wish, queue, since, first, judge)
         if answer is not None:
             return answer
         if not looked:
@@ -80,8 +93,11 @@ def wait_for(
             left = patience.left()
             if answer is not None or left <= 0:
                 return answer
+            if eye is not None:
+                with suppress(RedisError, DeserializationError):
+                    eye()
             _say(store, wish)
-            answer = _block(store, job_id, seen, left, judge)
+            answer = _block(store, job_id, seen, min(left, slice_s), judge)
             if answer is not None:
                 return answer
             patience.renew()
@@ -119,6 +135,12 @@ class Patience:
         return True
 
 
+def tell(store: Store, request: Request[Any]) -> None:
+    """Sends what a waiter leaves behind; where the server is away it is not missed."""
+    with suppress(RedisError, RqlikeError):
+        store.look(request)
+
+
 def _passes(problem: Exception) -> bool:
     """Whether a server that answers so may answer otherwise a moment later. redis-py has classes for some of these
     errors, whose text is without the word, and for the others the text alone."""
@@ -135,7 +157,7 @@ def _look_and_block(
     wish: Wish,
     queue: str,
     since: str,
-    timeout: float | None,
+    seconds: float,
     judge: Callable[[Peeked], T | None],
 ) -> tuple[bool, T | None]:
     """The first look, without entries, and the first read, from `since`: whether the look was answered, and what
@@ -144,7 +166,7 @@ def _look_and_block(
     look = verbs.peek(job_id, queue, 0)
     # What has ended before is not to be kept longer: it is here in a moment.
     word = store.packed(wish.request(now, all_of_it=False)) if now >= wish.due else b""
-    read = store.blocking_read(job_id, since, BLOCK_S if timeout is None else timeout)
+    read = store.blocking_read(job_id, since, seconds)
     looked = False
     try:
         with line as one:

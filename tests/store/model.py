@@ -23,6 +23,7 @@ class Modelled:
     queue: str
     nonce: str
     policy: Policy
+    key: str = ""  #: its unique key, held until it has ended
     status: JobStatus = QUEUED
     cycle: int = 1
     attempt: int = 0
@@ -37,6 +38,8 @@ class Modelled:
     wanted: int = 0  #: until when a waiter looks
     entries: list[ResultType] = field(default_factory=list)
     notice: bool = False
+    replaced: tuple[str, ...] = ()  #: nonces of its cycles before that were replaced, since it was claimed last
+    valued: bool = False  #: its last execution has returned, in this cycle
 
 
 class Model:
@@ -80,27 +83,51 @@ class Model:
 
     # -- verbs ---------------------------------------------------------------------------------------------------------
 
-    def enqueue(self, new: Modelled, *, front: bool, due: int | None, ttl: int | None) -> str:
-        """new | cycle | replayed | duplicate"""
+    def holder(self, key: str) -> Modelled | None:
+        """The live job that holds a unique key."""
+        return next((job for job in self.jobs.values() if key and job.key == key and not job.status.terminal), None)
+
+    def enqueue(self, new: Modelled, *, front: bool, due: int | None, ttl: int | None, wish: str = "") -> str:
+        """new | cycle | replayed | duplicate | held | cached | failed"""
         old = self.jobs.get(new.id)
         word = "new"
         if old is not None:
-            if old.nonce == new.nonce:
+            if new.nonce in (old.nonce, *old.replaced):
                 return "replayed"
-            if not old.status.terminal:
+            word = "cycle"
+            if ended := self._joined(old, wish):
+                return ended
+        elif new.id in self.traces and new.nonce in self.traces[new.id][0]:
+            return "replayed"
+        in_the_way = {job.id: job for job in (old, self.holder(new.key)) if job is not None and not job.status.terminal}
+        if in_the_way:
+            if wish != "replace":
+                return "held" if wish else "duplicate"
+            if any(job.status is STARTED for job in in_the_way.values()):
                 return "duplicate"
-            word, new.cycle, new.entries = "cycle", old.cycle + 1, old.entries
-        elif new.id in self.traces:
-            if new.nonce in self.traces[new.id][0]:
-                return "replayed"
-            del self.traces[new.id]
+            for job in in_the_way.values():
+                if job is old:
+                    new.replaced = (job.nonce, *job.replaced)
+                self._ended(job, JobStatus.CANCELED, FAILURE_TTL_MS, notice=True)
+        self._written(new, old, front=front, due=due, ttl=ttl)
+        return word
+
+    def _joined(self, old: Modelled, wish: str) -> str:
+        """What joining a job that has ended comes to; '' where it is to run again, or lives."""
+        if wish.startswith("join") and old.status is JobStatus.FINISHED and old.valued:
+            return "cached"
+        return "failed" if wish == "join_or_raise" and old.status is JobStatus.FAILED else ""
+
+    def _written(self, new: Modelled, old: Modelled | None, *, front: bool, due: int | None, ttl: int | None) -> None:
+        if old is not None:
+            new.cycle, new.entries = old.cycle + 1, old.entries
+        self.traces.pop(new.id, None)
         new.place = self._place(front, new.policy)
         if due is None:
             new.deadline = None if ttl is None else self.now + ttl
         else:
             new.status, new.due, new.ttl = SCHEDULED, due, ttl
         self.jobs[new.id] = new
-        return word
 
     def settle(self, job_id: str, token: str, verdict: Verdict) -> str:
         job = self.jobs.get(job_id)
@@ -111,6 +138,7 @@ class Model:
             return "ok"
         assert verdict.type is not None
         job.entries = [*job.entries, verdict.type][-10:]
+        job.valued = verdict.type is ResultType.SUCCESSFUL
         job.token = ""
         if verdict.to is None:
             self._gone(job)
@@ -178,6 +206,7 @@ class Model:
                 if len(taken) == want:
                     return taken
                 if not self._expires(job):
+                    job.replaced = ()
                     job.status, job.attempt, job.lease = STARTED, job.attempt + 1, self.now + LEASE_MS
                     taken.append(job)
         return taken
@@ -242,6 +271,8 @@ class Model:
             return "NOJOB"
         if not job.status.terminal:
             return f"WRONGSTATE {job.status}"
+        if holder := self.holder(job.key):
+            return f"HELD {holder.status} {holder.id}"
         job.status, job.cycle, job.attempt, job.expiry, job.notice = QUEUED, job.cycle + 1, 0, None, False
         job.wanted = 0
         job.place = self._place(front, job.policy)

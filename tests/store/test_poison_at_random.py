@@ -37,9 +37,9 @@ CALLS = tuple(hostile_calls())
 class Play:
     """One namespace, the dice, and what is known of the good jobs in it."""
 
-    def __init__(self, scene: Scene, seed: int, *, limits: bool = False) -> None:
-        self.scene, self.dice, self.limits = scene, random.Random(seed), limits
-        self.touched = (*TOUCHED, *LIMIT_KEYS) if limits else TOUCHED
+    def __init__(self, scene: Scene, seed: int, *, limits: bool = False, unique: bool = False) -> None:
+        self.scene, self.dice, self.limits, self.unique = scene, random.Random(seed), limits, unique
+        self.touched = (*TOUCHED, *(LIMIT_KEYS if limits else ()), *(["unique"] if unique else ()))
         self.good: list[str] = []
         self.bad: list[str] = []
         self.held: list[Settlement] = []
@@ -62,13 +62,20 @@ class Play:
         policy = Policy(retry=Retry(2, dice.choice([0, 1])), repeat=repeat, description="x" * dice.choice([1, 700]))
         due, ttl_ms = dice.choice(["", "+1500"]), dice.choice([None, 3000])
         with suppress(RqlikeError):
-            limit = self.limit()
-            self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy, limit=limit))
+            more: dict[str, Any] = {"limit": self.limit(), **self.identity(name)}
+            self.scene.enqueue(new_job(name, f"nonce-{name}", due=due, ttl_ms=ttl_ms, policy=policy, **more))
         self.bad.append(name)
+
+    def identity(self, name: str) -> dict[str, Any]:
+        """A key that few share, and what is to happen to who holds it."""
+        if not self.unique or name.startswith("good"):
+            return {"unique": f"0 {name}"} if self.unique else {}
+        span, key = self.dice.choice([0, 0, 0, 60_000]), self.dice.choice("kl")
+        return {"unique": f"{span} {key}", "wish": self.dice.choice(["", "return", "replace", "replace", "join"])}
 
     def enqueue_good(self) -> None:
         self.good.append(f"good{len(self.good)}")
-        self.scene.enqueue(new_job(self.good[-1], limit=self.limit()))
+        self.scene.enqueue(new_job(self.good[-1], limit=self.limit(), **self.identity(self.good[-1])))
 
     def limit(self) -> str:
         return self.dice.choice(LIMITS).to_text() if self.limits and self.dice.random() < 0.6 else ""
@@ -86,6 +93,12 @@ class Play:
             verbs.history(job_id),
             verbs.peek(job_id, "q", 2),
         ]
+        if self.unique:
+            again = new_job(job_id, f"again{len(self.written)}", **self.identity(job_id))
+            requests += [
+                verbs.enqueue("q", [again]),
+                verbs.enqueue("q", [again, again._replace(id="bad0")], atomic=True),
+            ]
         with suppress(RqlikeError):
             scene.run(self.dice.choice(requests))
 
@@ -154,6 +167,14 @@ def test_the_same_holds_where_jobs_have_limits_and_their_keys_are_written_into(
 ) -> None:
     with server.client() as client:
         play_through(Play(scene_on(client, namespace), seed, limits=True))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_same_holds_where_jobs_share_unique_keys_and_replace_each_other(
+    server: Server, namespace: str, seed: int
+) -> None:
+    with server.client() as client:
+        play_through(Play(scene_on(client, namespace), seed, unique=True))
 
 
 def play_through(play: Play) -> None:

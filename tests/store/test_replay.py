@@ -380,3 +380,25 @@ def test_a_job_without_options_is_enqueued_as_any_other_and_once(scene: Scene, s
     assert {name[:1] for name in fields} == {name[:1] for name in other} - {b"n"}
     large = scene.client.get(scene.store.keys.blob("c", "j"))
     assert (large or b"".join(fields.get(b"c%d" % chunk, b"") for chunk in range(8))) == call
+
+
+def test_a_call_sent_again_does_not_replace_the_ones_that_have_replaced_it(scene: Scene) -> None:
+    requests = [verbs.enqueue(QUEUE, [new_job("j", nonce, wish="replace")]) for nonce in ("n1", "n2", "n3")]
+    for request in requests:
+        scene.run(request)
+    before = scene.dump()
+    for cycle, request in enumerate(requests, 1):
+        (answer,) = scene.run(request)
+        status = JobStatus.QUEUED if cycle == 3 else JobStatus.CANCELED
+        assert (answer.word, answer.cycle, answer.status) == ("replayed", cycle, status)
+    after = scene.dump()
+    assert after.pop(scene.store.keys.sequence()) != before.pop(scene.store.keys.sequence())
+    assert after == before
+
+
+def test_replacements_of_one_id_within_one_call_are_answered_the_same_when_sent_again(scene: Scene) -> None:
+    first = scene.enqueue(*(new_job("j", nonce, wish="replace") for nonce in ("n1", "n2", "n3")))
+    second = scene.again()
+    assert [answer.word for answer in first + second] == ["new", "cycle", "cycle", *["replayed"] * 3]
+    assert [answer.cycle for answer in second] == [1, 2, 3]
+    assert scene.order() == ["j"]

@@ -49,6 +49,8 @@ POLICIES: Final = (
     Policy(priority=-100, retry=Retry(1, 1)),
     Policy(priority=100, repeat=Repeat(1, 1)),
 )
+WISHES: Final = ("", "", "return", "replace", "join", "join_or_raise")
+UNWRITTEN: Final = ("duplicate", "held", "cached", "failed")
 OUTCOMES: Final = (
     returned(),
     returned(),
@@ -112,6 +114,8 @@ class Verbs(RuleBasedStateMachine):
         due=st.one_of(st.none(), st.integers(0, 12_000)),
         ttl=st.one_of(st.none(), st.none(), st.integers(1, 9_000)),
         policy=st.sampled_from(POLICIES),
+        keys=st.lists(st.sampled_from(("", "", "k", "l")), min_size=3, max_size=3),
+        wish=st.sampled_from(WISHES),
         twice=st.booleans(),
     )
     def enqueue(
@@ -122,24 +126,31 @@ class Verbs(RuleBasedStateMachine):
         due: int | None,
         ttl: int | None,
         policy: Policy,
+        keys: list[str],
+        wish: str,
         twice: bool,
     ) -> None:
         jobs, expected = [], []
-        for one in chosen:
+        for one, key in zip(chosen, keys, strict=False):
             nonce = self.nonce()
             job_id, nonce = (f"made-{nonce}", "") if one is None else (one, nonce)
             when = "" if due is None else f"+{due}"
-            jobs.append(new_job(job_id, nonce, front=front, due=when, ttl_ms=ttl, policy=policy))
+            unique = f"0 {key}" if key else ""
+            jobs.append(
+                new_job(job_id, nonce, front=front, due=when, ttl_ms=ttl, policy=policy, unique=unique, wish=wish)
+            )
             moment = None if due is None else self.model.now + due
-            new = Modelled(job_id, queue, nonce, policy)
-            expected.append(self.model.enqueue(new, front=front, due=moment, ttl=ttl))
+            new = Modelled(job_id, queue, nonce, policy, key)
+            expected.append(self.model.enqueue(new, front=front, due=moment, ttl=ttl, wish=wish))
         answers = self.scene.run(verbs.enqueue(queue, jobs))
         assert [answer.word for answer in answers] == expected
         if twice:
             before = _settled(self.scene.dump())
             for first, second in zip(answers, self.scene.again(), strict=True):
-                assert second.word == ("duplicate" if first.word == "duplicate" else "replayed")
-                assert first.word == "replayed" or (second.cycle, second.since) == (first.cycle, first.since)
+                assert second.word == (first.word if first.word in UNWRITTEN else "replayed")
+                assert first.word == "replayed" or second.cycle == first.cycle
+                if wish != "replace":
+                    assert first.word == "replayed" or second.since == first.since
             assert _settled(self.scene.dump()) == before
 
     # -- workers -------------------------------------------------------------------------------------------------------

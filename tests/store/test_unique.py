@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rqlike import codec
 from rqlike.exceptions import DuplicateJobError
+from rqlike.fields import JOB
 from rqlike.outcomes import Outcome
 from rqlike.records import NoticeRecord
 from rqlike.settings import LEASE_MS
@@ -235,6 +238,44 @@ def test_replace_does_nothing_where_one_of_the_two_has_started(scene: Scene) -> 
     assert scene.status("a") is JobStatus.QUEUED
 
 
+@pytest.mark.parametrize("what", ["hash", "history"])
+@pytest.mark.parametrize("span", [UNTIL_IT_ENDS, A_MINUTE])
+def test_a_holder_that_something_else_has_written_into_is_not_replaced_and_stays_where_it_is(
+    scene: Scene, what: str, span: str
+) -> None:
+    keys = scene.store.keys
+    scene.enqueue(new_job("a", unique=span))
+    whole: dict[Any, Any] = scene.client.hgetall(keys.job("a"))
+    spoilt = keys.job("a") if what == "hash" else keys.results("a")
+    scene.client.delete(spoilt)
+    scene.client.set(spoilt, "x")
+    answer = one(scene, new_job("b", unique=UNTIL_IT_ENDS, wish="replace"))
+    if what == "hash" and span == UNTIL_IT_ENDS:
+        assert answer.word == "new"  # which says nothing of the key
+    else:
+        assert (answer.word, answer.meant, key_of(scene)) == ("duplicate", "a", b"a")
+        assert scene.order() == ["a"]
+    scene.client.delete(spoilt)
+    scene.client.hset(keys.job("a"), mapping=whole)
+    scene.run(verbs.delete(["b"], "n"))
+    if answer.word == "new":
+        scene.client.set(keys.unique("key"), "a")
+
+
+def test_a_later_cycle_without_the_key_is_not_canceled_for_it(scene: Scene) -> None:
+    scene.put(JobStatus.FINISHED, "a", unique=A_MINUTE)
+    scene.enqueue(new_job("a", "n"))
+    answer = one(scene, new_job("b", unique=UNTIL_IT_ENDS, wish="replace"))
+    assert (answer.word, answer.meant, scene.status("a")) == ("duplicate", "a", JobStatus.QUEUED)
+
+
+def test_replace_names_the_job_that_cannot_be_replaced(scene: Scene) -> None:
+    scene.put(JobStatus.STARTED, "b", unique=UNTIL_IT_ENDS)
+    scene.enqueue(new_job("a", "n"))
+    answer = one(scene, new_job("a", "m", unique=UNTIL_IT_ENDS, wish="replace"))
+    assert (answer.word, answer.meant, answer.status) == ("duplicate", "b", JobStatus.STARTED)
+
+
 # -- every path --------------------------------------------------------------------------------------------------------
 
 
@@ -276,6 +317,15 @@ def test_a_requeued_job_holds_its_key_for_its_time_again(scene: Scene) -> None:
     assert scene.client.pttl(scene.store.keys.unique("key")) > 50_000
 
 
+@pytest.mark.parametrize("text", ["99999999999999999999 key", "00 key", "key", "0 ", "-1 key", "1e3 key", "nan key"])
+def test_a_requeued_job_whose_key_is_none_of_rqlike_s_is_requeued_without_it(scene: Scene, text: str) -> None:
+    scene.put(JobStatus.FAILED, "a", unique=UNTIL_IT_ENDS)
+    scene.client.hset(scene.store.keys.job("a"), JOB["unique"], text)
+    assert scene.run(verbs.requeue(["a"], "n", at_front=False)) == ["ok"]
+    assert (scene.order(), key_of(scene)) == (["a"], None)
+    scene.client.hdel(scene.store.keys.job("a"), JOB["unique"])
+
+
 # -- sent again, and all or none ---------------------------------------------------------------------------------------
 
 
@@ -296,7 +346,7 @@ def test_an_atomic_call_writes_all_or_nothing(scene: Scene) -> None:
     before = scene.dump()
     jobs = [new_job("b", "m"), new_job("a", "m"), new_job("c", unique=UNTIL_IT_ENDS), new_job("b", "m")]
     answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
-    assert words(answers) == ["refused", "duplicate", "duplicate", "duplicate"]
+    assert words(answers) == ["refused", "duplicate", "duplicate", "twice"]
     assert [answer.meant for answer in answers] == ["b", "a", "k", "b"]
     before.pop(scene.store.keys.sequence())
     after = scene.dump()
@@ -305,6 +355,36 @@ def test_an_atomic_call_writes_all_or_nothing(scene: Scene) -> None:
     jobs = [new_job("b", "m"), new_job("a", "m", wish="return"), new_job("c", unique=UNTIL_IT_ENDS, wish="replace")]
     assert words(scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))) == ["new", "held", "new"]
     assert words(scene.again()) == ["replayed", "held", "replayed"]
+
+
+def test_an_atomic_call_that_was_written_is_not_refused_when_it_is_sent_again(scene: Scene) -> None:
+    scene.enqueue(new_job("a", "n", unique=UNTIL_IT_ENDS))
+    jobs = [new_job("a", "m", wish="return"), new_job("a", "o", wish="join"), new_job("b", "m", unique=UNTIL_IT_ENDS)]
+    jobs[2] = jobs[2]._replace(wish="replace")  # of the one that the two before it get
+    assert words(scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))) == ["held", "held", "new"]
+    assert words(scene.again()) == ["cycle", "held", "replayed"]
+    assert scene.order() == ["b", "a"]
+
+
+def test_what_an_atomic_call_has_twice_is_told_as_that(scene: Scene) -> None:
+    jobs = [new_job("a", "m"), new_job("a", "n"), *(new_job(name, unique=UNTIL_IT_ENDS) for name in "bc")]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert words(answers) == ["refused", "twice", "refused", "twice"]
+    errors = [str(verbs.duplicate(job, answer)) for job, answer in zip(jobs, answers, strict=True)]
+    assert "Another job before it in this call has the id a." in errors[1]
+    assert "Another job before it in this call has the unique key 'key'." in errors[3]
+
+
+@pytest.mark.parametrize("atomic", [False, True])
+def test_a_refused_job_leaves_what_waiters_of_a_job_of_its_id_that_is_gone_are_to_read(
+    scene: Scene, atomic: bool
+) -> None:
+    scene.enqueue(new_job("a", "n", policy=policy(result_ttl=0.0)))
+    scene.settle(scene.claim_one(), returned())
+    scene.enqueue(new_job("holder", unique=UNTIL_IT_ENDS))
+    (answer,) = scene.run(verbs.enqueue(QUEUE, [new_job("a", "m", unique=UNTIL_IT_ENDS)], atomic=atomic))
+    assert (answer.word, len(scene.history("a"))) == ("duplicate", 1)
+    assert (one(scene, new_job("a", "m")).word, scene.history("a")) == ("new", [])
 
 
 # -- joining -----------------------------------------------------------------------------------------------------------
@@ -356,3 +436,20 @@ def test_canceling_what_waits_leaves_a_started_job_and_a_later_cycle_alone(scene
     assert scene.run(verbs.cancel_waiting("a", "n", 1)) is JobStatus.QUEUED
     assert scene.run(verbs.cancel_waiting("a", "n", 2)) is JobStatus.CANCELED
     assert scene.again() is JobStatus.CANCELED
+
+
+@pytest.mark.parametrize("interval", [0, 5])
+def test_what_waits_for_its_next_attempt_has_been_started_and_goes_on(scene: Scene, interval: float) -> None:
+    scene.enqueue(new_job("a", policy=retries(2, interval)))
+    scene.settle(scene.claim_one(), raised())
+    before = scene.status("a")
+    assert before in WAITING
+    assert scene.run(verbs.cancel_waiting("a", "n", 1)) is before
+    assert scene.status("a") is before
+
+
+def test_what_was_given_back_was_not_started(scene: Scene) -> None:
+    execution = scene.put(JobStatus.STARTED, "a")
+    assert execution is not None
+    scene.give_back(execution)
+    assert scene.run(verbs.cancel_waiting("a", "n", 1)) is JobStatus.CANCELED

@@ -69,6 +69,13 @@ def asks(queue: str, namespace: str) -> int:
     return Queue(queue, job.connection, namespace=namespace).enqueue_and_wait(add, 1, 2, timeout=8)
 
 
+def waits_for(job_id: str) -> object:
+    """Waits for a job that somebody else has enqueued."""
+    job = get_current_job()
+    assert job is not None
+    return Job.fetch(job_id, job.connection, job.namespace).wait(timeout=20)
+
+
 def asks_itself() -> object:
     """Waits for itself."""
     job = get_current_job()

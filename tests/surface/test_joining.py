@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from rqlike import Job, JobStatus, Queue
+from rqlike import Job, JobStatus, Queue, clock
 from rqlike.exceptions import (
+    DeserializationError,
     DuplicateJobError,
     JobExpired,
     JobFailed,
     WaitTimeout,
 )
+from rqlike.fields import ENTRY, JOB
+from rqlike.running.current import current_job
+from rqlike.standoff import eye_on_horses
+from rqlike.store.waiting import wait_for
+from rqlike.store.wishes import Wish
 from tests.process.workers import Stable
 from tests.servers import Server, eventually
 from tests.surface import tasks
 from tests.surface.conftest import Work
 from tests.surface.racers import race
-from tests.surface.waiters import Counting, at_once, counting_client, scripts_sent
+from tests.surface.waiters import Counting, at_once, claim, counting_client, scripts_sent
 
 # -- joining -----------------------------------------------------------------------------------------------------------
 
@@ -102,6 +111,32 @@ def test_the_same_call_may_list_its_mappings_in_another_order(
 def test_a_function_and_its_path_are_the_same_call(queue: Queue) -> None:
     queue.enqueue_or_join(tasks.add, 1, job_id="a")
     assert queue.enqueue_or_join("tests.surface.tasks.add", 1, job_id="a").how == "joined"
+    assert queue.enqueue_or_join("tests.surface.tasks:add", 1, job_id="a").how == "joined"
+
+
+@pytest.mark.parametrize("other", [True, 1.0])
+def test_what_is_equal_in_python_may_be_another_call(queue: Queue, other: object) -> None:
+    queue.enqueue_or_join(tasks.add, 1, job_id="a")
+    with pytest.raises(DuplicateJobError, match="of another call"):
+        queue.enqueue_or_join(tasks.add, other, job_id="a")
+
+
+def test_an_id_that_is_none_is_refused_where_work_is_to_be_joined(queue: Queue) -> None:
+    with pytest.raises(TypeError, match="a job id is a str"):
+        queue.enqueue_or_join(tasks.add, 1, job_id=None)  # type: ignore[arg-type]
+    with pytest.raises(WaitTimeout):
+        queue.enqueue_and_wait(tasks.add, 1, job_id=None, timeout=0)
+    assert queue.count == 1
+
+
+def test_what_has_ended_within_unique_for_is_cached_or_refused(queue: Queue, work: Work) -> None:
+    key: dict[str, Any] = {"unique_key": "k", "unique_for": 60}
+    queue.enqueue(tasks.add, 1, job_id="a", **key)
+    work()
+    assert [queue.enqueue_or_join(tasks.add, 1, job_id=name, **key).how for name in "ab"] == ["cached"] * 2
+    queue.enqueue(tasks.add, 2, job_id="c", unique_for=60, unique=True).cancel()
+    with pytest.raises(DuplicateJobError, match="Job c is canceled, and its unique key is still held"):
+        queue.enqueue_or_join(tasks.add, 2, job_id="c", unique_for=60, unique=True)
 
 
 def test_a_job_whose_call_cannot_be_read_is_not_joined(queue: Queue) -> None:
@@ -278,6 +313,63 @@ def test_a_job_that_waits_for_itself_is_told_at_once(served: Queue) -> None:
     with pytest.raises(JobFailed) as caught:
         served.enqueue_and_wait(tasks.asks_itself, timeout=10)
     assert "waits for itself" in caught.value.result.exc_string
+
+
+def test_a_job_waits_on_while_another_one_on_the_last_horse_waits_for_what_runs(
+    stable: Stable, client: redis.Redis, tmp_path: Path
+) -> None:
+    narrow, served = (Queue(name, client, namespace=stable.namespace) for name in ("narrow", "served"))
+    work = served.enqueue(tasks.nap, 2.8)
+    leader = narrow.enqueue(tasks.waits_for, work.id)
+    eventually(lambda: leader.get_status() is JobStatus.STARTED)
+    asking = served.enqueue(tasks.asks, "narrow", stable.namespace)
+    assert (asking.wait(timeout=10), leader.wait(timeout=5)) == (3, 2.8)
+
+
+@pytest.fixture
+def inside(queue: Queue) -> Iterator[Job[Any]]:
+    """A job that has started, in which the test runs."""
+    queue.enqueue(tasks.nothing, job_id="inside")
+    job: Job[Any] = Job(claim(queue).job, queue.store)
+    with current_job(job):
+        yield job
+
+
+@pytest.mark.parametrize("problem", [redis.ConnectionError(), redis.ResponseError("OOM"), DeserializationError()])
+def test_what_a_wait_inside_a_job_asks_beside_is_no_error_of_the_wait(queue: Queue, problem: Exception) -> None:
+    job = queue.enqueue(tasks.add, 1)
+
+    def refused() -> None:
+        raise problem
+
+    wish = Wish.of(job.id, 0.05, 500, clock.mono())
+    assert wait_for(queue.store, job.id, "q", 0.05, lambda seen: None, None, wish, refused) is None
+
+
+def test_a_job_s_own_error_and_value_are_not_hidden_by_a_server_that_is_away(
+    own_server: Server, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with own_server.client(retry=Retry(NoBackoff(), 0)) as client:
+        queue = Queue("q", client, namespace=namespace)
+        queue.enqueue(tasks.nothing)
+        outer: Job[Any] = Job(claim(queue).job, queue.store)
+        other = queue.enqueue(tasks.nothing)
+        with current_job(outer), pytest.raises(KeyError), eye_on_horses(queue.store, other.record, None) as eye:
+            assert eye is not None
+            monkeypatch.setattr(clock, "mono", lambda: time.monotonic() + 1)
+            eye()
+            assert client.hget(outer.key, JOB["awaits"]) == f"{outer.record.token} - {other.id}".encode()
+            own_server.kill()
+            raise KeyError
+
+
+def test_what_an_earlier_cycle_of_this_very_job_left_can_be_had(queue: Queue, inside: Job[Any]) -> None:
+    assert inside.latest_result(timeout=0.05) is None
+    queue.connection.xadd(
+        queue.store.keys.results("inside"), {ENTRY["type"]: 1, ENTRY["execution"]: "x", ENTRY["value"]: b"\x07"}
+    )
+    result = inside.latest_result(timeout=5)
+    assert result is not None and result.return_value == 7
 
 
 # -- fifty at once -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import redis
 
-from rqlike import Job, JobStatus, Queue, Schedule, content_id
+from rqlike import Job, JobStatus, Queue, Schedule, content_id, sending
 from rqlike.decorators import job as job_decorator
 from rqlike.exceptions import (
     DuplicateJobError,
@@ -19,6 +19,7 @@ from rqlike.exceptions import (
     ResultExpired,
     SerializationError,
 )
+from rqlike.store.durable import Confirmation
 from tests.servers import Server
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -69,6 +70,8 @@ def test_the_content_id_of_a_call_that_msgpack_does_not_take_is_asked_for_in_vai
 @pytest.mark.parametrize(
     ("options", "error", "said"),
     [
+        ({"unique": False, "unique_key": "k"}, TypeError, "unique_key makes the job unique: leave it out"),
+        ({"unique": False, "unique_for": 5}, TypeError, "unique_for makes the job unique"),
         ({"unique": 1}, TypeError, "unique takes True or False"),
         ({"unique_key": 7}, TypeError, r"write str\(7\)"),
         ({"unique_key": ""}, ValueError, "unique_key has 0 bytes"),
@@ -165,6 +168,18 @@ def test_replace_by_id_is_a_new_cycle_and_the_waiter_of_the_old_one_learns_at_on
     assert (second.cycle, second.wait(timeout=0), [one.cycle for one in second.results()]) == (2, 2, [2])
 
 
+def test_without_workers_a_job_that_is_there_already_is_not_run_in_the_caller(queue: Queue) -> None:
+    inline = Queue("q", queue.connection, namespace=queue.store.namespace, is_async=False, on_duplicate="return")
+    theirs = queue.enqueue(tasks.add, 1, unique_key="k")
+    data = inline.prepare_data(tasks.add, (1,), unique_key="k")
+    own = inline.prepare_data(tasks.add, (2,), unique_key="own", result_ttl=0)
+    assert [job.id for job in (inline.enqueue(tasks.add, 1, unique_key="k"), *inline.enqueue_many([data]))] == [
+        theirs.id
+    ] * 2
+    assert theirs.get_status() is JobStatus.QUEUED
+    assert len({job.id for job in inline.enqueue_many([own, own])}) == 1  # the second finds it, and both see it gone
+
+
 # -- every path --------------------------------------------------------------------------------------------------------
 
 
@@ -244,6 +259,23 @@ def test_a_schedule_may_replace_the_job_of_its_last_slot(queue: Queue) -> None:
     schedule = queue.schedule("s", tasks.add, (1,), every=3600, unique_key="k", on_duplicate="replace")
     first, second = schedule.run_now(), schedule.run_now()
     assert (first.get_status(), second.get_status()) == (JobStatus.CANCELED, JobStatus.QUEUED)
+
+
+def test_a_schedule_may_give_the_job_that_is_there(queue: Queue) -> None:
+    schedule = queue.schedule("s", tasks.add, (1,), every=3600, unique_key="k", on_duplicate="return")
+    assert (schedule.run_now().id, queue.count) == (schedule.run_now().id, 1)
+
+
+def test_where_nothing_is_enqueued_nothing_is_told_as_not_durable(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        sending, "run_durably", lambda store, requests: (list(map(store.run, requests)), Confirmation(replicas=0))
+    )
+    queue.enqueue(tasks.add, 0, unique_key="held")
+    datas = [queue.prepare_data(tasks.add, (n,), unique_key=key, durable=True) for n, key in enumerate(["a", "held"])]
+    with pytest.raises(EnqueueManyError, match="Nothing is enqueued"):
+        queue.enqueue_many(datas, atomic=True)
 
 
 def test_nothing_is_left_of_a_key_once_all_has_ended(queue: Queue, work: Work) -> None:

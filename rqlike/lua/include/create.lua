@@ -10,11 +10,10 @@ local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, 
 local function in_the_way(unique, wish)
   --- @include unique
   local holder = holder_of(unique)
-  if not holder then return nil end
-  if wish ~= 'replace' then return holder end
-  --- @include leave
-  local job = load_leaving(holder)
-  if not job or job.status == 'started' or not allowed('cancel', job.status) then return holder end
+  if not holder or wish ~= 'replace' then return holder end
+  --- @include replace
+  local job = load_waiting(holder, unique)
+  if not job then return holder end
   leave('cancel', holder, job, 'canceled')
   return nil
 end

@@ -6,9 +6,11 @@
 local function needed(text)
   local open, doomed = {}, false
   for wish, parent in string.gmatch(text, '(%a+) ([^\n]+)') do
-    local status = call('HGET', key_job(parent), F.status)
+    local status = redis.pcall('HGET', key_job(parent), F.status)
+    if type(status) == 'table' then return open, doomed, parent end -- of another type, so no job
     if not status then
-      local trace = newest_entry(parent)
+      local fine, trace = pcall(newest_entry, parent)
+      if not fine then trace = nil end
       -- one that has just finished and is kept no longer is not missed
       if not trace or entry_field(trace, E.type) ~= '1' then return open, doomed, parent end
     elseif allowed('cancel', status) or (status ~= 'finished' and string.sub(wish, 1, 1) == 'w') then

@@ -1,6 +1,6 @@
 --- @include standing
 --- @include unique
---- @include leave
+--- @include replace
 --- @include load
 -- Who a new job is: whether its id and its key are free, and what is to happen where they are not.
 
@@ -25,21 +25,38 @@ local function in_the_way(job_id, word, unique)
   return found
 end
 
--- What is to be known of them to cancel them; nil where one of them does not wait.
-local function waiting_ones(jobs)
+-- What is to be known of them to cancel them; nil, and which, where one of them cannot be.
+local function waiting_ones(jobs, job_id, unique)
   local loaded = {}
-  for index, job_id in ipairs(jobs) do
-    local job = load_leaving(job_id)
-    if not job or job.status == 'started' or not allowed('cancel', job.status) then return nil end
-    loaded[index] = job
+  for index, other in ipairs(jobs) do
+    loaded[index] = load_waiting(other, other ~= job_id and unique)
+    if not loaded[index] then return nil, other end
   end
   return loaded
+end
+
+-- The nonces that the notice of a replaced cycle names: of that cycle, and of those before it that were replaced too; and
+-- the number of that cycle.
+local function nonces_of(job_id, notice)
+  local entry = notice and redis.pcall('XRANGE', key_results(job_id), notice, notice)[1]
+  if not entry then return '', 0 end
+  return entry_field(entry, E.nonce) or '', tonumber(entry_field(entry, E.cycle)) or 1
+end
+
+-- The number of the cycle that a call sent again has begun, where it was replaced since, and nobody has claimed the job.
+local function replaced_cycle(job_id, nonce, notice)
+  local nonces, cycle = nonces_of(job_id, notice)
+  for one in string.gmatch(nonces, '%S+') do
+    if one == nonce then return cycle end
+    cycle = cycle - 1
+  end
+  return nil
 end
 
 -- identify(job_id, nonce, unique, wish, before): what enqueueing it comes to:
 --   new | cycle: it is to be written. Where it takes the place of others these are canceled now, after a call of
 --                `before`; without one nothing is done
---   replayed: it was written by this very call, sent before
+--   replayed: it was written by this very call, sent before; another call may have replaced it since
 --   duplicate | held: there is another job in the way, which is an error | what the caller wants
 --   cached | failed: the one it wants has ended so
 -- with what is stored under its id, the id of the other job, and the notice of a canceled cycle of its own. `is_new`:
@@ -48,19 +65,25 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   local word, old = 'new', {}
   if not is_new then word, old = look_at(job_id, nonce) end
   if word == 'replayed' then return word, old, job_id end
+  local replaced = word == 'duplicate' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old[6])
+  if replaced then return 'replayed', {'canceled', nonce, replaced}, job_id end
   local joins = wish == 'join' or wish == 'join_or_raise'
   local ended = joins and word == 'cycle' and join_ended(job_id, old, wish)
   if ended then return ended, old, job_id end
   local jobs = in_the_way(job_id, word, unique)
   if #jobs == 0 then return word, old end
-  local loaded = wish == 'replace' and waiting_ones(jobs)
-  if not loaded then return (joins or wish == 'return') and 'held' or 'duplicate', old, jobs[1] end
+  if joins or wish == 'return' then return 'held', old, jobs[1] end
+  if wish ~= 'replace' then return 'duplicate', old, jobs[1] end
+  local loaded, other_one = waiting_ones(jobs, job_id, unique)
+  if not loaded then return 'duplicate', old, other_one end
   if not before then return word == 'duplicate' and 'cycle' or word, old end
   before()
   local notice
   for index, other in ipairs(jobs) do
-    leave('cancel', other, loaded[index], 'canceled')
-    if other == job_id then notice = newest_entry(other)[1] end
+    local named = nil
+    if other == job_id then named = (old[2] or '-') .. ' ' .. string.sub((nonces_of(job_id, old[6])), 1, C.NONCES_KEPT) end
+    leave('cancel', other, loaded[index], 'canceled', named)
+    if named then notice = newest_entry(other)[1] end
   end
   if not is_new then word, old = look_at(job_id, nonce) end
   return word, old, nil, notice

@@ -10,12 +10,16 @@ local function look_at(job_id, nonce)
   end
   local trace = newest_entry(job_id)
   if not trace then return 'new', got end
-  -- the stream of a job that is gone outlives it by 5 s: a call sent again finds it, another one starts afresh
+  -- the stream of a job that is gone outlives it by 5 s: a call sent again finds it, another one starts afresh, by `forget`
   if entry_answers(trace, nonce) then
     return 'replayed', {'finished', nonce, entry_field(trace, E.cycle) or 1, '0-0'}
   end
-  call('DEL', key_results(job_id))
   return 'new', got
+end
+
+-- What a job that is gone has left, once its id is taken by another one.
+local function forget(job_id)
+  call('DEL', key_results(job_id))
 end
 
 -- A new cycle keeps the history, without the notice by which the last cycle may have ended, unless nobody has seen it
@@ -23,10 +27,10 @@ end
 local function begin_cycle(job_id, old, notice)
   local stream = key_results(job_id)
   local newest = newest_entry(job_id)
+  call('ZREM', key_home(old[1], old[5]), job_id) -- first: it may be none
   if newest and newest[1] ~= notice and entry_field(newest, E.notice) then call('XDEL', stream, newest[1]) end
-  if old[6] then call('XDEL', stream, old[6]) end
+  if old[6] then redis.pcall('XDEL', stream, old[6]) end
   call('PERSIST', stream)
-  call('ZREM', key_home(old[1], old[5]), job_id)
   call('DEL', key_job(job_id))
   drop_blobs(job_id)
   return (tonumber(old[3]) or 1) + 1, newest and newest[1] or '0-0'

@@ -6,7 +6,9 @@
 -- none of rqlike's.
 local function unique_of(text)
   if #text > 300 then return nil end
-  return string.match(text, '^(%d+) (.+)$')
+  local for_ms, key = string.match(text, '^(%d+) (.+)$')
+  if not key or tonumber(for_ms) > 1e14 or (for_ms ~= '0' and tonumber(for_ms) == 0) then return nil end
+  return for_ms, key
 end
 
 -- The id of the job that holds the key of `text`, or nil.
