@@ -1,5 +1,5 @@
-"""`python -m tests.load [idle|waiters|gather|million|soak|schedules|limits …] [--short] [--json]`: the scenarios in
-full size, each on its own server. Exit code 1 where a limit is not kept."""
+"""`python -m tests.load [idle|waiters|gather|million|soak|schedules|limits|dependencies …] [--short] [--json]`: the
+scenarios in full size, each on its own server. Exit code 1 where a limit is not kept."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.load.dependencies import dependencies
 from tests.load.figures import Figure, broken, shown
 from tests.load.gather import gather
 from tests.load.idle import idle
@@ -34,6 +35,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "soak": lambda: soak(stable, seconds=12),
             "schedules": lambda: schedules_and_delays(stable, short=True),
             "limits": lambda: limits(stable, seconds=2, loose=0.1),
+            "dependencies": lambda: dependencies(stable, count=1_000, share=0.2),
         }
     return {
         "idle": lambda: idle(server, namespace),
@@ -43,6 +45,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         "soak": lambda: soak(stable),
         "schedules": lambda: schedules_and_delays(stable),
         "limits": lambda: limits(stable),
+        "dependencies": lambda: dependencies(stable),
     }
 
 
@@ -58,7 +61,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "gather", "million", "soak", "schedules", "limits")
+    names = ("idle", "waiters", "gather", "million", "soak", "schedules", "limits", "dependencies")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")
