@@ -253,7 +253,7 @@ def test_rqs_options_mean_the_same(client: redis.Redis, namespace: str) -> None:
 
 def test_an_rq_option_that_is_not_there_is_a_type_error_and_not_ignored(client: redis.Redis, namespace: str) -> None:
     queue = Queue("q", client, namespace=namespace)
-    for name in ("depends_on", "webhooks", "pipeline", "group_id"):
+    for name in ("webhooks", "pipeline", "group_id"):
         options: Any = {name: None}
         with pytest.raises(TypeError, match=name):
             queue.enqueue(len_of, "abc", **options)
