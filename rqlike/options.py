@@ -6,6 +6,7 @@ the package works with: seconds as floats, policies as policies, an id that is s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable as AnyCallable
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -105,6 +106,9 @@ class Policy:
 PLAIN_POLICY: Final = Policy()
 
 
+_TIMED: Final = re.compile(r"^[0-9]+ ")
+
+
 class Unique(NamedTuple):
     """That no other job has its key."""
 
@@ -112,8 +116,14 @@ class Unique(NamedTuple):
     for_ms: int = 0  #: how long from the enqueue; 0 until it has ended
 
     def to_text(self, key: str) -> str:
-        """As a job carries it and the scripts read it."""
-        return f"{self.for_ms} {key}"
+        """As a job carries it and the scripts read it: for how long, and the key. Where it is held until the job has ended
+        that is the key alone: a content id just fits the compact form of a job's hash."""
+        return f"{self.for_ms} {key}" if self.for_ms or _TIMED.match(key) else key
+
+    @staticmethod
+    def key_of(text: str) -> str:
+        """The key out of that text."""
+        return _TIMED.sub("", text, count=1)
 
 
 class Checked(NamedTuple):

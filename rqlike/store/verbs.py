@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from rqlike import codec, fields
 from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError, DuplicateJobError, InvalidTransition, NoSuchJobError, RqlikeError
+from rqlike.options import Unique
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, NORMAL_BAND
 from rqlike.states import JobStatus
@@ -33,7 +34,7 @@ class NewJob(NamedTuple):
     nonce: str = ""  #: '' where rqlike made the id, which is then its own nonce
     band: int = NORMAL_BAND  #: 101 - priority; 0 at the front; negative: at the front, and of that band later
     due: str = ""  #: '' now | '+ms' from the server's now | ms since the epoch
-    unique: str = ""  #: how long it holds its unique key in ms, 0 until it has ended, and the key
+    unique: str = ""  #: see `Unique.to_text`
     wish: str = ""  #: where another job has its id or its key: '' an error | return | replace | join | join_or_raise
     ttl_ms: int | None = None
     failure_ttl_ms: int | None = None
@@ -418,7 +419,7 @@ def queues() -> Request[list[str]]:
 def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
     """The error for an id that a live job has, or something that is no job; and for a unique key that is held."""
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
-        return _key_held(new.unique.partition(" ")[2], answer.meant, answer.status)
+        return _key_held(Unique.key_of(new.unique), answer.meant, answer.status)
     if answer.status is None:
         text = f"The id {new.id} is taken by something that cannot be read; delete it, or choose another job_id."
         return DuplicateJobError(text, job_id=new.id, status=None)
