@@ -31,11 +31,12 @@ def content_id(f: Callable[..., Any] | str, args: Sequence[Any] = (), kwargs: Ma
     return call_digest(reference_of(f), args, kwargs or {})
 
 
-def call_digest(reference: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """`content_id` of a function that is known by its path."""
+def call_digest(reference: str, args: Sequence[Any], kwargs: Mapping[str, Any], packed: bytes | None = None) -> str:
+    """`content_id` of a function that is known by its path. `packed`: the arguments as the default serializer packs
+    them, where the caller has that already."""
     module, nested, name = reference.partition(":")
     path = f"{module}.{name}" if nested and "." not in name else reference
-    payload = dumps_call(_MSGPACK, args, kwargs)  # which refuses what cannot be told apart
+    payload = dumps_call(_MSGPACK, args, kwargs) if packed is None else packed  # which refuses what has no exact form
     # Maps and sets, which nearly no arguments have, show in the bytes; a text may look like one, which costs time only.
     # The last byte is the map of the keyword arguments, empty as a rule.
     plain = not payload[:-1].translate(None, _ORDERED)

@@ -13,7 +13,7 @@ from rqlike.identity import call_digest
 from rqlike.options import NAMES, PLAIN, Checked, check, check_headers
 from rqlike.records import CallRecord
 from rqlike.running.middleware import Call, producers
-from rqlike.serializers import Serializer, dumps_call
+from rqlike.serializers import MsgpackSerializer, Serializer, dumps_call
 from rqlike.settings import FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT
 from rqlike.store import verbs
 from rqlike.store.requests import nonce, random_id
@@ -69,26 +69,30 @@ def prepare(
         return NewJob(random_id(), codec.encode_plain_call(reference, payload), due=due)
     unique = ""
     if checked.unique is not None:
-        unique = checked.unique.to_text(checked.unique.key or checked.job_id or call_digest(reference, args, kwargs))
+        key = checked.unique.key or checked.job_id
+        if key is None:
+            packed = payload if type(terms.serializer) is MsgpackSerializer else None
+            key = call_digest(reference, args, kwargs, packed)
+        unique = checked.unique.to_text(key)
     return _with_options(
         checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due, unique
     )
 
 
 def _with_options(checked: Checked, call: bytes, due: str, unique: str) -> NewJob:
-    policy = checked.policy
+    policy, job_id = checked.policy, checked.job_id
     return NewJob(
-        id=checked.job_id or random_id(),
-        call=call,
-        nonce=nonce() if checked.job_id else "",
-        band=_band(checked),
-        due=due,
-        unique=unique,
-        wish=checked.wish,
-        ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
-        failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
-        meta=codec.encode_meta(checked.meta) if checked.meta else b"",
-        limit=checked.rate_limit.to_text() if checked.rate_limit is not None else "",
+        random_id() if job_id is None else job_id,
+        call,
+        "" if job_id is None else nonce(),
+        _band(checked) if checked.at_front or policy.priority else NORMAL_BAND,
+        due,
+        unique,
+        checked.wish,
+        None if policy.ttl is None else to_ms(policy.ttl),
+        verbs.failure_ttl_ms(policy.failure_ttl),
+        codec.encode_meta(checked.meta) if checked.meta else b"",
+        checked.rate_limit.to_text() if checked.rate_limit is not None else "",
     )
 
 

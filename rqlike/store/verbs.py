@@ -105,26 +105,25 @@ def enqueue(
 ) -> Request[list[Enqueued]]:
     """New jobs, or new cycles of ended ones, into one queue; at most `BATCH` of them per call. `atomic`: all of them or
     none."""
-    width = max(map(_width, jobs), default=2)
-    if width == 2 and len(jobs) == 1:
+    if len(jobs) == 1 and jobs[0][2:] == _NO_OPTIONS:
         return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
-    arguments: list[Argument] = [queue, "atomic" if atomic else b"", width]
-    if width == 2:
-        for new in jobs:
-            arguments += new[:2]
-    else:
-        for new in jobs:
-            arguments += new[:2]
-            arguments += [_SENT.get(value, value) for value in new[2:width]]  # type: ignore[misc]
-    return Request("enqueue", tuple(arguments), _read_enqueued, now_ms=now_ms)
+    columns = list(zip(*jobs, strict=True))
+    width = _width(columns)
+    sent: list[Argument] = [b""] * (width * len(jobs))
+    for at, column in enumerate(columns[:width]):
+        sent[at::width] = column if at < 2 else [_SENT.get(value, value) for value in column]
+    head = (queue, "atomic" if atomic else b"", width)
+    return Request("enqueue", (*head, *sent), _read_enqueued, now_ms=now_ms)
 
 
-def _width(new: NewJob) -> int:
-    """How many of its fields are to be sent: up to the last one that says something."""
-    options = new[2:]
-    if options == _NO_OPTIONS:
-        return 2
-    return max(at for at, (value, usual) in enumerate(zip(options, _NO_OPTIONS, strict=True), 3) if value != usual)
+def _width(columns: Sequence[tuple[Any, ...]]) -> int:
+    """How many fields of each job are to be sent: up to the last one that says something of one of them."""
+    usual = (None, None, *_NO_OPTIONS)
+    for width in range(len(columns), 2, -1):
+        column = columns[width - 1]
+        if column.count(usual[width - 1]) != len(column):
+            return width
+    return 2
 
 
 def _read_enqueued(reply: Any) -> list[Enqueued]:

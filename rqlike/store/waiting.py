@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from redis.exceptions import AuthenticationError, ClusterDownError, ReadOnlyError, ResponseError, TryAgainError
@@ -28,8 +29,10 @@ from rqlike.store.verbs import Peeked
 
 T = TypeVar("T")
 
-#: A waiter leaves an overdue job to a worker's sweep for so long.
-_SWEEP_CHANCE_S: Final = 0.05
+#: A waiter leaves an overdue job to a worker's sweep for so long, and up to twice as long: of many waiters the first to
+#: expire it wakes the others, and those of many jobs do not all ask at once.
+_SWEEP_CHANCE_S: Final = 0.02
+_DICE: Final = SystemRandom()
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
@@ -131,15 +134,17 @@ def _look_and_block(
 
 
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:
+    overdue = False
     if seen.deadline_ms is not None and seen.status is not None and not seen.status.terminal:
-        until = (seen.deadline_ms - seen.now_ms) / 1000
-        if until <= -_SWEEP_CHANCE_S:
-            with suppress(NoSuchJobError):  # gone since: the next look says how
-                store.look(verbs.expire(job_id))
-            return None
-        left = min(left, max(until + 2 * _SWEEP_CHANCE_S, 0.001))
+        until = (seen.deadline_ms - seen.now_ms) / 1000 + _SWEEP_CHANCE_S * (1 + _DICE.random())
+        overdue, left = until <= min(left, BLOCK_S), min(left, max(until, 0.001))
     found = store.block_for_entries(job_id, seen.newest_id, left)
-    return judge(_with(job_id, seen, found)) if found else None
+    if found:
+        return judge(_with(job_id, seen, found))
+    if overdue:
+        with suppress(NoSuchJobError):  # gone since: the next look says how
+            store.look(verbs.expire(job_id))
+    return None
 
 
 def _with(job_id: str, seen: Peeked, found: Entries) -> Peeked:
