@@ -114,6 +114,8 @@ class Queue:
         Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError for the id of a live job;
         with `durable` DurabilityUnavailable, nothing being written, and NotDurableError, the job being enqueued.
         """
+        if not kwargs:
+            return self._enqueue(f, args, kwargs, {})
         options, own = split(kwargs)
         args, own = explicit(args, own)
         return self._enqueue(f, args, own, options)
@@ -186,7 +188,8 @@ class Queue:
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
         new = prepare(self._terms, func, args, kwargs, options, due)
-        job, answer = send_one(self.store, self.name, new, durable=self._durable(options))
+        durable = self._durable(options) if options else self._terms.usual.durable
+        job, answer = send_one(self.store, self.name, new, durable=durable)
         return job if self.is_async or not answer.written else run_inline(job)
 
     def _durable(self, options: Mapping[str, Any]) -> bool:
