@@ -43,11 +43,11 @@ class Task:
     pin: str
     variant: str = ""
     load: str = "noop"
-    options: str = ""  #: of jobs put in by one call; see `peers.OPTIONS`
     count: int = 1
     depth: int = 0
     seconds: float = DRAIN_S
     forget: bool = False
+    options: str = ""  #: of jobs put in by one call; see `OPTIONS`
     once: bool = False  #: whether one round is enough: it counts, or looks at something that does not vary
 
     def arguments(self) -> list[str]:

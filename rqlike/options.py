@@ -125,6 +125,9 @@ class Unique(NamedTuple):
         return _TIMED.sub("", text, count=1)
 
 
+_BY_CONTENT: Final = Unique()
+
+
 class Checked(NamedTuple):
     """Checked options: the policy, and what concerns only the act of enqueueing."""
 
@@ -213,6 +216,7 @@ def check_description(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"description takes text, not {type(value).__name__}")
+    value.encode()  # half a surrogate pair is refused here, where nothing is written yet
     return value if len(value) <= DESCRIPTION_LIMIT else value[: DESCRIPTION_LIMIT - 1] + "…"
 
 
@@ -280,6 +284,8 @@ def _rate_limit(value: object) -> RateLimit | None:
 def _unique(given: Mapping[str, Any]) -> Unique | None:
     key, span = given.get("unique_key"), given.get("unique_for")
     wanted = given.get("unique")
+    if wanted is True and key is None and span is None:
+        return _BY_CONTENT
     if not (_flag("unique", wanted) if wanted is not None else key is not None or span is not None):
         return None
     return Unique(
@@ -296,7 +302,9 @@ def check_unique_key(key: object) -> str:
 
 
 def _wish(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    wish = given.get("on_duplicate", "raise")
+    if "on_duplicate" not in given:
+        return ""
+    wish = given["on_duplicate"]
     if wish not in ON_DUPLICATE:
         raise ValueError(f"on_duplicate takes {', '.join(map(repr, ON_DUPLICATE))}, not {wish!r}")
     if "on_duplicate" in own and not any(given.get(name) for name in ("job_id", "unique", "unique_key", "unique_for")):
