@@ -38,7 +38,7 @@ JOB: Final = {
     "slot": "@",
     "wanted": "W",  # until when a waiter will look, in ms: its end does not let it expire before
     "limit": "=",  # see `limits.RateLimit.to_text`
-    "unique": "$",  # how long it holds its unique key in ms, 0 until it has ended, and the key
+    "unique": "$",  # see `options.Unique.to_text`
     "awaits": "&",  # token of its execution, and the id of the job that this one waits for
     "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",
