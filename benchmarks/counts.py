@@ -50,6 +50,19 @@ LIMITS = {
     "bytes sent per enqueue": Limit(196, 200, "a job's own data, and the hash of a script"),
     "script calls per 1,000 jobs of enqueue_many": Limit(2, 2, "500 jobs in each call"),
     "round trips per enqueue and wait": Limit(2, 2.5, "one to enqueue, one that looks and blocks, seldom a third"),
+    "round trips per enqueue with unique=True": Limit(1, 1, "the same script asks who holds the key"),
+    "bytes sent per enqueue with unique=True": Limit(302, 308, "the key is sent too"),
+    "Redis commands per enqueue with unique=True": Limit(9, 9, "a key that is free takes one command"),
+    "Redis commands per job of enqueue_many with unique=True": Limit(
+        2.018, 2.1, "a key and a hash; the rest is shared by 500"
+    ),
+    "bytes per queued job with unique=True": Limit(705, 740, "its key, and a hash that is still compact"),
+    "round trips per enqueue_or_join, joined": Limit(1, 1, "the script that refuses or enqueues brings the job"),
+    "round trips per enqueue_or_join, cached": Limit(1, 1, "the same"),
+    "Redis commands per enqueue_or_join, joined": Limit(8, 8, "a look at the id, and the job is read once"),
+    "Redis commands per enqueue_or_join, cached": Limit(9, 9, "and a look at its newest entry"),
+    "round trips per enqueue_and_wait": Limit(2, 2.5, "those of enqueue and wait"),
+    "bytes sent per enqueue_and_wait": Limit(488, 500, "a job, a look and a read"),
     "calls of rqlike's functions per enqueue": Limit(23.02, 24, "each takes its time before anything is sent"),
     "memory blocks kept per enqueue": Limit(0.005, 0.05, "a producer that runs for weeks does not grow"),
     "memory blocks held when an enqueue is sent": Limit(46, 52, "few objects are made for a job"),
@@ -122,6 +135,49 @@ def enqueue_counts(client: redis.Redis) -> dict[str, float]:
         "bytes sent per enqueue": sent,
         "script calls per 1,000 jobs of enqueue_many": chunks,
     }
+
+
+def unique_counts(client: redis.Redis) -> dict[str, float]:
+    """What jobs with a key of their own send and take, one by one and many at once."""
+    with Relay(client) as relay, redis.Redis(port=relay.port) as through:
+        queue = queue_on(through)
+        queue.enqueue(work.noop, -1, unique=True)
+        relay.reset()
+        before = sum(stats(client).values())
+        for number in range(CALLS):
+            queue.enqueue(work.noop, number, unique=True)
+        turns, sent = relay.turns / CALLS, relay.sent / CALLS
+        commands = (sum(stats(client).values()) - before) / CALLS
+    datas = [Queue.prepare_data(work.noop, (number,), unique=True) for number in range(CALLS, CALLS + JOBS)]
+    queue = queue_on(client)
+    before, empty = sum(stats(client).values()), used(client)
+    queue.enqueue_many(datas)
+    many, size = (sum(stats(client).values()) - before) / JOBS, (used(client) - empty) / JOBS
+    return {
+        "round trips per enqueue with unique=True": turns,
+        "bytes sent per enqueue with unique=True": sent,
+        "Redis commands per enqueue with unique=True": commands,
+        "Redis commands per job of enqueue_many with unique=True": many,
+        "bytes per queued job with unique=True": size,
+    }
+
+
+def join_counts(client: redis.Redis) -> dict[str, float]:
+    """What it takes to join a job that waits, and one that has a value."""
+    with Relay(client) as relay, redis.Redis(port=relay.port) as through:
+        queue = queue_on(through)
+        found: dict[str, float] = {}
+        for how in ("joined", "cached"):
+            queue.enqueue_or_join(work.noop, 1, job_id="asked")
+            if how == "cached":
+                drained(client, queue)
+            relay.reset()
+            before = sum(stats(client).values())
+            for _ in range(CALLS):
+                assert queue.enqueue_or_join(work.noop, 1, job_id="asked").how == how
+            found[f"round trips per enqueue_or_join, {how}"] = relay.turns / CALLS
+            found[f"Redis commands per enqueue_or_join, {how}"] = (sum(stats(client).values()) - before) / CALLS
+    return found
 
 
 def python_counts(client: redis.Redis) -> dict[str, float]:
@@ -246,7 +302,15 @@ def waiting_counts(client: redis.Redis) -> dict[str, float]:
             for number in range(50):
                 assert queue.enqueue(work.noop, number).wait(20) == number
             turns = relay.turns / 50
-    return {"round trips per enqueue and wait": turns}
+            relay.reset()
+            for number in range(50):
+                assert queue.enqueue_and_wait(work.noop, number, timeout=20) == number
+            asked, sent = relay.turns / 50, relay.sent / 50
+    return {
+        "round trips per enqueue and wait": turns,
+        "round trips per enqueue_and_wait": asked,
+        "bytes sent per enqueue_and_wait": sent,
+    }
 
 
 def idle_counts(client: redis.Redis) -> dict[str, float]:
@@ -278,7 +342,11 @@ def bytes_per_job(client: redis.Redis, argument: object = 0) -> dict[str, float]
 def take(*clients: tuple[redis.Redis, redis.Redis]) -> list[dict[str, float]]:
     """Every count of `LIMITS`, for each pair of clients, which are of two servers of a kind that nobody else uses: at
     the second a worker is idle while the rest is counted at the first. About 15 s, and 4 s for each further pair."""
-    found = [enqueue_counts(busy) | python_counts(busy) | waiting_counts(busy) for busy, _ in clients]
+    parts = (enqueue_counts, unique_counts, join_counts, python_counts, waiting_counts)
+    found: list[dict[str, float]] = [{} for _ in clients]
+    for counted, (busy, _) in zip(found, clients, strict=True):
+        for part in parts:
+            counted |= part(busy)
     with ThreadPoolExecutor(len(clients)) as pool:
         passing = pool.map(idle_counts, [idle for _, idle in clients])  # begins at once
         for counted, (busy, _) in zip(found, clients, strict=True):

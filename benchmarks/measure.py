@@ -2,8 +2,9 @@
 
     BENCH_PORT=6390 python measure.py PEER WHAT [--variant V] [--load noop|sleep:MS|burn:MS] [--count N]
                                       [--depth N] [--seconds S] [--forget]
+                                      [--options "unique key"]
 
-WHAT: enqueue | bulk | drain | depth | wait | start | idle | memory. The server at BENCH_PORT is flushed.
+WHAT: enqueue | bulk | many | drain | depth | wait | ask | start | idle | memory. The server at BENCH_PORT is flushed.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Asked:
     count: int
     depth: int
     seconds: float
+    options: str = ""
 
     @contextmanager
     def working(self) -> Iterator[subprocess.Popen[bytes]]:
@@ -128,6 +130,19 @@ def bulk(asked: Asked) -> dict[str, Any]:
     return {"per_s": asked.count / (time.perf_counter() - began)}
 
 
+def many(asked: Asked) -> dict[str, Any]:
+    """Jobs with options, in one call: jobs per second, and microseconds for each to be made and to be sent."""
+    asked.peer.send(asked.peer.prepared(10, asked.options))
+    asked.client.flushdb()
+    began = time.perf_counter()
+    datas = asked.peer.prepared(asked.count, asked.options)
+    made = time.perf_counter()
+    asked.peer.send(datas)
+    ended = time.perf_counter()
+    make_us, send_us = (1e6 * took / asked.count for took in (made - began, ended - made))
+    return {"per_s": asked.count / (ended - began), "make_us": make_us, "send_us": send_us}
+
+
 def drain(asked: Asked) -> dict[str, Any]:
     """Jobs per second of one worker on a full queue."""
     asked.fill(asked.count)
@@ -166,13 +181,23 @@ def rate(asked: Asked, queued: int, count: int) -> dict[str, Any]:
 
 def wait(asked: Asked) -> dict[str, Any]:
     """Milliseconds from enqueue to the value, idle worker."""
+    return answered(asked, asked.peer.wait)
+
+
+def ask(asked: Asked) -> dict[str, Any]:
+    """Milliseconds of a call that enqueues and gives the value, idle worker."""
+    return answered(asked, asked.peer.ask)
+
+
+def answered(asked: Asked, call: Callable[[int], Any]) -> dict[str, Any]:
+    """Milliseconds of a call that gives the value of its job, idle worker."""
     with asked.working():
         for number in range(20):
-            asked.peer.wait(number)
+            call(number)
         took = []
         for number in range(asked.count):
             began = time.perf_counter()
-            assert asked.peer.wait(number) == number
+            assert call(number) == number
             took.append(1000 * (time.perf_counter() - began))
     took.sort()
     return {"p50_ms": statistics.median(took), "p99_ms": took[int(len(took) * 0.99) - 1]}
@@ -235,9 +260,11 @@ def pss_kb(pid: int) -> int:
 WHAT = {
     "enqueue": enqueue,
     "bulk": bulk,
+    "many": many,
     "drain": drain,
     "depth": depth,
     "wait": wait,
+    "ask": ask,
     "start": start,
     "idle": idle,
     "memory": memory,
@@ -254,6 +281,7 @@ def main() -> None:
     options.add_argument("--count", type=int, default=1000)
     options.add_argument("--depth", type=int, default=0)
     options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--options", default="")
     options.add_argument("--forget", action="store_true")
     given = options.parse_args()
     os.environ["BENCH_VARIANT"] = given.variant
@@ -261,7 +289,7 @@ def main() -> None:
     client = redis.Redis(port=port)
     client.flushall()
     peer = PEERS[given.peer](port, given.load, forget=given.forget)
-    asked = Asked(peer, client, given.variant, given.count, given.depth, given.seconds)
+    asked = Asked(peer, client, given.variant, given.count, given.depth, given.seconds, given.options)
     found = WHAT[given.what](asked)
     if given.variant:
         found["worker"] = " ".join([Path(peer.worker(given.variant)[0]).name, *peer.worker(given.variant)[1:]])

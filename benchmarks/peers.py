@@ -7,6 +7,7 @@ do: `noop`, `sleep:MS` or `burn:MS`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,6 +53,18 @@ class Peer:
         """Enqueues a job and blocks until its value is there."""
         raise NotImplementedError
 
+    def ask(self, number: int) -> Any:
+        """The same by the queue's own call for it, where it has one."""
+        return self.wait(number)
+
+    def prepared(self, count: int, options: str) -> list[Any]:
+        """So many jobs with these options each, for `send`."""
+        raise NotImplementedError
+
+    def send(self, datas: list[Any]) -> None:
+        """Enqueues what was prepared, in one call."""
+        raise NotImplementedError
+
 
 class Rqlike(Peer):
     """rqlike with its defaults, and with one option each."""
@@ -67,9 +80,18 @@ class Rqlike(Peer):
         super().__init__(port, load, forget=forget)
         import redis
 
-        from rqlike import Queue
+        from rqlike import Queue, Retry
 
         self.queue = Queue("default", connection=redis.Redis(port=port))
+        self.options_of: dict[str, Callable[[int], dict[str, Any]]] = {
+            "": lambda _: {},
+            "delay": lambda _: {"delay": 60},
+            "unique": lambda _: {"unique": True},  # by the content of the call
+            "unique key": lambda number: {"unique_key": f"key {number}"},
+            "retry": lambda _: {"retry": Retry(3)},
+            "all": lambda _: {"delay": 60, "unique": True, "retry": Retry(3)},
+            "all by key": lambda number: {"delay": 60, "unique_key": f"key {number}", "retry": Retry(3)},
+        }
         self.more: dict[str, Any] = {"result_ttl": 0} if forget else {}
 
     def enqueue(self, number: int) -> Any:
@@ -94,6 +116,16 @@ class Rqlike(Peer):
     def wait(self, number: int) -> Any:
         result = self.enqueue(number).latest_result(timeout=30)
         return result.return_value
+
+    def ask(self, number: int) -> Any:
+        return self.queue.enqueue_and_wait(self.function, self.argument(number), timeout=30)
+
+    def prepared(self, count: int, options: str) -> list[Any]:
+        make, function, option = self.queue.prepare_data, self.function, self.options_of[options]
+        return [make(function, (number,), **option(number)) for number in range(count)]
+
+    def send(self, datas: list[Any]) -> None:
+        self.queue.enqueue_many(datas)
 
 
 class RQ(Peer):

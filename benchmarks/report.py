@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from benchmarks.rounds import Record, disturbance, workers
-from benchmarks.tasks import MILLION
+from benchmarks.tasks import MILLION, OPTIONS
 
 #: how the queues are called in tables, in the order of their columns
 NAMES = {"rqlike": "rqlike", "rq": "RQ", "huey": "huey"}
@@ -137,9 +137,17 @@ def producers() -> Iterator[Row]:
     single, many = beside("enqueue", "per_s", "rq", "huey"), beside("bulk", "per_s", "rq", "huey")
     yield Row("enqueue one by one, jobs/s", single, least((2.8, single[1]), (0.8, single[2])))
     yield Row("`enqueue_many` of 20,000, jobs/s", many, least((4, many[1])))
+    base = Cell("many plain", "per_s", label="plain ones")
+    for name in OPTIONS:
+        targets = least((0.7, base)) if name.startswith("all") else ()
+        what = f"delay, unique{name[3:]}, retry" if name.startswith("all") else name
+        yield Row(f"`enqueue_many` of 20,000, {what} each, jobs/s", (Cell(f"many {name}", "per_s"), base), targets)
     half, late = beside("wait", "p50_ms", "rq", "huey"), beside("wait", "p99_ms", "rq", "huey")
     yield Row("enqueue to value, idle worker, p50 ms", half, most((0.08, half[1]), (0.8, half[2])), "{:.2f}")
     yield Row("enqueue to value, idle worker, p99 ms", late, (Target(2, most=True),), "{:.2f}")
+    half, late = beside("ask", "p50_ms", "rq"), beside("ask", "p99_ms", "rq")
+    yield Row("`enqueue_and_wait`, idle worker, p50 ms", half, most((0.09, half[1])), "{:.2f}")
+    yield Row("`enqueue_and_wait`, idle worker, p99 ms", late, (Target(2, most=True),), "{:.2f}")
 
 
 def depths(record: Record) -> Iterator[Row]:
@@ -195,6 +203,8 @@ def spread_table(record: Record) -> str:
     """Every measurement with its median and its range."""
     metrics = (
         "per_s",
+        "make_us",
+        "send_us",
         "enqueue_per_s",
         "p50_ms",
         "p99_ms",

@@ -26,6 +26,10 @@ FASTEST = {
 PLAIN = {"rqlike": "default", "rq": "fork", "huey": "proc1"}
 #: and where somebody waits for a value: without its blocking results huey's callers would poll
 WAITING = {**PLAIN, "huey": "notify1"}
+#: those whose users ask for one value at once: by `enqueue_and_wait`, or by what RQ's users write for it
+ASKING = ("rqlike", "rq")
+#: what jobs of one call are given each; `all` is delay, unique and retry, `all by key` has unique keys of its own
+OPTIONS = ("delay", "unique", "unique key", "retry", "all", "all by key")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Task:
     depth: int = 0
     seconds: float = DRAIN_S
     forget: bool = False
+    options: str = ""  #: of jobs put in by one call; see `OPTIONS`
     once: bool = False  #: whether one round is enough: it counts, or looks at something that does not vary
 
     def arguments(self) -> list[str]:
@@ -50,6 +55,7 @@ class Task:
         said = {
             "--variant": self.variant,
             "--load": self.load,
+            "--options": self.options,
             "--count": self.count,
             "--depth": self.depth,
             "--seconds": self.seconds,
@@ -84,6 +90,11 @@ def plan(peers: Iterable[str], pin: str, full: bool) -> Iterator[Task]:
     peers = tuple(peers)
     yield from (Task("enqueue", "enqueue", peer, "enqueue", pin, count=ENQUEUES) for peer in peers)
     yield from (Task("bulk", "bulk", peer, "bulk", pin, count=BULK) for peer in peers)
+    if "rqlike" in peers:
+        named = (("plain", ""), *((one, one) for one in OPTIONS))
+        yield from (
+            Task(f"many {name}", "options", "rqlike", "many", pin, options=said, count=BULK) for name, said in named
+        )
     yield from (drain("drain", "drain", peer, PLAIN[peer], pin) for peer in peers)
     if "rq" in peers:
         yield drain("drain", "drain simple", "rq", "simple", pin)
@@ -96,6 +107,7 @@ def plan(peers: Iterable[str], pin: str, full: bool) -> Iterator[Task]:
     if pin == "split":
         yield from (drain("one", "drain one", peer, PLAIN[peer], "one") for peer in peers)
     yield from (Task("wait", "wait", peer, "wait", pin, WAITING[peer], count=WAITS) for peer in peers)
+    yield from (Task("ask", "ask", peer, "ask", pin, PLAIN[peer], count=WAITS) for peer in peers if peer in ASKING)
     if "rqlike" in peers:
         yield from (deep("rqlike", depth, pin) for depth in (*DEPTHS, *((MILLION,) if full else ())))
     yield from (Task("start", "start", peer, "start", pin, PLAIN[peer]) for peer in peers)
@@ -107,8 +119,8 @@ def plan(peers: Iterable[str], pin: str, full: bool) -> Iterator[Task]:
 
 
 GROUPS = (
-    *("counts", "enqueue", "bulk", "drain", "one", "results", "horses", "wait", "depth", "start", "idle", "memory"),
-    "import",
+    *("counts", "enqueue", "bulk", "options", "drain", "one", "results", "horses", "wait", "ask", "depth", "start"),
+    *("idle", "memory", "import"),
 )
 
 

@@ -5,7 +5,6 @@ record that says so.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, NoReturn, cast
 
@@ -42,6 +41,8 @@ _POLICY: Final = {
     "store_result": "k",
 }
 _DEFAULTS: Final = PLAIN_POLICY
+_SHORT: Final = tuple(_POLICY[name] for name in Policy._fields)
+_WITH_PARTS: Final = (Retry, Repeat, Callback)
 _STATUSES: Final = {str(status).encode(): status for status in JobStatus}
 _SUCCESSFUL, _DISABLED = b"%d" % ResultType.SUCCESSFUL, Unkept.DISABLED.encode()
 _DIGITS: Final = 19  #: of a number, with its sign, that is certainly no longer one of ours
@@ -65,6 +66,8 @@ def unpack_reply(reply: Any) -> Any:
 def encode_call(call: CallRecord) -> bytes:
     """A call as versioned msgpack: [version, function, payload, headers, policy]."""
     policy = {} if call.policy is _DEFAULTS else encode_policy(call.policy)
+    if not call.headers:
+        return encode_plain_call(call.func_name, call.payload)[:-1] + cast(bytes, _PACK(policy))
     return cast(bytes, msgpack.packb([CALL_VERSION, call.func_name, call.payload, dict(call.headers), policy]))
 
 
@@ -85,12 +88,12 @@ def _call_head(func_name: str) -> bytes:
 def encode_policy(policy: Policy) -> dict[str, object]:
     """The map of a policy's values that are not the defaults."""
     out: dict[str, object] = {}
-    for name, short in _POLICY.items():
-        value = getattr(policy, name)
-        if value != getattr(_DEFAULTS, name):
-            if name == "depends_on":
-                value = [need.to_wire() for need in value]
-            out[short] = value.to_wire() if isinstance(value, Retry | Repeat | Callback) else value
+    for short, value, usual in zip(_SHORT, policy, _DEFAULTS, strict=True):
+        if value is not usual and (usual is None or value != usual):
+            if value is policy.depends_on:
+                out[short] = [need.to_wire() for need in policy.depends_on]
+            else:
+                out[short] = value.to_wire() if isinstance(value, _WITH_PARTS) else value
     return out
 
 
@@ -263,7 +266,7 @@ def _read_call(got: Mapping[bytes, bytes]) -> tuple[CallRecord | None, str]:
             call = _overridden(call, overrides)
         if b"j" in got:
             ttl_ms = number(got[b"j"]) or 0
-            call = call._replace(policy=replace(call.policy, result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
+            call = call._replace(policy=call.policy._replace(result_ttl=-1.0 if ttl_ms < 0 else ttl_ms / 1000))
         return call, ""
     except RqlikeError as problem:
         return None, str(problem)

@@ -38,7 +38,7 @@ JOB: Final = {
     "slot": "@",
     "wanted": "W",  # until when a waiter will look, in ms: its end does not let it expire before
     "limit": "=",  # see `limits.RateLimit.to_text`
-    "unique": "$",  # how long it holds its unique key in ms, 0 until it has ended, and the key
+    "unique": "$",  # see `options.Unique.to_text`
     "needs": "N",  # how many jobs it still waits for, while it is deferred
     "enrolled": "E",  # the number under which those have it in their lists
     "dependents": "D",  # that others wait for it; 2: as if it finished, whatever it comes to

@@ -28,18 +28,23 @@ def content_id(f: Callable[..., Any] | str, args: Sequence[Any] = (), kwargs: Ma
     Raises what `enqueue` raises for the function and, whatever the serializer of the queue, SerializationError for an
     argument that msgpack does not take.
     """
-    return call_digest(reference_of(f), args, kwargs or {})
+    return digest(reference_of(f), canonical(args, kwargs or {}))
 
 
-def call_digest(reference: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
-    """`content_id` of a function that is known by its path."""
-    module, nested, name = reference.partition(":")
-    path = f"{module}.{name}" if nested and "." not in name else reference
-    payload = dumps_call(_MSGPACK, args, kwargs)  # which refuses what cannot be told apart
+def canonical(args: Sequence[Any], kwargs: Mapping[str, Any], packed: bytes | None = None) -> bytes:
+    """Arguments as bytes that are the same for equal ones. `packed`: as the default serializer packs them, where they
+    are already. Raises SerializationError."""
+    payload = dumps_call(_MSGPACK, args, kwargs) if packed is None else packed  # which refuses what has no exact form
     # Maps and sets, which nearly no arguments have, show in the bytes; a text may look like one, which costs time only.
     # The last byte is the map of the keyword arguments, empty as a rule.
     plain = not payload[:-1].translate(None, _ORDERED)
-    data = payload if plain else _canonical([list(args), dict(kwargs)], packer())
+    return payload if plain else _canonical([list(args), dict(kwargs)], packer())
+
+
+def digest(reference: str, data: bytes) -> str:
+    """`content_id` of a function that is known by its path, and arguments in their canonical form."""
+    module, nested, name = reference.partition(":")
+    path = f"{module}.{name}" if nested and "." not in name else reference
     return hashlib.sha256(b"%b\0%b" % (path.encode(), data)).hexdigest()
 
 
@@ -59,4 +64,4 @@ def _canonical(value: Any, pack: msgpack.Packer) -> bytes:
     return cast(bytes, pack.pack_array_header(len(items)) + b"".join(items))
 
 
-__all__ = ["call_digest", "content_id"]
+__all__ = ["canonical", "content_id", "digest"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Generic, TypeVar
@@ -346,7 +345,7 @@ class Job(Related, Generic[T]):
 
     def _edit(self, **changes: Any) -> None:
         call = self._readable
-        self._record = self._record._replace(call=call._replace(policy=replace(call.policy, **changes)))
+        self._record = self._record._replace(call=call._replace(policy=call.policy._replace(**changes)))
 
     # -- status --------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from rqlike.exceptions import (
     WaitDeadlock,
     WaitTimeout,
 )
-from rqlike.identity import call_digest
+from rqlike.identity import canonical, digest
 from rqlike.job import Job
 from rqlike.records import CallRecord
 from rqlike.sending import send_one
@@ -91,7 +91,8 @@ def _digest(call: CallRecord) -> str | None:
     if call.policy.serializer not in _TELLING:
         return None
     try:
-        return call_digest(call.func_name, *loads_call(stored_serializer(call.policy.serializer), call.payload))
+        args, kwargs = loads_call(stored_serializer(call.policy.serializer), call.payload)
+        return digest(call.func_name, canonical(args, kwargs))
     except (DeserializationError, SerializationError):
         return None
 

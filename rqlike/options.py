@@ -6,9 +6,10 @@ the package works with: seconds as floats, policies as policies, an id that is s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable as AnyCallable
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypedDict
 
@@ -79,8 +80,7 @@ _MEANT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """How a job is to be run, kept and followed up: the part of its options that travels with the call."""
 
     job_timeout: float = DEFAULT_TIMEOUT  #: seconds; -1 is without limit
@@ -112,6 +112,9 @@ class Policy:
 PLAIN_POLICY: Final = Policy()
 
 
+_TIMED: Final = re.compile(r"^[0-9]+ ")
+
+
 class Unique(NamedTuple):
     """That no other job has its key."""
 
@@ -119,8 +122,17 @@ class Unique(NamedTuple):
     for_ms: int = 0  #: how long from the enqueue; 0 until it has ended
 
     def to_text(self, key: str) -> str:
-        """As a job carries it and the scripts read it."""
-        return f"{self.for_ms} {key}"
+        """As a job carries it and the scripts read it: for how long, and the key; the key alone where it is held until
+        the job has ended: a content id just fits the compact form of a job's hash."""
+        return f"{self.for_ms} {key}" if self.for_ms or _TIMED.match(key) else key
+
+    @staticmethod
+    def key_of(text: str) -> str:
+        """The key out of that text."""
+        return _TIMED.sub("", text, count=1)
+
+
+_BY_CONTENT: Final = Unique()
 
 
 class Checked(NamedTuple):
@@ -166,48 +178,20 @@ def check(options: Mapping[str, Any], defaults: Mapping[str, Any], serializer: s
     given = {**defaults, **options} if defaults else options
     if not given and serializer == "msgpack":
         return PLAIN
-    unknown = [name for name in given if name not in JobOptions.__annotations__]
-    if unknown:
-        raise TypeError(f"unknown job option {unknown[0]!r}.{suggestion(unknown[0])} Options: {', '.join(NAMES)}")
-    return Checked(
-        policy=_policy(given, serializer),
-        job_id=check_job_id(given["job_id"]) if given.get("job_id") is not None else None,
-        meta=_meta(given.get("meta")),
-        at_front=_flag("at_front", given.get("at_front", False)),
-        headers=check_headers(given.get("headers") or {}),
-        durable=_flag("durable", given.get("durable", False)),
-        rate_limit=_rate_limit(given.get("rate_limit")),
-        unique=_unique(given, options),
-        wish=_wish(given, options),
-    )
-
-
-def _policy(given: Mapping[str, Any], serializer: str) -> Policy:
-    timeout, ttl = given.get("job_timeout"), given.get("ttl")
-    result_ttl, failure_ttl = given.get("result_ttl"), given.get("failure_ttl")
-    repeat = given.get("repeat")
-    if repeat is not None and not isinstance(repeat, Repeat):
-        raise TypeError(f"repeat takes a Repeat(times, interval), not {repeat!r}")
-    return Policy(
-        job_timeout=DEFAULT_TIMEOUT
-        if timeout is None
-        else parse_seconds(timeout, "job_timeout", forever=True, zero=False),
-        result_ttl=None if result_ttl is None else parse_seconds(result_ttl, "result_ttl", forever=True),
-        failure_ttl=DEFAULT_FAILURE_TTL
-        if failure_ttl is None
-        else parse_seconds(failure_ttl, "failure_ttl", forever=True, zero=False),
-        ttl=None if ttl is None else parse_seconds(ttl, "ttl", zero=False),
-        description=check_description(given.get("description")),
-        retry=None if given.get("retry") is None else Retry.coerce(given["retry"]),
-        repeat=repeat,
-        on_success=_callback(given.get("on_success")),
-        on_failure=_callback(given.get("on_failure")),
-        on_stopped=_callback(given.get("on_stopped")),
-        serializer=serializer,
-        priority=check_priority(given.get("priority")),
-        depends_on=needs_of(given.get("depends_on")),
-        store_result=_flag("store_result", given.get("store_result", True)),
-    )
+    policy: dict[str, Any] = {} if serializer == "msgpack" else {"serializer": serializer}
+    act: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in _OF_POLICY:
+            if value is not None or name in _FLAGS:
+                policy[name] = _OF_POLICY[name](value)
+        elif name in _OF_ACT:
+            if value is not None or name in _FLAGS:
+                act[name] = _OF_ACT[name](value)
+        elif name not in _TOGETHER:
+            raise TypeError(f"unknown job option {name!r}.{suggestion(name)} Options: {', '.join(NAMES)}")
+    if not _TOGETHER.isdisjoint(given):
+        act["unique"], act["wish"] = _unique(given, options), _wish(given, options)
+    return Checked(Policy(**policy) if policy else PLAIN_POLICY, **act)
 
 
 def check_job_id(job_id: object) -> str:
@@ -239,6 +223,7 @@ def check_description(value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise TypeError(f"description takes text, not {type(value).__name__}")
+    value.encode()  # half a surrogate pair is refused here, where nothing is written yet
     return value if len(value) <= DESCRIPTION_LIMIT else value[: DESCRIPTION_LIMIT - 1] + "…"
 
 
@@ -281,6 +266,12 @@ def check_headers(value: object) -> dict[str, str]:
     return dict(value)
 
 
+def _repeat(value: object) -> Repeat:
+    if not isinstance(value, Repeat):
+        raise TypeError(f"repeat takes a Repeat(times, interval), not {value!r}")
+    return value
+
+
 def _kinds(value: object) -> str:
     """What it is, without what is in it: this may end in a log."""
     if not isinstance(value, Mapping):
@@ -303,6 +294,8 @@ def _unique(given: Mapping[str, Any], own: Mapping[str, Any]) -> Unique | None:
     for name in ("unique_key", "unique_for") if own.get("unique") is False else ():
         if own.get(name) is not None:
             raise TypeError(f"{name} makes the job unique: leave it out, or unique=False")
+    if wanted is True and key is None and span is None:
+        return _BY_CONTENT
     if not (_flag("unique", wanted) if wanted is not None else key is not None or span is not None):
         return None
     return Unique(
@@ -319,7 +312,9 @@ def check_unique_key(key: object) -> str:
 
 
 def _wish(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
-    wish = given.get("on_duplicate", "raise")
+    if "on_duplicate" not in given:
+        return ""
+    wish = given["on_duplicate"]
     if wish not in ON_DUPLICATE:
         raise ValueError(f"on_duplicate takes {', '.join(map(repr, ON_DUPLICATE))}, not {wish!r}")
     if "on_duplicate" in own and not any(given.get(name) for name in ("job_id", "unique", "unique_key", "unique_for")):
@@ -330,8 +325,31 @@ def _wish(given: Mapping[str, Any], own: Mapping[str, Any]) -> str:
     return "" if wish == "raise" else str(wish)
 
 
-def _callback(value: Any) -> Callback | None:
-    return None if value is None else Callback.coerce(value)
-
+#: How each option is checked that can be checked alone. None is the default, where it is not a flag.
+_OF_POLICY: Final[dict[str, AnyCallable[[Any], Any]]] = {
+    "job_timeout": partial(parse_seconds, name="job_timeout", forever=True, zero=False),
+    "result_ttl": partial(parse_seconds, name="result_ttl", forever=True),
+    "failure_ttl": partial(parse_seconds, name="failure_ttl", forever=True, zero=False),
+    "ttl": partial(parse_seconds, name="ttl", zero=False),
+    "description": check_description,
+    "retry": Retry.coerce,
+    "repeat": _repeat,
+    "on_success": Callback.coerce,
+    "on_failure": Callback.coerce,
+    "on_stopped": Callback.coerce,
+    "priority": check_priority,
+    "depends_on": needs_of,
+    "store_result": partial(_flag, "store_result"),
+}
+_OF_ACT: Final[dict[str, AnyCallable[[Any], Any]]] = {
+    "job_id": check_job_id,
+    "meta": _meta,
+    "at_front": partial(_flag, "at_front"),
+    "headers": lambda value: check_headers(value or {}),
+    "durable": partial(_flag, "durable"),
+    "rate_limit": _rate_limit,
+}
+_FLAGS: Final = frozenset({"at_front", "durable", "store_result"})
+_TOGETHER: Final = frozenset({"unique", "unique_key", "unique_for", "on_duplicate"})
 
 PLAIN: Final = Checked()

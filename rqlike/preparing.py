@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple
 from rqlike import callables, codec
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import PayloadTooLarge
-from rqlike.identity import call_digest
+from rqlike.identity import canonical, digest
 from rqlike.options import NAMES, PLAIN, Checked, check, check_headers
 from rqlike.records import CallRecord
 from rqlike.running.middleware import Call, producers
-from rqlike.serializers import Serializer, dumps_call
+from rqlike.serializers import MsgpackSerializer, Serializer, dumps_call
 from rqlike.settings import FRONT_BAND, NORMAL_BAND, PAYLOAD_LIMIT
 from rqlike.store import verbs
 from rqlike.store.requests import nonce, random_id
@@ -43,6 +43,19 @@ class Terms(NamedTuple):
     usual: Checked  #: the defaults, checked
 
 
+class Examined(NamedTuple):
+    """A call that the server may have. Nothing of it is refused any more; what is left is work, which has time until it
+    is to be sent."""
+
+    checked: Checked
+    reference: str
+    payload: bytes
+    headers: Mapping[str, str]
+    due: str
+    meta: bytes = b""
+    content: bytes = b""  #: of its arguments, where its unique key is made of them
+
+
 def prepare(
     terms: Terms,
     func: Func,
@@ -53,45 +66,65 @@ def prepare(
 ) -> NewJob:
     """A job that the server may have. Raises TypeError, ValueError, SerializationError, PayloadTooLarge, and what
     middleware raises."""
+    return finish(examine(terms, func, args, kwargs, options, due))
+
+
+def examine(
+    terms: Terms,
+    func: Func,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    options: Mapping[str, Any],
+    due: str = "",
+) -> Examined:
+    """Everything of `prepare` that may raise."""
     checked = check(options, terms.defaults, terms.serializer.name) if options else terms.usual
     reference = callables.reference_of(func)
     if not isinstance(func, str):
         callables.bind_call(func, args, kwargs, NAMES)
-    headers = dict(checked.headers) if checked.headers else {}
-    for middleware in producers():
-        middleware.on_enqueue(Call(reference, terms.queue, headers))
-    if headers:
-        headers = check_headers(headers)  # again: middleware has added its own
+    headers: Mapping[str, str] = checked.headers
+    if headers or producers():
+        headers = _with_added(reference, terms.queue, dict(headers))
     payload = dumps_call(terms.serializer, args, kwargs)
     if len(payload) > PAYLOAD_LIMIT:
         raise PayloadTooLarge(size=len(payload), limit=PAYLOAD_LIMIT)
+    if checked is PLAIN:
+        return Examined(checked, reference, payload, headers, due)
+    if checked.job_id is not None and checked.job_id in {need.job_id for need in checked.policy.depends_on}:
+        raise ValueError(f"job {checked.job_id} cannot depend on itself")
+    content = b""
+    if checked.unique is not None and checked.unique.key is None and checked.job_id is None:
+        content = canonical(args, kwargs, payload if type(terms.serializer) is MsgpackSerializer else None)
+    meta = codec.encode_meta(checked.meta) if checked.meta else b""
+    return Examined(checked, reference, payload, headers, due, meta, content)
+
+
+def _with_added(reference: str, queue: str, headers: dict[str, str]) -> dict[str, str]:
+    """The headers with those of middleware."""
+    for middleware in producers():
+        middleware.on_enqueue(Call(reference, queue, headers))
+    return check_headers(headers)  # again, where middleware has added its own
+
+
+def finish(examined: Examined) -> NewJob:
+    """The rest of `prepare`: ids, and bytes as they are sent."""
+    checked, reference, payload, headers, due, meta, content = examined
     if checked is PLAIN and not headers:
         return NewJob(random_id(), codec.encode_plain_call(reference, payload), due=due)
-    if any(need.job_id == checked.job_id for need in checked.policy.depends_on):
-        raise ValueError(f"job {checked.job_id} cannot depend on itself")
-    unique = ""
-    if checked.unique is not None:
-        unique = checked.unique.to_text(checked.unique.key or checked.job_id or call_digest(reference, args, kwargs))
-    return _with_options(
-        checked, codec.encode_call(CallRecord(reference, payload, headers, checked.policy)), due, unique
-    )
-
-
-def _with_options(checked: Checked, call: bytes, due: str, unique: str) -> NewJob:
-    policy = checked.policy
+    policy, job_id, own = checked.policy, checked.job_id, checked.unique
     return NewJob(
-        id=checked.job_id or random_id(),
-        call=call,
-        nonce=nonce() if checked.job_id else "",
-        band=_band(checked),
-        due=due,
-        unique=unique,
-        wish=checked.wish,
-        ttl_ms=None if policy.ttl is None else to_ms(policy.ttl),
-        failure_ttl_ms=verbs.failure_ttl_ms(policy.failure_ttl),
-        meta=codec.encode_meta(checked.meta) if checked.meta else b"",
-        limit=checked.rate_limit.to_text() if checked.rate_limit is not None else "",
-        needs="\n".join(f"{need.wish} {need.job_id}" for need in policy.depends_on),
+        random_id() if job_id is None else job_id,
+        codec.encode_call(CallRecord(reference, payload, headers, policy)),
+        "" if job_id is None else nonce(),
+        _band(checked) if checked.at_front or policy.priority else NORMAL_BAND,
+        due,
+        "" if own is None else own.to_text(own.key or job_id or digest(reference, content)),
+        checked.wish,
+        None if policy.ttl is None else to_ms(policy.ttl),
+        verbs.failure_ttl_ms(policy.failure_ttl),
+        meta,
+        checked.rate_limit.to_text() if checked.rate_limit is not None else "",
+        "\n".join(f"{need.wish} {need.job_id}" for need in policy.depends_on) if policy.depends_on else "",
     )
 
 
@@ -115,14 +148,13 @@ def explicit(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, 
     return tuple(given), dict(named)
 
 
-def with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> dict[str, Any]:
+def with_timeout(options: Mapping[str, Any], timeout: Seconds | None) -> Mapping[str, Any]:
     """Options with RQ's `timeout` among them, which is job_timeout."""
-    own = dict(options)
-    if timeout is not None:
-        if "job_timeout" in own:
-            raise TypeError("give either timeout or job_timeout, not both")
-        own["job_timeout"] = timeout
-    return own
+    if timeout is None:
+        return options
+    if "job_timeout" in options:
+        raise TypeError("give either timeout or job_timeout, not both")
+    return {**options, "job_timeout": timeout}
 
 
 def delay_of(value: Seconds | datetime) -> str:

@@ -22,7 +22,9 @@ from rqlike.preparing import (
     Terms,
     check_template,
     delay_of,
+    examine,
     explicit,
+    finish,
     prepare,
     with_timeout,
 )
@@ -115,6 +117,8 @@ class Queue:
         id, or its key is held, and `on_duplicate` says nothing else; with `durable` DurabilityUnavailable, nothing
         being written, and NotDurableError, the job being enqueued.
         """
+        if not kwargs:
+            return self._enqueue(f, args, kwargs, {})
         options, own = split(kwargs)
         if own:
             args, own = explicit(args, own)
@@ -166,7 +170,7 @@ class Queue:
         if at is not None and delay is not None:
             raise TypeError("give either at or delay, not both")
         due = str(clock.epoch_ms(at)) if at is not None else "" if delay is None else delay_of(delay)
-        return EnqueueData(func, tuple(args), kwargs or {}, with_timeout(options, timeout), due)
+        return EnqueueData(func, tuple(args), kwargs or NO_DEFAULTS, with_timeout(options, timeout), due)
 
     def enqueue_many(
         self, job_datas: Iterable[EnqueueData], *, group_id: str | None = None, atomic: bool = False
@@ -182,16 +186,16 @@ class Queue:
         """
         datas = list(job_datas)
         terms = self._terms
-        prepared = [prepare(terms, *data) for data in datas]
+        examined = [examine(terms, *data) for data in datas]
         durable = any(self._durable(data.options) for data in datas)
-        jobs = send_many(self.store, self.name, prepared, durable=durable, atomic=atomic, group_id=group_id or "")
+        jobs = send_many(self.store, self.name, examined, durable=durable, atomic=atomic, group_id=group_id or "")
         return jobs if self.is_async else run_each_inline(jobs)
 
     @failpoint("producer.enqueue")
     def _enqueue(
         self, func: Func, args: tuple[Any, ...], kwargs: Mapping[str, Any], options: Mapping[str, Any], due: str = ""
     ) -> Job[Any]:
-        new = prepare(self._terms, func, args, kwargs, options, due)
+        new = finish(examine(self._terms, func, args, kwargs, options, due))
         durable = self._durable(options) if options else self._terms.usual.durable
         job, answer = send_one(self.store, self.name, new, durable=durable)
         return job if self.is_async or not answer.written else run_inline(job)

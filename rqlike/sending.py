@@ -7,6 +7,7 @@ from typing import Any
 
 from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, NoSuchJobError, RqlikeError
 from rqlike.job import Job
+from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
 from rqlike.settings import BATCH
 from rqlike.states import JobStatus
@@ -29,10 +30,10 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
         ((answer,),), kept = run_durably(store, [request])
     else:
         (answer,) = store.run(request)
-        if answer.word == "new":  # as nearly all are
-            return Job(Fresh(new, queue, answer), store), answer
+    if answer.word == "new" and kept is PLAINLY:  # nearly always
+        return Job(Fresh(new, queue, answer), store), answer
     job = _job_of(store, queue, new, answer)
-    if kept is not PLAINLY and kept.missing:
+    if kept.missing:
         raise not_durable([job], kept)
     return job, answer
 
@@ -55,16 +56,16 @@ def _gone(queue: str, answer: Enqueued) -> JobRecord:
 
 
 def send_many(
-    store: Store, queue: str, prepared: Sequence[NewJob], *, durable: bool, atomic: bool = False, group_id: str = ""
+    store: Store, queue: str, examined: Sequence[Examined], *, durable: bool, atomic: bool = False, group_id: str = ""
 ) -> list[Job[Any]]:
     """Enqueues them in order, one round trip per 500. Raises EnqueueManyError, NotDurableError, and redis-py's errors
     with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
-    if atomic and len(prepared) > BATCH:
+    if atomic and len(examined) > BATCH:
         raise ValueError(
-            f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(prepared)}"
+            f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(examined)}"
         )
-    sender = _Sender(store, queue, prepared, atomic=atomic, group_id=group_id)
-    kept = sender.send_durably() if durable and prepared else sender.send()
+    sender = _Sender(store, queue, examined, atomic=atomic, group_id=group_id)
+    kept = sender.send_durably() if durable and examined else sender.send()
     if kept.missing and not (atomic and sender.errors):
         raise not_durable(sender.jobs, kept, sender.errors)
     if sender.errors:
@@ -73,50 +74,45 @@ def send_many(
 
 
 class _Sender:
-    def __init__(self, store: Store, queue: str, prepared: Sequence[NewJob], *, atomic: bool, group_id: str) -> None:
+    def __init__(self, store: Store, queue: str, examined: Sequence[Examined], *, atomic: bool, group_id: str) -> None:
         self._store = store
         self._queue = queue
-        self._prepared = prepared
+        self._examined = examined
         self._atomic = atomic
         self._group_id = group_id
+        self._sent: list[NewJob] = []
         self.jobs: Jobs = []
         self.errors: Errors = {}
 
     def send(self) -> Confirmation:
-        prepared, sent = self._prepared, 0
-        news = iter(prepared)
-
-        def chunks() -> Iterator[Request[list[Enqueued]]]:
-            nonlocal sent
-            for at in range(0, len(prepared), BATCH):
-                sent = min(at + BATCH, len(prepared))
-                yield self._chunk(at)
-
+        total, news = len(self._examined), iter(self._sent)  # which grows
         try:
-            for answers in self._store.run_each(chunks()):
+            for answers in self._store.run_each(self._chunks()):
                 self._take(answers, news)
         except Exception as error:
-            error.add_note(_how_far(len(self.jobs), len(self.errors), sent, len(prepared)))
+            error.add_note(_how_far(len(self.jobs), len(self.errors), len(self._sent), total))
             raise
         return PLAINLY
 
-    def _chunk(self, at: int) -> Request[list[Enqueued]]:
-        """The jobs from `at` on, as many as go in one call."""
-        jobs = self._prepared[at : at + BATCH]
-        into = Into(self._group_id, at + BATCH < len(self._prepared)) if self._group_id else NO_GROUP
-        return verbs.enqueue(self._queue, jobs, atomic=self._atomic, into=into)
+    def _chunks(self) -> Iterator[Request[list[Enqueued]]]:
+        """What is left to do for a job is done while the server works on those before it."""
+        total = len(self._examined)
+        for at in range(0, total, BATCH):
+            news = list(map(finish, self._examined[at : at + BATCH]))
+            self._sent += news
+            into = Into(self._group_id, at + BATCH < total) if self._group_id else NO_GROUP
+            yield verbs.enqueue(self._queue, news, atomic=self._atomic, into=into)
 
     def send_durably(self) -> Confirmation:
-        prepared = self._prepared
-        chunks = [self._chunk(at) for at in range(0, len(prepared), BATCH)]
+        chunks, total = list(self._chunks()), len(self._examined)
         try:
             found, kept = run_durably(self._store, chunks)
         except DurabilityUnavailable:
             raise
         except Exception as error:
-            error.add_note(_how_far(0, 0, len(prepared), len(prepared)))
+            error.add_note(_how_far(0, 0, total, total))
             raise
-        news = iter(prepared)
+        news = iter(self._sent)
         for answers in found:
             self._take(answers, news)
         return kept

@@ -227,7 +227,7 @@ class MsgpackSerializer:
     def dumps(self, obj: Any, /) -> bytes:
         """Raises SerializationError with the place of the first value that has no exact form."""
         try:
-            data: bytes = packer().pack(obj)
+            data: bytes = msgpack.Packer(strict_types=True, default=_pack_other).pack(obj)  # `packer`, without its call
         except (_Refused, ValueError, OverflowError, RecursionError, RuntimeError) as error:
             raise _located(obj, _msgpack_problem, error) from None
         suspects = data.translate(None, _HARMLESS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final
@@ -186,8 +185,8 @@ def _show_facts(found: Schedule) -> None:
 def _options(found: Schedule) -> dict[str, str]:
     """The options of its jobs that are not the usual ones, as text."""
     policy = found.policy
-    names = [field.name for field in fields(policy) if field.name != "description"]
-    differing = {name: getattr(policy, name) for name in names if getattr(policy, name) != getattr(PLAIN_POLICY, name)}
+    pairs = zip(policy._fields, policy, PLAIN_POLICY, strict=True)
+    differing = {name: value for name, value, usual in pairs if value != usual and name != "description"}
     return {
         name: format_seconds(value) if isinstance(value, float) else value if isinstance(value, str) else shown(value)
         for name, value in differing.items()

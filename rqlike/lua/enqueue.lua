@@ -93,14 +93,16 @@ end
 -- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
 local who = nil
 local function ask()
-  --- @include identity
-  return {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key, let_go = let_go,
-    load_job = load_job}
+  if not who then
+    --- @include identity
+    who = {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key,
+      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job}
+  end
+  return who
 end
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
-  who = who or ask()
-  return who.identify(job_id, nonce, unique, wish, all_new, before)
+  return ask().identify(job_id, nonce, unique, wish, all_new, before)
 end
 
 -- What is told of a job that is not written: `meant` stands in its place.
@@ -133,7 +135,8 @@ local function refusals()
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
     if word == 'replayed' then return nil end -- nothing stood in its way when it came first
-    local key = unique ~= '' and string.match(unique, ' (.+)$')
+    local key = nil
+    if unique ~= '' then _, key = who.unique_of(unique) end
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     if not twice and (word == 'new' or word == 'cycle') then
@@ -158,7 +161,11 @@ local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
     arguments(FIRST + (index - 1) * width)
   local open, doomed, missing = dependencies(needs)
-  local fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
+  local has_key = all_new and unique ~= '' and not missing and ask().take_free_key(unique, job_id)
+  local fine, word, old, meant, notice = true, 'new', nil, nil, nil
+  if not has_key then
+    fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
+  end
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
   if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
   if missing then return told_of('orphan', old, missing) end
@@ -196,7 +203,7 @@ local function write(index)
   if limit ~= '' then add(F.limit, limit) end
   if unique ~= '' then
     add(F.unique, unique)
-    who.take_key(unique, job_id)
+    if not has_key then who.take_key(unique, job_id) end
   end
   if deferred then
     if due then add(F.due, string.format('%.0f', due)) end

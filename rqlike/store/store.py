@@ -208,11 +208,11 @@ class Store:
         """Blocks until one of the marker keys has a member, at most `seconds` (≤ 4, > 0), and takes it."""
         return self._blocking("BZPOPMIN", *markers, max(0.001, min(seconds, BLOCK_S))) is not None
 
-    def patient_line(self) -> AbstractContextManager[Any] | None:
+    def patient_line(self, *, first: bool = False) -> AbstractContextManager[Any] | None:
         """A connection of those that block, for the time of a block: RESP2, no retries, a reply may take 9 s. An
-        exception closes it, so that no reply is left to whoever gets it next. None before the first block, since who
-        need not block shall not connect; and with fakeredis, which has none."""
-        return None if self._patient is None or self._bare else borrowed(self._own_client())
+        exception closes it, so that no reply is left to whoever gets it next. None before the first block, unless this
+        is to be the `first`, since who need not block shall not connect; and with fakeredis, which has none."""
+        return None if self._bare or (self._patient is None and not first) else borrowed(self._own_client())
 
     def _blocking(self, *command: str | int | float) -> Any:
         return self._own_client().execute_command(*command)  # type: ignore[no-untyped-call]

@@ -16,6 +16,7 @@ from rqlike.exceptions import (
     NoSuchJobError,
     RqlikeError,
 )
+from rqlike.options import Unique
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, GROUP_HOLD_MS, NORMAL_BAND
 from rqlike.states import JobStatus
@@ -41,7 +42,7 @@ class NewJob(NamedTuple):
     nonce: str = ""  #: '' where rqlike made the id, which is then its own nonce
     band: int = NORMAL_BAND  #: 101 - priority; 0 at the front; negative: at the front, and of that band later
     due: str = ""  #: '' now | '+ms' from the server's now | ms since the epoch
-    unique: str = ""  #: how long it holds its unique key in ms, 0 until it has ended, and the key
+    unique: str = ""  #: see `Unique.to_text`
     wish: str = ""  #: where another job has its id or its key: '' an error | return | replace | join | join_or_raise
     ttl_ms: int | None = None
     failure_ttl_ms: int | None = None
@@ -145,29 +146,28 @@ def enqueue(
     none. Raises NoSuchGroupError."""
     if len(jobs) == 1 and jobs[0][2:] == _NO_OPTIONS and not into.group:
         return Request("enqueue", (queue, *jobs[0][:2]), _read_enqueued, now_ms=now_ms)
-    width = max(map(_width, jobs), default=2)
+    columns = list(zip(*jobs, strict=True))
+    width = _width(columns)
+    sent: list[Argument] = [b""] * (width * len(jobs))
+    for at, column in enumerate(columns[:width]):
+        sent[at::width] = column if at < 2 else [_SENT.get(value, value) for value in column]
     hold = GROUP_HOLD_MS if into.more else b""
-    arguments: list[Argument] = [queue, "atomic" if atomic else b"", width, into.group or b"", hold]
-    if width == 2:
-        for new in jobs:
-            arguments += new[:2]
-    else:
-        for new in jobs:
-            arguments += new[:2]
-            arguments += [_SENT.get(value, value) for value in new[2:width]]  # type: ignore[misc]
+    head = (queue, "atomic" if atomic else b"", width, into.group or b"", hold)
 
     def refused(word: str, detail: str) -> RqlikeError | None:
         return NoSuchGroupError(group_id=into.group) if word == "NOGROUP" else None
 
-    return Request("enqueue", tuple(arguments), _read_enqueued, refused, now_ms)
+    return Request("enqueue", (*head, *sent), _read_enqueued, refused, now_ms)
 
 
-def _width(new: NewJob) -> int:
-    """How many of its fields are to be sent: up to the last one that says something."""
-    options = new[2:]
-    if options == _NO_OPTIONS:
-        return 2
-    return max(at for at, (value, usual) in enumerate(zip(options, _NO_OPTIONS, strict=True), 3) if value != usual)
+def _width(columns: Sequence[tuple[Any, ...]]) -> int:
+    """How many fields of each job are to be sent: up to the last one that says something of one of them."""
+    usual = (None, None, *_NO_OPTIONS)
+    for width in range(len(columns), 2, -1):
+        column = columns[width - 1]
+        if column.count(usual[width - 1]) != len(column):
+            return width
+    return 2
 
 
 def _read_enqueued(reply: Any) -> list[Enqueued]:
@@ -548,13 +548,13 @@ def queues() -> Request[list[str]]:
 def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
     """The error for an id that a live job has, or something that is no job; and for a unique key that is held."""
     if answer.word == "twice":
-        what = f"id {new.id}" if answer.meant == new.id else f"unique key {new.unique.partition(' ')[2]!r}"
+        what = f"id {new.id}" if answer.meant == new.id else f"unique key {Unique.key_of(new.unique)!r}"
         text = (
             f"Another job before it in this call has the {what}. Leave one of them out, or say on_duplicate='return'."
         )
         return DuplicateJobError(text, job_id=answer.meant, status=None)
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
-        return _key_held(new.unique.partition(" ")[2], answer.meant, answer.status)
+        return _key_held(Unique.key_of(new.unique), answer.meant, answer.status)
     if answer.status is None:
         text = f"The id {new.id} is taken by something that cannot be read; delete it, or choose another job_id."
         return DuplicateJobError(text, job_id=new.id, status=None)

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from random import SystemRandom
 from typing import Any, Final, TypeVar
 
 from redis.exceptions import (
@@ -40,8 +41,10 @@ from rqlike.store.wishes import Wish
 
 T = TypeVar("T")
 
-#: A waiter leaves an overdue job to a worker's sweep for so long.
-SWEEP_CHANCE_S: Final = 0.05
+#: A waiter leaves an overdue job to a worker's sweep for so long, and up to twice as long: of many waiters the first to
+#: expire it wakes the others, and those of many jobs do not all ask at once.
+SWEEP_CHANCE_S: Final = 0.02
+_DICE: Final = SystemRandom()
 #: What a waiter is told by a server that is away, or not itself.
 AWAY: Final = (Disconnected, TimedOut, ResponseError)
 _LOOK: Final = 1
@@ -202,24 +205,43 @@ def _say(store: Store, wish: Wish) -> None:
 
 
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:
+    overdue_s = None
     if seen.deadline_ms is not None and seen.status is not None and not seen.status.terminal:
-        until = expiry_in(seen.deadline_ms, seen.now_ms)
-        if until <= 0:
-            expire(store, job_id)
-            return None
-        left = min(left, until + SWEEP_CHANCE_S)
-    found = store.block_for_entries(job_id, seen.newest_id, left)
+        overdue_s = expiry_in(seen.deadline_ms, seen.now_ms)
+    if overdue_s is None or overdue_s > min(left, BLOCK_S):
+        found = store.block_for_entries(job_id, seen.newest_id, left)
+    else:
+        found = _block_until_overdue(store, job_id, seen.newest_id, max(overdue_s, 0.001))
     return judge(_with(job_id, seen, found)) if found else None
+
+
+def _block_until_overdue(store: Store, job_id: str, after: str, seconds: float) -> Entries:
+    """The entries that come in that time, or by expiring the job then. An idle server ends a block a tenth of a second
+    late, so it is not left to that; and the read that still blocks brings the notice."""
+    line = store.patient_line(first=True)
+    if line is None:
+        found = store.block_for_entries(job_id, after, seconds)
+        if not found:
+            expire(store, job_id)
+        return found
+    with line as one:
+        one.send_packed_command([pack(*store.blocking_read(job_id, after, BLOCK_S))])
+        if not one.can_read(seconds):
+            expire(store, job_id)
+            if not one.can_read(_ARRIVAL_S):  # it was not to be expired any more
+                one.disconnect()
+                return []
+        return entries_of(one.read_response(disable_decoding=True))
 
 
 def expiry_in(deadline_ms: int, now_ms: int) -> float:
     """Seconds until a waiter may expire a job that has not started by its deadline: a worker has a chance before."""
-    return (deadline_ms - now_ms) / 1000 + SWEEP_CHANCE_S
+    return (deadline_ms - now_ms) / 1000 + SWEEP_CHANCE_S * (1 + _DICE.random())
 
 
 def expire(store: Store, job_id: str) -> None:
     """Expires an overdue job, as a worker would; the next look says what has become of it."""
-    with suppress(NoSuchJobError):
+    with suppress(NoSuchJobError):  # gone since
         store.look(verbs.expire(job_id))
 
 

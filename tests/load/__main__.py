@@ -1,5 +1,7 @@
-"""`python -m tests.load [idle|waiters|gather|million|soak|schedules|limits|dependencies …] [--short] [--json]`: the
-scenarios in full size, each on its own server. Exit code 1 where a limit is not kept."""
+"""`python -m tests.load [NAME …] [--short] [--json]`: the scenarios in full size, each on its own server.
+
+NAME: idle, waiters, leaving, gather, million, soak, schedules, limits, dependencies. Exit code 1 where a limit is not
+kept."""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from tests.load.dependencies import dependencies
 from tests.load.figures import Figure, broken, shown
 from tests.load.gather import gather
 from tests.load.idle import idle
+from tests.load.leaving import leaving
 from tests.load.limits import limits
 from tests.load.million import million
 from tests.load.schedules import schedules_and_delays
@@ -30,6 +33,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         return {
             "idle": lambda: idle(server, namespace, workers=30, seconds=3, rounds=90),
             "waiters": lambda: waiters(stable, count=300),
+            "leaving": lambda: leaving(stable, count=24, processes=1, ttl=0.3, most_ms=1000),
             "gather": lambda: gather(stable, count=400, size=20_000, workers=1),
             "million": lambda: million(stable, count=20_000, slice_=2_000),
             "soak": lambda: soak(stable, seconds=12),
@@ -40,6 +44,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
     return {
         "idle": lambda: idle(server, namespace),
         "waiters": lambda: waiters(stable),
+        "leaving": lambda: leaving(stable),
         "gather": lambda: gather(stable),
         "million": lambda: million(stable),
         "soak": lambda: soak(stable),
@@ -61,7 +66,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "gather", "million", "soak", "schedules", "limits", "dependencies")
+    names = ("idle", "waiters", "leaving", "gather", "million", "soak", "schedules", "limits", "dependencies")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

@@ -16,8 +16,8 @@ from tests.servers import eventually
 
 
 def dependencies(stable: Stable, *, count: int = 10_000, share: float = 0.5) -> list[Figure]:
-    """`count` jobs that wait for one, then `count` of which each waits for the one before it. `share`: what a chain is to
-    reach of the rate at which a plain queue is drained one job at a time."""
+    """`count` jobs that wait for one, then `count` of which each waits for the one before it. `share`: what a chain
+    is to reach of the rate at which a plain queue is drained one job at a time."""
     fan = _fan(stable, count)
     plain = _rate(stable, count, chained=False)
     chain = _rate(stable, count, chained=True)

@@ -38,6 +38,11 @@ def test_one_waiter_for_hundreds_of_jobs_costs_little_and_keeps_no_values() -> N
 
 
 @pytest.mark.slow
+def test_every_way_out_of_a_job_wakes_all_who_wait_and_tells_each_the_same() -> None:
+    _keeps_its_limits("leaving")
+
+
+@pytest.mark.slow
 def test_a_long_queue_slows_nobody_and_is_emptied_in_short_scripts() -> None:
     _keeps_its_limits("million")
 

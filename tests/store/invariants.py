@@ -110,8 +110,9 @@ class _Reading:
 
     def _unique(self, job_id: str) -> tuple[str, str]:
         """For how long it holds which key."""
-        span, _, key = (self.field(job_id, "unique") or b"").decode().partition(" ")
-        return span, key
+        text = (self.field(job_id, "unique") or b"").decode()
+        span, _, key = text.partition(" ")
+        return (span, key) if key and span.isdigit() else ("0" if text else "", text)
 
     def _unique_keys(self) -> Iterator[str]:
         for key, name in self._under(self.keys.unique("")):

@@ -44,9 +44,9 @@ def test_the_newest_entry_of_a_live_job_is_told(scene: Scene) -> None:
 
 def test_a_deadline_is_told_while_it_can_be_missed(scene: Scene) -> None:
     scene.enqueue(new_job("j", ttl_ms=300, policy=Policy()))
-    assert standing(scene, "j").expiry_s == pytest.approx(0.3 + SWEEP_CHANCE_S)
+    assert 0.3 + SWEEP_CHANCE_S <= (standing(scene, "j").expiry_s or 0) <= 0.3 + 2 * SWEEP_CHANCE_S
     scene.now_ms += 200
-    assert standing(scene, "j").expiry_s == pytest.approx(0.1 + SWEEP_CHANCE_S)
+    assert 0.1 + SWEEP_CHANCE_S <= (standing(scene, "j").expiry_s or 0) <= 0.1 + 2 * SWEEP_CHANCE_S
     scene.claim_one()
     assert standing(scene, "j").expiry_s is None
 

@@ -51,6 +51,35 @@ def test_the_key_is_the_unique_key_or_else_the_id_or_else_the_call(
     assert unique_keys(queue) == [queue.store.keys.unique(key).encode()]
 
 
+@pytest.mark.parametrize("key", ["5 minutes", "0 ", "7", "12 34 five"])
+def test_a_key_that_looks_like_a_span_of_time_is_a_key(queue: Queue, key: str) -> None:
+    job = queue.enqueue(tasks.add, 1, unique_key=key)
+    with pytest.raises(DuplicateJobError, match=f"{key!r} is held by job {job.id}"):
+        queue.enqueue(tasks.add, 2, unique_key=key)
+    assert unique_keys(queue) == [queue.store.keys.unique(key).encode()]
+    assert queue.connection.pttl(queue.store.keys.unique(key)) == -1
+    job.cancel()
+    assert unique_keys(queue) == []
+
+
+def test_a_content_id_leaves_the_hash_of_its_job_compact(server: Server, namespace: str) -> None:
+    with server.client() as client:
+        queue = Queue("q", client, namespace=namespace)
+        made = [queue.enqueue(tasks.add, 1, unique=True)]
+        made += queue.enqueue_many([Queue.prepare_data(tasks.add, (2,), unique=True, delay=9)])
+        assert {client.object("encoding", job.key) for job in made} == {b"listpack"}
+
+
+def test_two_of_one_call_that_want_the_same_key_are_told_apart(queue: Queue) -> None:
+    datas = [Queue.prepare_data(tasks.add, (number,), unique_key="k", unique_for=60) for number in (1, 2)]
+    with pytest.raises(EnqueueManyError) as caught:
+        queue.enqueue_many(datas)
+    first, second = caught.value.jobs
+    assert (first is not None, second, list(caught.value.errors)) == (True, None, [1])
+    assert queue.count == 1
+    assert queue.connection.pttl(queue.store.keys.unique("k")) > 50_000
+
+
 def test_unique_false_overrules_what_the_queue_says(client: redis.Redis, namespace: str) -> None:
     queue = Queue("q", client, namespace=namespace, unique=True, unique_for=60, on_duplicate="return")
     first, same = queue.enqueue(tasks.add, 1), queue.enqueue(tasks.add, 1)

@@ -197,6 +197,34 @@ def test_a_waiter_of_a_ttl_job_learns_of_its_expiry_though_no_worker_runs(queue:
     assert queue.counts().queued == 0
 
 
+def test_an_idle_server_whose_blocks_end_late_does_not_keep_a_waiter_from_the_expiry(queue: Queue) -> None:
+    def late_s() -> float:
+        job = queue.enqueue(tasks.nothing, ttl=0.1)
+        with pytest.raises(JobExpired):
+            job.wait(timeout=10)
+        return time.time() - job.created_at.timestamp() - 0.1
+
+    assert min(late_s() for _ in range(3)) < AT_ONCE_S
+
+
+def test_of_many_waiters_of_an_overdue_job_each_is_told_though_one_expires_it(
+    queue: Queue, client: redis.Redis
+) -> None:
+    job = queue.enqueue(tasks.nothing, ttl=0.5)
+    waiter = waiting(client, lambda: job.wait(timeout=10), 20)
+    assert [type(outcome) for outcome in waiter.outcomes()] == [JobExpired] * 20
+
+
+def test_a_waiter_whose_job_was_started_before_its_ttl_was_over_waits_on(queue: Queue, client: redis.Redis) -> None:
+    job = queue.enqueue(tasks.nothing, ttl=0.3)
+    waiter = waiting(client, lambda: job.wait(timeout=10))
+    execution = claim(queue)
+    time_over = job.created_at.timestamp() + 0.6
+    eventually(lambda: time.time() > time_over)
+    settle(queue, execution, Outcome(value=b"\x07"))
+    assert waiter.outcomes() == [7]
+
+
 def test_a_waiter_of_an_expired_job_is_woken_by_the_worker_that_expires_it(queue: Queue, client: redis.Redis) -> None:
     job = queue.enqueue(tasks.nothing, ttl=60)
     waiter = waiting(client, lambda: job.wait(timeout=10))

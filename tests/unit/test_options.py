@@ -85,6 +85,17 @@ def test_every_option_is_taken_and_lands_where_it_belongs() -> None:
     assert checked.policy.has_callbacks and not Policy().has_callbacks
 
 
+@pytest.mark.parametrize("key", ["k", "5 k", "0", "0 ", "é 1", "5", "05 5 k"])
+@pytest.mark.parametrize("for_ms", [0, 1500])
+def test_a_unique_key_is_read_out_of_the_text_that_a_job_carries(key: str, for_ms: int) -> None:
+    assert Unique.key_of(Unique(None, for_ms).to_text(key)) == key
+
+
+def test_a_description_that_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(UnicodeEncodeError):
+        check({"description": "half a pair: \ud800"}, {})
+
+
 def test_an_option_of_a_call_wins_over_that_of_its_queue() -> None:
     checked = check({"result_ttl": 7}, {"result_ttl": 5, "job_timeout": 9})
     assert (checked.policy.result_ttl, checked.policy.job_timeout) == (7.0, 9.0)

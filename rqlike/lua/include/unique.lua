@@ -3,11 +3,12 @@
 -- same, so a key that was left behind holds nothing.
 
 -- What F.unique of a job says: for how long in ms it holds its key, '0' until it has ended, and the key; nil where it is
--- none of rqlike's.
+-- none of rqlike's. A key alone is held until the job has ended.
 local function unique_of(text)
-  if #text > 300 then return nil end
+  if text == '' or #text > 300 then return nil end
   local for_ms, key = string.match(text, '^(%d+) (.+)$')
-  if not key or tonumber(for_ms) > 1e14 or (for_ms ~= '0' and tonumber(for_ms) == 0) then return nil end
+  if not key then return '0', text end
+  if tonumber(for_ms) > 1e14 or (for_ms ~= '0' and tonumber(for_ms) == 0) then return nil end
   return for_ms, key
 end
 
@@ -22,6 +23,14 @@ local function holder_of(text)
   if got.err or not got[2] or not allowed('cancel', got[1]) then return nil end
   local _, own = unique_of(got[2])
   return own == key and holder or nil
+end
+
+-- Whether the job has its key now, since nothing stood under it: what a new key needs is this one command.
+local function take_free_key(text, job_id)
+  local for_ms, key = unique_of(text)
+  if not key then return false end
+  if for_ms == '0' then return call('SET', key_unique(key), job_id, 'NX') ~= false end
+  return call('SET', key_unique(key), job_id, 'NX', 'PX', for_ms) ~= false
 end
 
 -- The caller has asked `holder_of`.
