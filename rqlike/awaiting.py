@@ -21,7 +21,7 @@ from rqlike.results import Result
 from rqlike.settings import DEFAULT_RESULT_TTL
 from rqlike.standoff import eye_on_horses
 from rqlike.states import JobStatus, Notice, Reason, ResultType
-from rqlike.store import verbs
+from rqlike.store import staff, verbs
 from rqlike.store.store import Store
 from rqlike.store.verbs import Peeked
 from rqlike.store.waiting import wait_for
@@ -187,7 +187,7 @@ def _raise_notice(job: JobRecord, entry: NoticeRecord) -> NoReturn:
 def _give_up(store: Store, job: JobRecord, seconds: float) -> NoReturn:
     found = store.run(verbs.find(job.id))
     queue = found.queue or job.queue
-    listening = sum(queue in worker.queues for worker in store.run(verbs.workers()))
+    listening = sum(queue in worker.queues for worker in store.run(staff.workers()))
     position = found.rank if found.status is JobStatus.QUEUED else None
     hint = "" if listening else f" No worker listens on queue {queue!r}: start one with `rqlike worker {queue}`."
     place = "" if position is None else f", {position} before it"

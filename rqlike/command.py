@@ -4,20 +4,20 @@ where it has to be: a worker that is cut off finds `shutdown` and `stop` when it
 from __future__ import annotations
 
 from rqlike.options import check_job_id
-from rqlike.store import verbs
+from rqlike.store import staff, verbs
 from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 
 
 def send_shutdown_command(connection: Conn, worker_name: str, *, namespace: str | None = None) -> None:
     """Has a worker stop as after a first SIGTERM. Raises RqlikeError where no such worker lives."""
-    Store(connection, namespace).run(verbs.command(worker_name, "shutdown"))
+    Store(connection, namespace).run(staff.command(worker_name, "shutdown"))
 
 
 def send_kill_horse_command(connection: Conn, worker_name: str, *, namespace: str | None = None) -> None:
     """Has a worker kill its horses that run a job; the jobs are judged by the abandoned rule, reason `killed`.
     Raises RqlikeError where no such worker lives."""
-    Store(connection, namespace).run(verbs.command(worker_name, "kill-horse"))
+    Store(connection, namespace).run(staff.command(worker_name, "kill-horse"))
 
 
 def send_stop_job_command(connection: Conn, job_id: str, *, namespace: str | None = None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, cast
 
 from rqlike.lookups import load_many
-from rqlike.store import verbs
+from rqlike.store import groups
 
 if TYPE_CHECKING:
     from rqlike.job import Job
@@ -43,4 +43,4 @@ class Related:
     @property
     def dependent_ids(self) -> list[str]:
         """The ids of the jobs that wait for it to end. One round trip."""
-        return self._store.run(verbs.dependents(self.id))
+        return self._store.run(groups.dependents(self.id))

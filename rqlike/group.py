@@ -21,7 +21,7 @@ from rqlike.results import Result
 from rqlike.serializers import dumps_call, resolve_serializer
 from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import groups, verbs
 from rqlike.store.gathering import Sought, standings
 from rqlike.store.requests import nonce, random_id
 from rqlike.store.store import Conn, Store
@@ -59,14 +59,14 @@ class Group:
         is complete again. Raises TypeError, ValueError; DuplicateJobError where a group of this name has jobs.
         """
         group = cls(_checked(name) if name is not None else random_id(), Store(connection, namespace))
-        group.store.run(verbs.create_group(group.id, _call_of(on_complete, group.id)))
+        group.store.run(groups.create_group(group.id, _call_of(on_complete, group.id)))
         return group
 
     @classmethod
     def fetch(cls, name: str, connection: Conn = None, *, namespace: str | None = None) -> Group:
         """A group that is there. One round trip. Raises NoSuchGroupError."""
         group = cls(_checked(name), Store(connection, namespace))
-        group.store.run(verbs.group(group.id))
+        group.store.run(groups.group(group.id))
         return group
 
     @property
@@ -156,13 +156,13 @@ class Group:
     def __hash__(self) -> int:
         return hash((self.id, self.store.namespace))
 
-    def _seen(self) -> verbs.GroupSeen:
-        return self.store.run(verbs.group(self.id))
+    def _seen(self) -> groups.GroupSeen:
+        return self.store.run(groups.group(self.id))
 
     def _pages(self, *, pending: bool = False) -> Iterator[Sequence[str]]:
         first, total = 0, 1
         while first < total:
-            seen = self.store.run(verbs.group(self.id, first, TOUCH_LIMIT, pending=pending))
+            seen = self.store.run(groups.group(self.id, first, TOUCH_LIMIT, pending=pending))
             total = seen.total
             yield seen.job_ids
             first += TOUCH_LIMIT

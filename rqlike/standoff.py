@@ -19,9 +19,9 @@ from rqlike.exceptions import WaitDeadlock
 from rqlike.records import JobRecord, WorkerRecord
 from rqlike.running.current import get_current_job
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import staff, verbs
+from rqlike.store.staff import Running
 from rqlike.store.store import Store
-from rqlike.store.verbs import Running
 from rqlike.store.waiting import EYE_S, tell
 
 _NEARLY_S: Final = 0.9 * EYE_S
@@ -65,7 +65,7 @@ class Eye:
         # said each time: another thread of the job may have waited too, and be done
         left_ms = None if self._end is None else max(0, round((self._end - now) * 1000))
         own, awaited = self._own, self._awaited
-        self._said = bool(self._store.look(verbs.await_job(own.id, own.token or "", awaited.id, left_ms)))
+        self._said = bool(self._store.look(staff.await_job(own.id, own.token or "", awaited.id, left_ms)))
         if not self._said:
             return  # the execution is nobody's any more, or of another server
         if own.id == awaited.id:
@@ -77,23 +77,23 @@ class Eye:
     def close(self) -> None:
         """The job waits no more."""
         if self._said:
-            tell(self._store, verbs.await_job(self._own.id, self._own.token or "", ""))
+            tell(self._store, staff.await_job(self._own.id, self._own.token or "", ""))
 
 
 def _is_stuck(store: Store, own_id: str, awaited_id: str) -> bool:
     found = store.look(verbs.find(awaited_id))
     if found.status is not JobStatus.QUEUED:
         return False
-    workers = store.look(verbs.workers())
+    workers = store.look(staff.workers())
     near = {queue for worker in workers if found.queue in worker.queues for queue in worker.queues}
     if not near:
         return False  # nobody serves it: that is told when the time is over
-    running: list[Running] = store.look(verbs.running(sorted(near)))
+    running: list[Running] = store.look(staff.running(sorted(near)))
     if not _are_full(found.queue, workers, running):
         return False
     far = {queue for worker in workers for queue in worker.queues} - near
     if far and any(one.queue not in near for one in running):
-        others = store.look(verbs.running(sorted(far)))
+        others = store.look(staff.running(sorted(far)))
         running += others
     return no_horse_left(own_id, found.queue, workers, running)
 

@@ -7,10 +7,10 @@
 -- A right that is missing in the middle of a script would leave a job half way, so all are asked for here.
 local COMMANDS = {
   'COPY', 'DEL', 'EXISTS', 'GET', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HKEYS', 'HMGET', 'HSET',
-  'INCR', 'INCRBY', 'LPOP', 'LPUSH', 'LTRIM', 'PEXPIRE', 'PEXPIREAT', 'PEXPIRETIME', 'PTTL', 'RENAME', 'RPUSH',
-  'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SRANDMEMBER', 'SREM', 'TIME', 'XADD', 'XDEL', 'XREVRANGE', 'ZADD',
-  'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZREMRANGEBYRANK', 'ZREMRANGEBYSCORE',
-  'ZSCORE',
+  'INCR', 'INCRBY', 'LPOP', 'LPUSH', 'LTRIM', 'PERSIST', 'PEXPIRE', 'PEXPIREAT', 'PEXPIRETIME', 'PTTL',
+  'RENAME', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SMEMBERS', 'SRANDMEMBER', 'SREM', 'TIME', 'XADD', 'XDEL',
+  'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZREMRANGEBYRANK',
+  'ZREMRANGEBYSCORE', 'ZSCORE',
 }
 if redis.acl_check_cmd then
   local missing = {}

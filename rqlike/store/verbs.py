@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -17,7 +16,7 @@ from rqlike.exceptions import (
     RqlikeError,
 )
 from rqlike.options import Unique
-from rqlike.records import JobRecord, NoticeRecord, ResultRecord, WorkerRecord
+from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, GROUP_HOLD_MS, NORMAL_BAND
 from rqlike.states import JobStatus
 from rqlike.store.requests import Argument, Request
@@ -206,66 +205,6 @@ def failure_ttl_ms(seconds: float) -> int | None:
     return to_ms(seconds)
 
 
-# -- groups ------------------------------------------------------------------------------------------------------------
-
-
-class GroupSeen(NamedTuple):
-    """Where a group stands."""
-
-    created_ms: int
-    total: int
-    pending: int  #: of these, those that have not ended
-    completed: int  #: how often it was complete
-    job_ids: list[str]
-
-
-def create_group(group_id: str, callback: bytes) -> Request[int]:
-    """A group without jobs; `callback` is the call that is made when it is complete, b"" none."""
-
-    def refused(word: str, detail: str) -> RqlikeError | None:
-        text = f"There is a group {group_id} with jobs already: fetch it, or choose another name."
-        return DuplicateJobError(text, job_id=group_id) if word == "TAKEN" else None
-
-    return Request("create_group", (group_id, callback), int, refused)
-
-
-def group(group_id: str, first: int = 0, count: int = 0, *, pending: bool = False) -> Request[GroupSeen]:
-    """A group, and the ids of `count` of its jobs from rank `first` on, in the order in which they came; `pending`: of
-    these only those that have not ended. Raises NoSuchGroupError."""
-
-    def read(reply: Any) -> GroupSeen:
-        created, total, left, completed, ids = reply
-        if not created:
-            raise NoSuchGroupError(group_id=group_id)
-        return GroupSeen(
-            codec.number(created) or 0, total, left, codec.number(completed) or 0, [codec.text(one) for one in ids]
-        )
-
-    return Request("group", (group_id, first, count, int(pending)), read)
-
-
-# -- workers --------------------------------------------------------------------------------------------------------
-
-
-def command(worker: str, order: str) -> Request[int]:
-    """An order to a worker: shutdown or kill-horse."""
-
-    def nobody(word: str, detail: str) -> RqlikeError | None:
-        return RqlikeError(f"There is no living worker named {worker!r}.") if word == "NOWORKER" else None
-
-    return Request("command", (worker, order), int, nobody)
-
-
-def workers(now_ms: int | None = None) -> Request[list[WorkerRecord]]:
-    """The living workers."""
-
-    def read(reply: Any) -> list[WorkerRecord]:
-        pairs = zip(reply[::2], reply[1::2], strict=True)
-        return [codec.decode_worker(codec.text(name), flat) for name, flat in pairs]
-
-    return Request("workers", (), read, now_ms=now_ms)
-
-
 # -- operating ---------------------------------------------------------------------------------------------------------
 
 
@@ -368,12 +307,6 @@ def want(job_id: str, ms: int, *, all_of_it: bool, now_ms: int | None = None) ->
 def annotate(job_id: str, execution_id: str, text: str) -> Request[int]:
     """How a callback of an execution failed; 0 where the job is gone."""
     return Request("annotate", (job_id, execution_id, text[:1000]), int)
-
-
-def await_job(job_id: str, token: str, awaited: str, left_ms: int | None = None) -> Request[int]:
-    """A started job waits for another one, '' for none any more, for so long, None without limit; 0 where the token is
-    not its current one."""
-    return Request("await", (job_id, token, awaited, "" if left_ms is None else left_ms), int)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -503,41 +436,6 @@ def find(job_id: str) -> Request[Found]:
         )
 
     return Request("find", (job_id,), read)
-
-
-class Running(NamedTuple):
-    """An execution that is under way."""
-
-    worker: str
-    job_id: str
-    awaits: str = ""  #: id of the job that it waits for
-    until_ms: float = math.inf  #: when that wait is over in any case, in ms since the epoch
-    status: JobStatus | None = None  #: of the job that it waits for; None: that one is gone
-    queue: str = ""  #: of that job
-
-
-def running(queues: Sequence[str]) -> Request[list[Running]]:
-    """The executions in some queues, and what they wait for."""
-
-    def read(reply: Any) -> list[Running]:
-        return [
-            Running(
-                codec.text(worker),
-                codec.text(job_id),
-                codec.text(awaits),
-                codec.number(until) or math.inf,
-                _STATUS_OF.get(status),
-                codec.text(queue),
-            )
-            for worker, job_id, awaits, until, status, queue in zip(*[iter(reply)] * 6, strict=True)
-        ]
-
-    return Request("running", tuple(queues), read)
-
-
-def dependents(job_id: str) -> Request[list[str]]:
-    """The ids of the jobs that wait for one to end."""
-    return Request("dependents", (job_id,), lambda reply: [codec.text(one) for one in reply])
 
 
 def queues() -> Request[list[str]]:

@@ -31,7 +31,7 @@ from rqlike.running.middleware import Middleware, load, overrides
 from rqlike.safetext import printable
 from rqlike.serializers import Serializer, resolve_serializer
 from rqlike.settings import DEFAULT_QUEUE, DEFAULT_RESULT_TTL, JOBS_PER_HORSE, KILL_GRACE, MAX_CRASHES
-from rqlike.store import turns, verbs
+from rqlike.store import staff, turns
 from rqlike.store.endpoint import Endpoint, patient_client
 from rqlike.store.link import Link
 from rqlike.store.route import resolve
@@ -340,7 +340,7 @@ class Worker:
         cls, connection: Conn = None, queue: Queue | str | None = None, *, namespace: str | None = None
     ) -> list[WorkerHandle]:
         """The living workers of a namespace, or of one of its queues. One round trip."""
-        found = Store(connection, namespace).run(verbs.workers())
+        found = Store(connection, namespace).run(staff.workers())
         name = queue.name if isinstance(queue, Queue) else queue
         return [WorkerHandle(record) for record in found if name is None or name in record.queues]
 

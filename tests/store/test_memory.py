@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType, Unkept
-from rqlike.store import turns, verbs
+from rqlike.store import staff, turns, verbs
 from rqlike.store.gathering import Sought, standings
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
@@ -191,7 +191,7 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "listing": verbs.listing(JobStatus.FINISHED, QUEUE),
         "find": verbs.find("j"),
         "queues": verbs.queues(),
-        "workers": verbs.workers(),
+        "workers": staff.workers(),
     }
     alone.run(requests[writes])
     assert alone.dump() == before

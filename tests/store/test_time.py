@@ -6,7 +6,7 @@ import pytest
 
 from rqlike.settings import LEASE_MS, OUTAGE_MS, RECOVER_LIMIT
 from rqlike.states import JobStatus, Reason
-from rqlike.store import turns, verbs
+from rqlike.store import staff, turns, verbs
 from tests.store.builders import QUEUE, Scene, new_job, policy, raised, retries, returned
 
 
@@ -344,15 +344,15 @@ def test_a_name_is_refused_while_another_worker_that_bears_it_lives(scene: Scene
     scene.run(turns.register("w", "one", {"host": "here", "pid": 7}))
     scene.run(turns.depart("w"))
     scene.run(turns.register("w", "two", {"host": "there", "pid": 8}))
-    (record,) = scene.run(verbs.workers())
+    (record,) = scene.run(staff.workers())
     assert (record.name, record.hostname, record.pid) == ("w", "there", 8)
 
 
 def test_an_order_reaches_a_living_worker_twice_and_a_dead_one_never(scene: Scene) -> None:
     with pytest.raises(Exception, match="no living worker"):
-        scene.run(verbs.command("w", "shutdown"))
+        scene.run(staff.command("w", "shutdown"))
     scene.run(turns.register("w", "i", {"host": "h"}))
-    scene.run(verbs.command("w", "shutdown"))
+    scene.run(staff.command("w", "shutdown"))
     assert scene.client.zrange(scene.store.keys.control("w"), 0, -1) == [b"shutdown"]
     assert scene.run(turns.renew("w", {"state": "idle"}, [])).order == "shutdown"
     scene.run(turns.depart("w"))

@@ -14,7 +14,7 @@ import redis
 from rqlike import Job, Queue, Repeat, Retry, SimpleWorker, get_current_job
 from rqlike.exceptions import JobFailed, SerializationError
 from rqlike.states import JobStatus, Reason
-from rqlike.store import verbs
+from rqlike.store import staff
 from tests.surface import tasks
 from tests.surface.waiters import at_once
 
@@ -78,7 +78,7 @@ def test_the_history_is_the_one_a_worker_writes(client: redis.Redis, namespace: 
 
 def test_it_leaves_no_worker_behind(sync: Queue) -> None:
     sync.enqueue(tasks.add, 1, retry=1)
-    assert sync.store.run(verbs.workers()) == []
+    assert sync.store.run(staff.workers()) == []
     assert not list(sync.connection.scan_iter(match="{" + sync.store.namespace + "}:*inline*"))
 
 

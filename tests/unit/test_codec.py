@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rqlike import codec, fields
+from rqlike.dependency import ON_FAILURE, Need
 from rqlike.durations import to_ms
 from rqlike.exceptions import DeserializationError
 from rqlike.options import Policy
@@ -33,6 +34,9 @@ POLICY = st.builds(
     on_stopped=MAYBE_CALLBACK,
     serializer=st.sampled_from(["msgpack", "json", "pickle"]),
     priority=st.integers(-100, 100),
+    depends_on=st.lists(
+        st.builds(Need, st.text(min_size=1), st.sampled_from(ON_FAILURE), st.booleans()), max_size=3
+    ).map(tuple),
     store_result=st.booleans(),
 )
 CALL = st.builds(

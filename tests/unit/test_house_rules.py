@@ -29,10 +29,10 @@ LAYERS = (
     ),
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (
-        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
-        "store.embedded_keeper "
-        "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
-        "store.durable store.wishes store.waiting store.gathering store"
+        "store.scripts store.resp store.requests store.verbs store.groups store.staff store.schedules "
+        "store.pauses store.turns store.embedded_keeper store.embedded store.sentinels store.connecting "
+        "store.endpoint store.route store.link store.store store.durable store.wishes store.waiting "
+        "store.gathering store"
     ),
     "running.*",
     (

@@ -9,7 +9,7 @@ import pytest
 from rqlike.records import WorkerRecord
 from rqlike.standoff import no_horse_left
 from rqlike.states import JobStatus
-from rqlike.store.verbs import Running
+from rqlike.store.staff import Running
 
 QUEUED, STARTED = JobStatus.QUEUED, JobStatus.STARTED
 
