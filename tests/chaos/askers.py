@@ -165,6 +165,8 @@ class Askers:
 
 
 def _error_of(result: Result[Any]) -> str:
+    if result.type is ResultType.SUCCESSFUL and not result.has_value:
+        return "ResultNotStored"
     if result.type is ResultType.STOPPED:
         return "JobCanceled" if result.reason is Reason.CANCELED else "JobStopped"
     return _ERROR_OF[result.type]

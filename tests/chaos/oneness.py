@@ -99,12 +99,25 @@ def _in_the_way(evidence: Evidence, told: Denied | Given, named: str) -> Iterato
     standing = evidence.standing.get(told.job_id)
     key = sent.unique if sent is not None else standing.unique if standing is not None else ""
     other = evidence.orders.get(named)
+    if _is_of_the_same_call(evidence, told.job_id, named):
+        return
     if other is None or not _existed(evidence, named):
         yield f"{told.job_id} was told of {named or 'no job'}, which there never was"
     elif named != told.job_id and (not key or other.unique != key):
         yield f"{told.job_id} was told of {named}, which is not in its way"
     elif not _may_hold(evidence, other, told.sent_ms, told.at_ms):
         yield f"{told.job_id} was told of {named} when that one was not there"
+
+
+def _is_of_the_same_call(evidence: Evidence, job_id: str, named: str) -> bool:
+    """Whether the two were in the way of each other in an atomic call, so that neither was enqueued."""
+    own = next((batch.ids for batch in evidence.batches if job_id in batch.ids), ())
+    return named in own and own.index(named) < own.index(job_id) and _has_same_key(evidence, job_id, named)
+
+
+def _has_same_key(evidence: Evidence, job_id: str, named: str) -> bool:
+    key = evidence.orders[job_id].unique
+    return key != "" and evidence.orders[named].unique == key
 
 
 def _existed(evidence: Evidence, job_id: str) -> bool:
