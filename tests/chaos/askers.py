@@ -71,7 +71,7 @@ class Askers:
             enqueues = ask.what not in ("watch", "latest")
             if enqueues and isinstance(problem, RedisError) and not order.shared:
                 self._people.refused[order.id] = type(problem).__name__
-            self._told(ask, order, problem, sent, "cached" if ask.what == "join" else "")
+            self._told(ask, order, problem, sent, "raised" if ask.what == "join" else "")
 
     # -- what they want ------------------------------------------------------------------------------------------------
 
@@ -111,6 +111,8 @@ class Askers:
         }
         if ask.deadline:
             options.pop("ttl", None)
+        if order.shared:
+            options.pop("on_duplicate", None)
         if order.shared and ask.cancels:
             self._people.acts.append(Act("cancel", order.id, "asked", sent))
         try:
@@ -121,7 +123,7 @@ class Askers:
             raise
         meant = str(value).partition(" ")[0].rstrip(".")
         if meant != order.id:  # it was given the job that holds its key
-            self._people.given.append(Given(order.id, meant, "held", sent, now_ms()))
+            self._people.given.append(Given(order.id, meant, "joined" if order.shared else "held", sent, now_ms()))
         elif not order.shared:
             self._people.acked[order.id] = Acked(sent, now_ms())
         self._people.waits.append(Wait(meant, "", value, now_ms(), sent, ask.timeout_s, 0))

@@ -81,7 +81,7 @@ class Wait(NamedTuple):
     asked_ms: float
     timeout_s: float = 90.0
     cycle: int = 1  #: the one that was waited for; 0 where that is not known
-    how: str = ""  #: how it came to the job: queued | joined | cached | held; latest: of any cycle
+    how: str = ""  #: how it came to the job: queued | joined | cached | held | raised; latest: of any cycle
     execution: str = ""  #: the one that the error speaks of
 
 
@@ -112,7 +112,8 @@ class Batch(NamedTuple):
 
 
 class Holding(NamedTuple):
-    """A key of which a look at the store found more than one living job, or one that does not hold it."""
+    """A key of which a look at the store found more than one living job, one that does not hold it, or none, though it
+    is held without an end."""
 
     key: str
     living: tuple[str, ...]

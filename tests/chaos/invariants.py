@@ -344,12 +344,23 @@ def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
 
 
 def the_canceled_do_not_run(evidence: Evidence) -> Iterator[str]:
-    """INV-13. A job that was canceled before it was claimed never begins."""
+    """INV-13. A job that was canceled before it was claimed never begins, and none is canceled or stopped that nobody
+    wanted to be."""
     for act in evidence.acts:
         if act.what == "cancel" and act.answer == JobStatus.CANCELED and not evidence.orders[act.job_id].shared:
             for body in evidence.begun.get(act.job_id, ()):
                 if body.began_ms > act.at_ms + CLOCK_MS:
                     yield f"{act.job_id} began {body.began_ms - act.at_ms:.0f} ms after it was canceled"
+    for job_id, job in evidence.jobs.items():
+        may_be = evidence.was("cancel", job_id) or may_be_replaced(evidence, job_id)
+        if job.status is JobStatus.CANCELED and not may_be:
+            yield f"{job_id} was canceled by nobody"
+        for entry in job.entries:
+            if entry.reason is Reason.STOPPED and not evidence.was("stop", job_id):
+                yield f"{job_id} was stopped by nobody"
+            # who replaces a job, or gives it up, leaves it alone where it runs
+            if entry.reason is Reason.CANCELED and not evidence.was("cancel", job_id):
+                yield f"{job_id} was canceled by nobody while it ran"
 
 
 def workers_end_in_good_order(evidence: Evidence) -> Iterator[str]:

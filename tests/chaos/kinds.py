@@ -30,6 +30,8 @@ LIMITS: Final[Mapping[str, RateLimit]] = {
 HELD_KEYS: Final = ("k0", "k1", "k2", "k3")
 TIMED_KEYS: Final = ("t0", "t1")
 MIXED_KEY: Final = "m0"
+SLOTS_KEY: Final = "slots"  #: of schedules alone
+UNIQUE_KEYS: Final = (*HELD_KEYS, *TIMED_KEYS, MIXED_KEY, SLOTS_KEY)
 KEY_TIMES_S: Final = (0.1, 0.3, 0.6)
 WISHES: Final = ("raise", "return", "replace")
 SHORT_TTL_S: Final = 0.3  #: of a result that is soon gone
@@ -207,7 +209,7 @@ def _standing(dice: random.Random, key: str, policy: str, seconds: float) -> Sta
     limits = policy == "limit"
     pauses = not limits and dice.random() < 0.4
     pause = dice.uniform(0.3, 0.5) * seconds
-    unique = dice.choice((HELD_KEYS[-1], "slots")) if policy in ("skip", "once") and dice.random() < 0.6 else ""
+    unique = dice.choice((HELD_KEYS[-1], SLOTS_KEY)) if policy in ("skip", "once") and dice.random() < 0.6 else ""
     return StandingOrder(
         key,
         policy,
@@ -262,7 +264,7 @@ def shared_orders(seed: int, *, quick: bool = False) -> list[Order]:
     that others want. `quick`: they take no time."""
     made = [
         Order("0", "signed"),
-        Order("1", "signed", seconds=0.05),
+        Order("1", "signed", seconds=0.05, ttl=30.0),  # for those with a ttl another way of waiting is taken
         Order("2", "signed", seconds=0.3, queue=QUEUES[1]),
         Order("3", "signed", result_ttl=SHORT_TTL_S),
         Order("4", "system_exit"),

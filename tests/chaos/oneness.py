@@ -12,6 +12,7 @@ from tests.chaos.evidence import PARTING, Body, Denied, Evidence, Given
 from tests.chaos.kinds import Order
 
 CLOCK_MS: Final = 2.0  #: the server rounds to milliseconds, and so does everybody
+_NO_VALUE: Final = ("WaitTimeout", "JobFailed", "JobStopped", "JobCanceled", "JobExpired", "ResultNotStored")
 KILL_MS: Final = 2000.0  #: for a body whose job was deleted to be killed
 
 
@@ -29,10 +30,13 @@ def may_be_replaced(evidence: Evidence, job_id: str) -> bool:
 
 
 def a_key_has_one_living_job(evidence: Evidence) -> Iterator[str]:
-    """INV-24. At no moment do two living jobs have the same key until they end, and each of them holds it."""
+    """INV-24. At no moment do two living jobs have the same key until they end; each of them holds it, and nobody else
+    does."""
     for key, living, holder in evidence.holdings:
         if len(living) > 1:
             yield f"{' and '.join(living)} lived at once, and have the key {key}"
+        elif not living:
+            yield f"{key} was held without an end by {holder}, which did not live"
         else:
             yield f"{living[0]} lived, and its key {key} was held by {holder or 'nobody'}"
 
@@ -84,9 +88,11 @@ def who_was_told_of_another_job_was_told_the_truth(evidence: Evidence) -> Iterat
         yield from _in_the_way(evidence, denied, denied.named)
     for given in evidence.given:
         yield from _in_the_way(evidence, given, given.given)
+        if given.how != "held" and given.given != given.job_id:
+            yield f"who asked for {given.job_id} was {given.how} with {given.given}"
     for wait in evidence.waits:
-        if wait.how == "cached" and wait.error == "WaitTimeout":
-            yield f"{wait.job_id} was called cached, and had no value"
+        if wait.how == "cached" and wait.error in _NO_VALUE:
+            yield f"{wait.job_id} was called cached, and who asked for its value got {wait.error}"
         if wait.how == "cached" and wait.error == "":
             signed = evidence.orders[wait.job_id].signed_by(wait.value)
             ended = [b.ended_ms for b in evidence.begun.get(wait.job_id, ()) if signed in ("", b.execution)]

@@ -334,6 +334,7 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     ),
     "two living jobs have one key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", ("a", "b"), "a")])),
     "a living job does not hold its key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", ("a",), "")])),
+    "a job that does not live holds a key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", (), "a")])),
     "a key is never let go": ("INV-25", lambda: replace(SOUND, unreleased=["{x}:unique:k0"])),
     "bodies of a key overlap": ("INV-26", lambda: with_rivals(ended_ms=90)),
     "bodies of a key overlap for longer than it takes to kill one": (
@@ -364,6 +365,10 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-27",
         lambda: replace(with_rivals(), given=[Given("y", "x", "held", T0 + 50, T0 + 51)]),
     ),
+    "who asks for a job gets the other one that has its key": (
+        "INV-27",
+        lambda: replace(with_rivals(), given=[Given("y", "x", "joined", T0 + 20, T0 + 21)]),
+    ),
     "a value is called cached that no body had returned": (
         "INV-27",
         lambda: with_shared(asked_for_z("", "z2", how="cached")),
@@ -372,8 +377,26 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-27",
         lambda: with_shared(asked_for_z("WaitTimeout", at=1100, how="cached", cycle=0)),
     ),
+    "a job is called cached and has failed": ("INV-27", lambda: with_shared(asked_for_z("JobFailed", how="cached"))),
     "a replaced job begins": ("INV-28", lambda: with_rivals(sent_ms=10, wish="replace")),
     "a key goes to another job before its time": ("INV-29", lambda: with_rivals(first={"unique_for": 0.3})),
+    "a job is canceled by nobody": ("INV-13", lambda: replace(SOUND, acts=SOUND.acts[1:])),
+    "a job is stopped by nobody": (
+        "INV-13",
+        lambda: with_job(
+            "a",
+            status=JobStatus.STOPPED,
+            entries=(A._replace(type=ResultType.STOPPED, reason=Reason.STOPPED, value=None),),
+        ),
+    ),
+    "a job is canceled by nobody while it runs": (
+        "INV-13",
+        lambda: with_job(
+            "a",
+            status=JobStatus.CANCELED,
+            entries=(A._replace(type=ResultType.STOPPED, reason=Reason.CANCELED, value=None),),
+        ),
+    ),
     "a canceled job begins": ("INV-13", lambda: with_bodies(body("c1", "c", 50, 51))),
     "a worker ends by itself": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.0, asked=False)])),
     "a worker ends badly": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.3, asked=True)])),

@@ -13,7 +13,7 @@ from rqlike.fields import JOB
 from rqlike.keys import Keys
 from rqlike.states import JobStatus
 from tests.chaos.evidence import Claim, Holding
-from tests.chaos.kinds import LIMITS, QUEUES, Order
+from tests.chaos.kinds import LIMITS, QUEUES, UNIQUE_KEYS, Order
 from tests.chaos.people import client_of
 
 _EVERY_S: Final = 0.02
@@ -29,7 +29,12 @@ for at = 1, #KEYS do
     if key then unique[#unique + 1] = {key, id, redis.call('GET', ARGV[5] .. key) or ''} end
   end
 end
-return {found, unique}
+local endless = {}
+for at = 7, #ARGV do
+  local holder = redis.call('GET', ARGV[5] .. ARGV[at])
+  if holder and redis.call('PTTL', ARGV[5] .. ARGV[at]) == -1 then endless[#endless + 1] = {ARGV[at], holder} end
+end
+return {found, unique, endless}
 """
 
 
@@ -66,11 +71,10 @@ class Watch:
     def _look(self) -> None:
         homes = [self._keys.home(status, queue) for status in _LIVING for queue in QUEUES]
         names = (JOB["started"], JOB["token"], JOB["unique"])
-        rows, unique = self._client.eval(
-            _LOOK, len(homes), *homes, self._keys.job(""), *names, self._keys.unique(""), len(QUEUES)
-        )
+        given = (self._keys.job(""), *names, self._keys.unique(""), len(QUEUES), *UNIQUE_KEYS)
+        rows, unique, endless = self._client.eval(_LOOK, len(homes), *homes, *given)
         self._claimed(rows)
-        self._held(unique)
+        self._held(unique, endless)
 
     def _claimed(self, rows: Sequence[tuple[bytes, int, bytes, bytes]]) -> None:
         now: dict[str, int] = {}
@@ -84,8 +88,8 @@ class Watch:
                 self.claims[Claim(order.id, QUEUES[int(at) - 1], int(moment), token.decode())] = None
         self.started = {key: max(now.get(key, 0), self.started.get(key, 0)) for key in LIMITS}
 
-    def _held(self, rows: Sequence[tuple[bytes, bytes, bytes]]) -> None:
-        """Of living jobs that hold a key until they have ended."""
+    def _held(self, rows: Sequence[tuple[bytes, bytes, bytes]], endless: Sequence[tuple[bytes, bytes]]) -> None:
+        """Of living jobs that hold a key until they have ended, and of keys that are held so."""
         living: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for key, job_id, holder in rows:
             living[key.decode()].append((job_id.decode(), holder.decode()))
@@ -93,3 +97,6 @@ class Watch:
         for name, some in living.items():
             if len(some) > 1 or some[0][0] != some[0][1]:
                 self.holdings[Holding(name, tuple(sorted(one for one, _ in some)), some[0][1])] = None
+        for key, holder in endless:
+            if key.decode() not in living:
+                self.holdings[Holding(key.decode(), (), holder.decode())] = None
