@@ -147,6 +147,7 @@ def _long_traceback(key: str, seconds: float) -> None:
 
 
 def _system_exit(key: str, seconds: float) -> None:
+    time.sleep(seconds)
     sys.exit(0)
 
 

@@ -309,7 +309,10 @@ def _may_be_told(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> 
     away = gone(evidence, order.id)
     match wait.error:
         case "JobFailed":
-            return ended is None or ended.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+            return ended is None or (
+                ended.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+                and (wait.cycle in (0, ended.cycle) or _is_reborn(evidence, order.id))
+            )
         case "JobStopped":
             return evidence.was("stop", order.id) and (ended is None or ended.type is ResultType.STOPPED)
         case "JobCanceled":

@@ -234,16 +234,23 @@ def orders(seed: int, count: int) -> list[Order]:
     names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
     made = [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
     limits, keys = random.Random(f"limits {seed}"), random.Random(f"keys {seed}")
-    return _in_batches(keys, [_unique(keys, _limited(limits, order), 0.25) for order in made])
+    return _in_batches(keys, [_unique(keys, _limited(limits, order), 0.25, 0.3) for order in made])
 
 
-def _unique(dice: random.Random, order: Order, share: float) -> Order:
-    """Some jobs have a unique key, which others have too."""
+def _unique(dice: random.Random, order: Order, share: float, longest: float = 0.0) -> Order:
+    """Some jobs have a unique key, which others have too; what takes no time is to take up to `longest` seconds then,
+    so that others meet it."""
     if dice.random() >= share:
         return order
     key = dice.choice((*HELD_KEYS, *HELD_KEYS, *TIMED_KEYS, MIXED_KEY))
     timed = key in TIMED_KEYS or (key == MIXED_KEY and dice.random() < 0.5)
-    return replace(order, unique=key, unique_for=dice.choice(KEY_TIMES_S) if timed else None, wish=dice.choice(WISHES))
+    return replace(
+        order,
+        seconds=order.seconds or dice.choice((0.0, dice.uniform(0.0, longest))),
+        unique=key,
+        unique_for=dice.choice(KEY_TIMES_S) if timed else None,
+        wish=dice.choice(WISHES),
+    )
 
 
 def _in_batches(dice: random.Random, made: list[Order]) -> list[Order]:
@@ -264,12 +271,12 @@ def shared_orders(seed: int, *, quick: bool = False) -> list[Order]:
     that others want. `quick`: they take no time."""
     made = [
         Order("0", "signed"),
-        Order("1", "signed", seconds=0.05, ttl=30.0),  # for those with a ttl another way of waiting is taken
+        Order("1", "signed", seconds=0.1),
         Order("2", "signed", seconds=0.3, queue=QUEUES[1]),
         Order("3", "signed", result_ttl=SHORT_TTL_S),
-        Order("4", "system_exit"),
+        Order("4", "system_exit", seconds=0.1, ttl=30.0),  # a new cycle each time, and who waits reads another way
         Order("5", "flaky", retries=8),
-        Order("6", "signed", seconds=0.1, unique=HELD_KEYS[0]),
+        Order("6", "signed", seconds=0.2, unique=HELD_KEYS[0]),
     ]
     return [
         replace(one, id=f"{seed}-shared{one.id}", shared=True, seconds=0.0 if quick else one.seconds)
@@ -287,10 +294,10 @@ def awaited_orders(seed: int, count: int, *, quick: bool = False) -> list[Order]
             f"{seed}-awaited{number}",
             "signed" if quick or dice.random() < 0.8 else "system_exit",
             queue=dice.choice(QUEUES),
-            seconds=0.0 if quick else dice.choice((0.0, 0.0, 0.1, 0.4)),
+            seconds=0.0 if quick else dice.choice((0.0, 0.1, 0.4)),
             awaited=True,
         )
-        made.append(_unique(dice, order, 0.3))
+        made.append(_unique(dice, order, 0.3, 0.0 if quick else 0.3))
     return made
 
 

@@ -317,6 +317,13 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-12",
         lambda: with_shared(asked_for_z("JobFailed", at=90, cycle=0)._replace(execution="z2")),
     ),
+    "a waiter hears of a failure of the cycle before": (
+        "INV-12",
+        lambda: with_shared(
+            asked_for_z("JobFailed")._replace(execution="z1"),
+            jobs={"z": JobSeen(JobStatus.FAILED, 1, (entry("z1", "z", 41, type=ResultType.FAILED),))},
+        ),
+    ),
     "a waiter hears that nobody stopped": ("INV-12", lambda: with_shared(asked_for_z("JobStopped"))),
     "a waiter waits for what nobody has enqueued": (
         "INV-12",
