@@ -26,7 +26,8 @@ def may_be_replaced(evidence: Evidence, job_id: str) -> bool:
     order = evidence.orders[job_id]
     if evidence.was("replace", job_id):
         return True
-    return any(one.wish == "replace" for one in evidence.rivals.get(order.unique, ()) if one.id != job_id)
+    rivals = (one for one in evidence.rivals.get(order.unique, ()) if one.id != job_id)
+    return any(one.wish == "replace" or evidence.was("replace", one.id) for one in rivals)
 
 
 def a_key_has_one_living_job(evidence: Evidence) -> Iterator[str]:
