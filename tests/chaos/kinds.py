@@ -319,12 +319,13 @@ def asks(seed: int, seconds: float, shared: list[Order], awaited: list[Order], c
 
 def _asked(dice: random.Random, seconds: float, what: str, order: Order) -> Ask:
     waits = what in ("wait", "watch", "latest") or dice.random() < 0.6
+    at, longest = dice.uniform(0.2, seconds), dice.choice((0.01, 0.05, 0.2, 1.0, 3.0))
     return Ask(
-        dice.uniform(0.2, seconds),
+        at,
         dice.randrange(ASKERS),
         what,
         order.id,
-        dice.choice((0.01, 0.05, 0.2, 1.0, 3.0)) if waits else 0.0,
+        min(longest, seconds + 0.5 - at) if waits else 0.0,
         "raise" if dice.random() < 0.3 else "rerun",
         cancels=dice.random() < 0.4,
         deadline=dice.random() < 0.25,
