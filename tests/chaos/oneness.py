@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from rqlike.states import JobStatus
+from rqlike.states import CRASHES, JobStatus
 from tests.chaos.evidence import PARTING, Body, Denied, Evidence, Given
 from tests.chaos.kinds import Order
 
@@ -50,9 +50,8 @@ def keys_are_let_go(evidence: Evidence) -> Iterator[str]:
 
 def bodies_of_a_key_do_not_overlap(evidence: Evidence) -> Iterator[str]:
     """INV-26. Bodies of two jobs with the same key until they end overlap only where a worker was frozen or cut off for
-    longer than its lease, and for the moment it takes to kill one whose job was deleted."""
-    if evidence.any_strike(PARTING):
-        return
+    longer than its lease, so that one of them is on record as abandoned, and for the moment it takes to kill one whose
+    job was deleted."""
     bodies: dict[str, list[Body]] = defaultdict(list)
     for body in sorted(evidence.bodies, key=lambda body: body.began_ns):
         order = evidence.orders.get(body.job_id)
@@ -66,9 +65,20 @@ def bodies_of_a_key_do_not_overlap(evidence: Evidence) -> Iterator[str]:
                     yield f"{before.job_id} ran {over:.0f} ms beside {after.job_id} with its key {key}"
 
 
+def was_parted(evidence: Evidence, body: Body) -> bool:
+    """Whether its worker may have run it without knowing that it had been replaced: there was such a fault, and it is
+    on record as lost, or not at all."""
+    job = evidence.jobs.get(body.job_id)
+    entry = next((e for e in job.entries if e.execution_id == body.execution), None) if job is not None else None
+    return evidence.any_strike(PARTING) and (entry is None or entry.reason in CRASHES)
+
+
 def overlap_ms(evidence: Evidence, before: Body, after: Body) -> float:
-    """For how long two bodies ran at once; 0 where that is not known, or allowed since a job was deleted."""
+    """For how long two bodies ran at once; 0 where that is not known, or allowed since a worker was cut off or a job
+    deleted."""
     if before.over_ns is None or before.over_ns <= after.began_ns:
+        return 0.0
+    if was_parted(evidence, before) or was_parted(evidence, after):
         return 0.0
     over = (before.over_ns - after.began_ns) / 1e6
     for job_id in {before.job_id, after.job_id}:
@@ -160,14 +170,12 @@ def _pairs(evidence: Evidence) -> Iterator[tuple[Order, Order]]:
 
 def the_replaced_do_not_run(evidence: Evidence) -> Iterator[str]:
     """INV-28. Once its key has gone to another job, by `replace` or since it had ended, a job begins no more."""
-    if evidence.any_strike(PARTING):
-        return
     for one, other in _pairs(evidence):
         if not one.holds or evidence.was("requeue", one.id) or evidence.was("delete", one.id):
             continue
         taken = evidence.acked[other.id].acked_ms
         for body in evidence.begun.get(one.id, ()):
-            if body.began_ms > taken + CLOCK_MS:
+            if body.began_ms > taken + CLOCK_MS and not was_parted(evidence, body):
                 yield f"{one.id} began {body.began_ms - taken:.0f} ms after {other.id} had its key"
 
 

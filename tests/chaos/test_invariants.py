@@ -505,7 +505,6 @@ def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not
         replace(with_rivals(), denied=[Denied("y", "x", T0 + 20, T0 + 21)]),
         replace(with_rivals(), given=[Given("y", "x", "held", T0 + 41, T0 + 43)]),
         replace(with_rivals(ended_ms=90), acts=[*SOUND.acts, Act("delete", "x", "ok", T0 + 35)]),
-        replace(with_rivals(ended_ms=90), strikes=[Strike("freeze", "w1", T0, T0 + 9000)]),
         with_shared(
             asked_for_z("", "z2"), asked_for_z("", "z1", cycle=1), asked_for_z("", "z1", cycle=1, how="cached")
         ),
@@ -549,6 +548,14 @@ def test_the_schedules_of_a_run_follow_from_its_seed_and_are_of_all_policies() -
 def test_an_overlap_is_excused_where_a_worker_was_frozen() -> None:
     frozen = replace(with_bodies(body("b3", "b", 9050, 9200)), strikes=[Strike("freeze", "w2", T0, T0 + 9000)])
     assert "INV-6" not in violations(frozen)
+
+
+def test_an_overlap_of_a_key_is_excused_where_a_worker_was_frozen_and_is_on_record_as_lost() -> None:
+    frozen = replace(with_rivals(ended_ms=90), strikes=[Strike("freeze", "w1", T0, T0 + 9000)])
+    assert "INV-26" in violations(frozen)
+    ended = entry("x1", "x", 91, type=ResultType.FAILED, reason=Reason.ABANDONED, value=None)
+    lost = {**frozen.jobs, "x": JobSeen(JobStatus.FAILED, 1, (ended,))}
+    assert "INV-26" not in violations(replace(frozen, jobs=lost))
 
 
 def test_a_lost_connection_is_excused_where_the_server_was_killed() -> None:
