@@ -26,7 +26,7 @@ from tests.chaos.oneness import (
     bodies_of_a_key_do_not_overlap,
     gone,
     keys_are_let_go,
-    may_be_replaced,
+    may_be_canceled,
     overlap_ms,
     the_replaced_do_not_run,
     who_was_told_of_another_job_was_told_the_truth,
@@ -317,7 +317,7 @@ def _may_be_told(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> 
         case "JobStopped":
             return evidence.was("stop", order.id) and (ended is None or ended.type is ResultType.STOPPED)
         case "JobCanceled":
-            return evidence.was("cancel", order.id) or may_be_replaced(evidence, order.id)
+            return may_be_canceled(evidence, order.id)
         case "JobExpired":
             return order.expires
         case "NoSuchJobError":
@@ -356,8 +356,7 @@ def the_canceled_do_not_run(evidence: Evidence) -> Iterator[str]:
                 if body.began_ms > act.at_ms + CLOCK_MS:
                     yield f"{act.job_id} began {body.began_ms - act.at_ms:.0f} ms after it was canceled"
     for job_id, job in evidence.jobs.items():
-        may_be = evidence.was("cancel", job_id) or may_be_replaced(evidence, job_id)
-        if job.status is JobStatus.CANCELED and not may_be:
+        if job.status is JobStatus.CANCELED and not may_be_canceled(evidence, job_id):
             yield f"{job_id} was canceled by nobody"
         for entry in job.entries:
             if entry.reason is Reason.STOPPED and not evidence.was("stop", job_id):

@@ -21,10 +21,10 @@ def gone(evidence: Evidence, job_id: str) -> bool:
     return evidence.was("delete", job_id) or evidence.orders[job_id].fades
 
 
-def may_be_replaced(evidence: Evidence, job_id: str) -> bool:
-    """Whether another enqueue may have canceled the job."""
+def may_be_canceled(evidence: Evidence, job_id: str) -> bool:
+    """Whether somebody may have canceled the job: an operator, by a stop between two attempts too, or a replacement."""
     order = evidence.orders[job_id]
-    if evidence.was("replace", job_id):
+    if any(evidence.was(what, job_id) for what in ("cancel", "stop", "replace")):
         return True
     rivals = (one for one in evidence.rivals.get(order.unique, ()) if one.id != job_id)
     return any(one.wish == "replace" or evidence.was("replace", one.id) for one in rivals)
