@@ -121,22 +121,8 @@ class _Sender:
             try:
                 self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
             except DuplicateJobError as error:
-                self.errors[len(self.jobs)] = self._between_items(new, answer) or error
+                self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
-
-    def _between_items(self, new: NewJob, answer: Enqueued) -> DuplicateJobError | None:
-        """The error where an item is in the way of another one of an atomic call, so that neither is enqueued."""
-        if not self._atomic or (answer.status is not None and not answer.status.terminal):
-            return None
-        for at, earlier in enumerate(self._prepared[: len(self.jobs)]):
-            if earlier.id == answer.meant:
-                same = "id" if new.id == earlier.id else f"unique key {new.unique.partition(' ')[2]!r}"
-                text = (
-                    f"Item {at} of the same call, job {earlier.id}, has the same {same}. Leave one of them out, or say "
-                    "on_duplicate='return' for the later one."
-                )
-                return DuplicateJobError(text, job_id=earlier.id, status=None)
-        return None
 
 
 def _refused(sender: _Sender, *, atomic: bool) -> EnqueueManyError:

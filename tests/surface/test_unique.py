@@ -201,20 +201,6 @@ def test_many_report_each_item_that_was_refused(queue: Queue) -> None:
     assert (jobs[0].get_status(), jobs[5].get_status()) == (JobStatus.CANCELED, JobStatus.QUEUED)
 
 
-@pytest.mark.parametrize(("own", "said"), [({"unique_key": "k"}, "unique key 'k'"), ({"job_id": "a"}, "id")])
-def test_an_atomic_call_tells_that_two_of_its_items_are_in_the_way_of_each_other(
-    queue: Queue, own: dict[str, Any], said: str
-) -> None:
-    items = [Queue.prepare_data(tasks.add, (1,), **{"job_id": name, "unique_key": name, **own}) for name in "ab"]
-    with pytest.raises(EnqueueManyError, match=f"Item 0 of the same call, job a, has the same {said}") as raised:
-        queue.enqueue_many(items, atomic=True)
-    assert isinstance(raised.value.errors[1], DuplicateJobError)
-    assert (raised.value.errors[1].job_id, raised.value.errors[1].status) == ("a", None)
-    queue.enqueue(tasks.add, 1, **{"job_id": "a", "unique_key": "k", **own})
-    with pytest.raises(EnqueueManyError, match=r"[jJ]ob a.* is queued"):
-        queue.enqueue_many(items[1:], atomic=True)
-
-
 def test_atomic_enqueues_all_or_none(queue: Queue) -> None:
     queue.enqueue(tasks.add, 0, unique_key="held")
     good, bad = queue.prepare_data(tasks.add, (1,)), queue.prepare_data(tasks.add, (2,), unique_key="held")
