@@ -302,6 +302,9 @@ class People:
         except DuplicateJobError as problem:
             self.denied.append(Denied(order.key, problem.job_id, sent, now_ms()))
             return
+        if job.id in self.ran_now or not job.id.startswith(f"{order.key}@now-"):
+            self.given.append(Given(order.key, job.id, "held", sent, now_ms()))
+            return
         self.ran_now[job.id] = order
         self.acked[job.id] = Acked(sent, now_ms())
 
