@@ -23,6 +23,7 @@ from tests.chaos.invariants import violations
 from tests.chaos.kinds import (
     FIRED_RETRIES,
     QUEUES,
+    SHORT_TTL_S,
     Order,
     asks,
     awaited_orders,
@@ -145,6 +146,7 @@ class _Director:
         self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
         waiting = self.people.finish(30)
         watch.stop()
+        pass_time(SHORT_TTL_S + 0.1)  # what fades is gone, and not going while it is looked at
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
