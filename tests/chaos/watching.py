@@ -26,7 +26,7 @@ for at = 1, #KEYS do
     local got = redis.call('HMGET', ARGV[1] .. id, ARGV[2], ARGV[3], ARGV[4])
     if at <= tonumber(ARGV[6]) then found[#found + 1] = {id, at, got[1] or '', got[2] or ''} end
     local key = got[3] or nil
-    if key and string.find(key, '^%d+ ') then key = string.match(key, '^0 (.+)$') end -- held until it ends, not for a time
+    if key and string.find(key, '^%d+ ') then key = string.match(key, '^0 (.+)$') end -- not for a time
     if key then unique[#unique + 1] = {key, id, redis.call('GET', ARGV[5] .. key) or ''} end
   end
 end
