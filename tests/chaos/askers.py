@@ -10,11 +10,12 @@ from typing import Any, Final
 from redis.exceptions import RedisError
 
 from rqlike import Job, Queue
+from rqlike import wait as wait_for_many
 from rqlike.exceptions import DuplicateJobError, NoSuchJobError, RqlikeError, WaitError, WaitTimeout
 from rqlike.results import Result
 from rqlike.states import JobStatus, Reason, ResultType
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Denied, Given, Wait
+from tests.chaos.evidence import Acked, Act, Denied, Gathered, Given, Wait
 from tests.chaos.kinds import ASKERS, QUEUES, Ask, Order
 from tests.chaos.people import DEEDS, People, client_of, now_ms, options_of
 
@@ -24,6 +25,10 @@ _ERROR_OF: Final = {
     ResultType.FAILED: "JobFailed",
     ResultType.MAX_RETRIES_EXCEEDED: "JobFailed",
 }
+
+
+_WHEN: Final = ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION")
+_GATHERED: Final = 30  #: of those that are waited for at once, beside what is shared
 
 
 class Askers:
@@ -68,7 +73,7 @@ class Askers:
         except DuplicateJobError as problem:
             self._people.denied.append(Denied(order.id, problem.job_id, sent, now_ms()))
         except (RqlikeError, RedisError) as problem:
-            enqueues = ask.what not in ("watch", "latest")
+            enqueues = ask.what not in ("watch", "latest", "gather")
             if enqueues and isinstance(problem, RedisError) and not order.shared:
                 self._people.refused[order.id] = type(problem).__name__
             self._told(ask, order, problem, sent, "raised" if ask.what == "join" else "")
@@ -140,6 +145,17 @@ class Askers:
             value = result.return_value if error == "" else None
         self._people.waits.append(Wait(order.id, error, value, now_ms(), sent, ask.timeout_s, 0, "latest", execution))
 
+    def _gather(self, queue: Queue, ask: Ask, order: Order, sent: float) -> None:
+        """Of all that is shared and of some that people wait for."""
+        last = [name for name in (*self._people.acked,) if name in self._orders][-_GATHERED:]
+        ids = dict.fromkeys([name for name, one in self._orders.items() if one.shared] + last)
+        found = Job.fetch_many(list(ids), queue.connection, queue.store.namespace)
+        jobs = [job for job in found if job is not None]
+        sent, when = now_ms(), _WHEN[len(jobs) % len(_WHEN)]
+        done, pending = wait_for_many(jobs, ask.timeout_s, when)
+        told = [tuple((job.id, job.cycle) for job in some) for some in (done, pending)]
+        self._people.gathered.append(Gathered(told[0], told[1], when, sent, now_ms(), ask.timeout_s))
+
     # -- what they were told -------------------------------------------------------------------------------------------
 
     def _came(self, order: Order, job: Job[Any], how: str, sent: float) -> None:
@@ -188,4 +204,5 @@ _ASKS: Final[Mapping[str, Callable[[Askers, Queue, Ask, Order, float], None]]] =
     "replace": Askers._enqueue,
     "watch": Askers._watch,
     "latest": Askers._latest,
+    "gather": Askers._gather,
 }

@@ -225,6 +225,7 @@ class _Director:
             schedules=self.seen,
             acts=self.people.acts,
             waits=self.people.waits,
+            gathered=self.people.gathered,
             denied=self.people.denied,
             given=self.people.given,
             batches=self.people.batches,

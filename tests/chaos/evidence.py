@@ -85,6 +85,17 @@ class Wait(NamedTuple):
     execution: str = ""  #: the one that the error speaks of
 
 
+class Gathered(NamedTuple):
+    """What somebody who blocked on many jobs was told. Handles are ids with the cycle that was waited for."""
+
+    done: tuple[tuple[str, int], ...]
+    pending: tuple[tuple[str, int], ...]
+    when: str  #: ALL_COMPLETED | FIRST_COMPLETED | FIRST_EXCEPTION
+    asked_ms: float
+    at_ms: float
+    timeout_s: float
+
+
 class Denied(NamedTuple):
     """An enqueue that was answered with DuplicateJobError."""
 
@@ -212,6 +223,7 @@ class Evidence:
     held: Sequence[Held] = ()
     claims: Sequence[Claim] = ()  #: each once
     started: Mapping[str, int] = field(default_factory=dict)  #: limit -> the most that were started at once
+    gathered: Sequence[Gathered] = ()
     denied: Sequence[Denied] = ()
     given: Sequence[Given] = ()
     batches: Sequence[Batch] = ()

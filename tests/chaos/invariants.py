@@ -333,6 +333,36 @@ def _may_be_told(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> 
     return False
 
 
+def who_waits_for_many_learns_of_each(evidence: Evidence) -> Iterator[str]:
+    """INV-30. Who waits for many jobs is told of those whose cycles were over and of no others, as soon as that is what
+    it waits for, and within its time."""
+    away = evidence.any_strike(AWAY)
+    for told in evidence.gathered:
+        until = told.asked_ms + told.timeout_s * 1000
+        over = told.at_ms - until
+        if over > (_AWAY_MS if away else TOLD_MS):
+            yield f"who waited for {len(told.pending)} jobs did so {over:.0f} ms longer than {told.timeout_s:g} s"
+        for job_id, cycle in told.done:
+            ended = _final(evidence, job_id, cycle)
+            if ended is not None and ended.created_ms > told.at_ms + CLOCK_MS:
+                yield f"{job_id} was called done {ended.created_ms - told.at_ms:.0f} ms before its cycle was over"
+        for job_id, cycle in told.pending if told.when == "ALL_COMPLETED" and not away else ():
+            ended = _final(evidence, job_id, cycle)
+            if ended is not None and ended.created_ms < until - CLOCK_MS:
+                yield f"{job_id} was called pending {until - ended.created_ms:.0f} ms after its cycle was over"
+        early = told.at_ms < until - CLOCK_MS
+        if early and (told.pending if told.when == "ALL_COMPLETED" else told.pending and not told.done):
+            yield f"who waited for {told.pending[0][0]} was told that it pends, {-over:.0f} ms before the time was over"
+
+
+def _final(evidence: Evidence, job_id: str, cycle: int) -> ResultRecord | None:
+    """The execution that ended a cycle, where that is known."""
+    job = evidence.jobs.get(job_id)
+    if job is None or _is_reborn(evidence, job_id):
+        return None
+    return next((entry for entry in job.entries if entry.cycle == cycle and entry.type.final), None)
+
+
 def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
     """INV-19. A callback follows an execution that is on record, and is called at most once for it."""
     for execution, times in Counter(call.execution for call in evidence.calls).items():
@@ -580,6 +610,7 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-27": who_was_told_of_another_job_was_told_the_truth,
     "INV-28": the_replaced_do_not_run,
     "INV-29": a_key_with_a_time_is_held_for_it,
+    "INV-30": who_waits_for_many_learns_of_each,
 }
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {

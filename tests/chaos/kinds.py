@@ -152,7 +152,7 @@ class Ask:
 
     at_s: float
     who: int
-    what: str  #: join | wait | return | replace | watch | latest | cancel | stop | delete | requeue
+    what: str  #: join | wait | return | replace | watch | latest | gather | cancel | stop | delete | requeue
     job_id: str
     timeout_s: float = 0.0  #: 0: no wait
     on_failed: Literal["rerun", "raise"] = "rerun"
@@ -304,7 +304,7 @@ def awaited_orders(seed: int, count: int, *, quick: bool = False) -> list[Order]
 def asks(seed: int, seconds: float, shared: list[Order], awaited: list[Order], count: int) -> list[Ask]:
     """What is asked in a run: `count` times for what is shared, and once for each of the others."""
     dice = random.Random(f"asks {seed}")
-    verbs = {"join": 30, "wait": 14, "return": 5, "replace": 5, "watch": 12, "latest": 8}
+    verbs = {"join": 30, "wait": 14, "return": 5, "replace": 5, "watch": 12, "latest": 8, "gather": 8}
     acts = {"cancel": 6, "stop": 5, "delete": 4, "requeue": 6}
     mix = {**verbs, **acts}
     made: list[Ask] = []
@@ -318,7 +318,7 @@ def asks(seed: int, seconds: float, shared: list[Order], awaited: list[Order], c
 
 
 def _asked(dice: random.Random, seconds: float, what: str, order: Order) -> Ask:
-    waits = what in ("wait", "watch", "latest") or dice.random() < 0.6
+    waits = what in ("wait", "watch", "latest", "gather") or dice.random() < 0.6
     at, longest = dice.uniform(0.2, seconds), dice.choice((0.01, 0.05, 0.2, 1.0, 3.0))
     return Ask(
         at,

@@ -31,7 +31,7 @@ from rqlike.store import verbs
 from rqlike.store.requests import nonce
 from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Batch, Denied, Given, Held, Kept, Wait
+from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Wait
 from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
 from tests.servers import eventually
 
@@ -78,6 +78,7 @@ class People:
         self.refused: dict[str, str] = {}
         self.acts: list[Act] = []
         self.waits: list[Wait] = []
+        self.gathered: list[Gathered] = []
         self.denied: list[Denied] = []
         self.given: list[Given] = []
         self.batches: list[Batch] = []

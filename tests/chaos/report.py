@@ -33,6 +33,7 @@ def as_dict(run: Run) -> dict[str, object]:
         "given": dict(sorted(Counter(given.how for given in evidence.given).items())),
         "atomic": dict(sorted(Counter(batch.error or "enqueued" for batch in evidence.batches).items())),
         "unique": evidence.unique,
+        "gathered": len(evidence.gathered),
         "waits": dict(sorted(Counter(wait.error or "value" for wait in evidence.waits).items())),
         "quiet_s": round(run.quiet_s, 2),
         "took_s": round(run.took_s, 1),

@@ -24,6 +24,7 @@ from tests.chaos.evidence import (
     Denied,
     Evidence,
     Exit,
+    Gathered,
     Given,
     Held,
     Holding,
@@ -223,6 +224,13 @@ def asked_for_z(
     return Wait("z", error, signature("z", execution) if execution else None, T0 + at, T0 + 60, 1.0, cycle, how, **more)
 
 
+def with_gathered(
+    *, done: Any = (), pending: Any = (("z", 2),), at: float = 160, when: str = "ALL_COMPLETED"
+) -> Evidence:
+    """Somebody who waited for many jobs from 60 ms on, for 0.1 s."""
+    return with_shared(gathered=[Gathered(done, pending, when, T0 + 60, T0 + at, 0.1)])
+
+
 A, B1, B2 = SOUND.jobs["a"].entries[0], *SOUND.jobs["b"].entries
 
 TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
@@ -386,6 +394,14 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     ),
     "a job is called cached and has failed": ("INV-27", lambda: with_shared(asked_for_z("JobFailed", how="cached"))),
     "a replaced job begins": ("INV-28", lambda: with_rivals(sent_ms=10, wish="replace")),
+    "many are waited for too long": ("INV-30", lambda: with_gathered(at=5000)),
+    "one of many is called done before its end": ("INV-30", lambda: with_gathered(done=(("z", 2),), pending=(), at=75)),
+    "one of many is called pending after its end": ("INV-30", lambda: with_gathered()),
+    "who waits for many gives up early": ("INV-30", lambda: with_gathered(pending=(("z", 3),), at=75)),
+    "who waits for one of many gives up early": (
+        "INV-30",
+        lambda: with_gathered(pending=(("z", 3),), at=75, when="FIRST_COMPLETED"),
+    ),
     "a key goes to another job before its time": ("INV-29", lambda: with_rivals(first={"unique_for": 0.3})),
     "a job is canceled by nobody": ("INV-13", lambda: replace(SOUND, acts=SOUND.acts[1:])),
     "a job is stopped by nobody": (
@@ -493,7 +509,7 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 30)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 31)}
 
 
 @pytest.mark.parametrize(
@@ -509,6 +525,9 @@ def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not
             asked_for_z("", "z2"), asked_for_z("", "z1", cycle=1), asked_for_z("", "z1", cycle=1, how="cached")
         ),
         with_shared(asked_for_z("WaitTimeout", at=1070, cycle=3), asked_for_z("WaitTimeout", at=1070, cycle=0)),
+        with_gathered(done=(("z", 2), ("a", 1)), pending=(), at=82),
+        with_gathered(done=(("z", 2),), pending=(("z", 3),), at=165),
+        with_gathered(done=(("z", 1),), pending=(("z", 2),), at=65, when="FIRST_COMPLETED"),
         replace(SOUND, batches=[Batch(("a", "b"), ""), Batch(("q", "r"), "EnqueueManyError")]),
     ],
 )
@@ -588,7 +607,7 @@ def test_what_is_asked_in_a_run_follows_from_its_seed_and_is_of_all_kinds() -> N
     assert asked(7) == asked(7) != asked(8)
     known = {order.id for order in (*shared_orders(7), *awaited_orders(7, 40))}
     assert {ask.job_id for ask in asked(7)} == known
-    assert {ask.what for ask in asked(7)} > {"join", "wait", "return", "replace", "watch", "latest", "stop", "requeue"}
+    assert {ask.what for ask in asked(7)} > {"join", "wait", "return", "replace", "watch", "latest", "gather", "stop"}
     at_once = [ask for ask in asked(7) if sum(ask.at_s == other.at_s for other in asked(7)) == ASKERS]
     assert {ask.who for ask in at_once} == set(range(ASKERS))
     assert all(any(getattr(ask, name) for ask in asked(7)) for name in ("cancels", "deadline", "timeout_s"))
