@@ -22,6 +22,11 @@ LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
 
 
+def signature(key: str, execution: str) -> str:
+    """What a job of the act `signs` returns."""
+    return f"{key} {execution}"
+
+
 def tell(log: str, event: str, key: str) -> None:
     """One line: event, key, execution, pid, monotonic ns, wall-clock ns."""
     job = get_current_job()
@@ -71,6 +76,14 @@ def _attempt() -> int:
 def _nap(key: str, seconds: float) -> str:
     time.sleep(seconds)
     return key
+
+
+def _signs(key: str, seconds: float) -> str:
+    """Says which execution it is: what a job with many cycles returned tells which of them did."""
+    time.sleep(seconds)
+    job = get_current_job()
+    assert job is not None
+    return signature(key, job._record.token or "-")
 
 
 def _second_takes_long(key: str, seconds: float) -> str:
@@ -134,6 +147,7 @@ def _long_traceback(key: str, seconds: float) -> None:
 
 
 def _system_exit(key: str, seconds: float) -> None:
+    time.sleep(seconds)
     sys.exit(0)
 
 
@@ -160,6 +174,7 @@ def _vandal(key: str, seconds: float) -> str:
 
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
+    "signs": _signs,
     "second_takes_long": _second_takes_long,
     "flaky": _flaky,
     "returns_retry": _returns_retry,

@@ -16,21 +16,36 @@ from rqlike.settings import FIRES_KEPT
 from rqlike.store import schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
+from tests.chaos.askers import Askers
 from tests.chaos.evidence import Evidence, JobSeen, ScheduleSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
-from tests.chaos.kinds import FIRED_RETRIES, QUEUES, Order, due_orders, orders, standing_orders
+from tests.chaos.kinds import (
+    FIRED_RETRIES,
+    QUEUES,
+    SHORT_TTL_S,
+    Order,
+    asks,
+    awaited_orders,
+    due_orders,
+    orders,
+    shared_orders,
+    standing_orders,
+)
 from tests.chaos.people import People, now_ms, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.chaos.watching import Watch
 from tests.process.workers import pass_time
-from tests.servers import Kind
+from tests.servers import Kind, eventually
 from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
 _QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
 _PERMITS_S: Final = 10.0
 _HOLDS: Final = 6  #: pauses in a run
+_ASKS: Final = 25  #: a second
+_AWAITED: Final = 8  #: a second
+_FEW: Final = 0.2  #: of these on a machine that is to be idle
 _ORPHANS_S: Final = 2.0
 _FAR_MS: Final = 10 * 31_536_000_000
 _LOAD: Final = 500
@@ -98,7 +113,16 @@ class _Director:
         holds = 0 if settings.mix == DUE else _HOLDS
         given = list(self.orders.values())
         self.people = People(url, namespace, str(log), given, settings.seconds, standing, holds)
+        self.askers = self._askers(quick=settings.mix == DUE)
         self.store = Store(stage.stable.client(), namespace)
+
+    def _askers(self, *, quick: bool) -> Askers:
+        """Their orders are orders too."""
+        seed, seconds = self.settings.seed, self.settings.seconds
+        part = (_FEW if quick else 1.0) * seconds
+        shared, awaited = shared_orders(seed, quick=quick), awaited_orders(seed, round(_AWAITED * part), quick=quick)
+        self.orders |= {order.id: order for order in (*shared, *awaited)}
+        return Askers(self.people, asks(seed, seconds, shared, awaited, round(_ASKS * part)), self.orders)
 
     def _is_long(self, job_id: str) -> bool:
         order = self.orders.get(job_id)  # None: of a schedule, whose jobs are known when all is over
@@ -108,6 +132,7 @@ class _Director:
         """The run itself."""
         watch = self.watch = Watch(self.stage.server.url, self.store.keys, dict(self.orders))
         self.people.start()
+        self.askers.start()
         end = time.monotonic() + self.settings.seconds
         while time.monotonic() < end:
             self.stage.tend()
@@ -116,10 +141,12 @@ class _Director:
         self.faults.heal()
         last = time.monotonic()
         settled(self.people, 60)
+        eventually(lambda: self.askers.done, 60, 0.05, "all was asked and answered")
         quiet_s = self._quiet(last)
-        self.permits = self._permits()
+        self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
         waiting = self.people.finish(30)
         watch.stop()
+        pass_time(SHORT_TTL_S + 0.1)  # what fades is gone, and not going while it is looked at
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
@@ -142,11 +169,15 @@ class _Director:
             self.stage.tend()
             patterns = (keys.holders("*"), keys.waiting("*"), keys.limits())
             left = [key.decode() for one in patterns for key in self.store.client.scan_iter(one, count=1000)]
-            tats = self.store.client.scan_iter(keys.tat("*"), count=1000)
-            left += [key.decode() for key in tats if self.store.client.ttl(key) == -1]
+            left += self._left(keys.tat("*"))
             if not left or time.monotonic() > end:
                 return sorted(left)
             pass_time(0.05)
+
+    def _left(self, pattern: str) -> list[str]:
+        """Keys without a time to live."""
+        client = self.store.client
+        return [key.decode() for key in client.scan_iter(pattern, count=1000) if client.ttl(key) == -1]
 
     # -- evidence ------------------------------------------------------------------------------------------------------
 
@@ -165,7 +196,9 @@ class _Director:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
         for job_id in fired_ids(self.store):
             standing = self.standing[job_id.partition("@")[0]]
-            self.orders[job_id] = Order(job_id, "quick", standing.queue, retries=FIRED_RETRIES)
+            self.orders[job_id] = Order(
+                job_id, "quick", standing.queue, retries=FIRED_RETRIES, unique=standing.unique, wish=standing.wish
+            )
 
     def _jobs(self) -> dict[str, JobSeen]:
         ids, found = list(self.orders), {}
@@ -192,6 +225,13 @@ class _Director:
             schedules=self.seen,
             acts=self.people.acts,
             waits=self.people.waits,
+            gathered=self.people.gathered,
+            denied=self.people.denied,
+            given=self.people.given,
+            batches=self.people.batches,
+            holdings=list(self.watch.holdings),
+            unique=self.watch.unique,
+            unreleased=self.unreleased,
             held=self.people.held,
             claims=list(self.watch.claims),
             started=self.watch.started,

@@ -75,9 +75,60 @@ class Wait(NamedTuple):
     """What somebody who blocked on a job was told."""
 
     job_id: str
-    error: str  #: name of the exception; "" for a value
+    error: str  #: name of the exception, "" for a value; "None" of `latest_result`
     value: object
     at_ms: float
+    asked_ms: float
+    timeout_s: float = 90.0
+    cycle: int = 1  #: the one that was waited for; 0 where that is not known
+    how: str = ""  #: how it came to the job: queued | joined | cached | held | raised; latest: of any cycle
+    execution: str = ""  #: the one that the error speaks of
+
+
+class Gathered(NamedTuple):
+    """What somebody who blocked on many jobs was told. Handles are ids with the cycle that was waited for."""
+
+    done: tuple[tuple[str, int], ...]
+    pending: tuple[tuple[str, int], ...]
+    when: str  #: ALL_COMPLETED | FIRST_COMPLETED | FIRST_EXCEPTION
+    asked_ms: float
+    at_ms: float
+    timeout_s: float
+
+
+class Denied(NamedTuple):
+    """An enqueue that was answered with DuplicateJobError."""
+
+    job_id: str
+    named: str  #: by the error
+    sent_ms: float
+    at_ms: float
+
+
+class Given(NamedTuple):
+    """An enqueue that was answered with another job, or with a cycle that was there."""
+
+    job_id: str
+    given: str
+    how: str  #: held | joined | cached
+    sent_ms: float
+    at_ms: float
+
+
+class Batch(NamedTuple):
+    """An atomic call, and the name of its error; "" where there was none."""
+
+    ids: tuple[str, ...]
+    error: str
+
+
+class Holding(NamedTuple):
+    """A key of which a look at the store found more than one living job, one that does not hold it, or none, though it
+    is held without an end."""
+
+    key: str
+    living: tuple[str, ...]
+    holder: str  #: "" where there was none
 
 
 class Strike(NamedTuple):
@@ -172,6 +223,13 @@ class Evidence:
     held: Sequence[Held] = ()
     claims: Sequence[Claim] = ()  #: each once
     started: Mapping[str, int] = field(default_factory=dict)  #: limit -> the most that were started at once
+    gathered: Sequence[Gathered] = ()
+    denied: Sequence[Denied] = ()
+    given: Sequence[Given] = ()
+    batches: Sequence[Batch] = ()
+    holdings: Sequence[Holding] = ()  #: each once
+    unique: int = 0  #: how often a living job with a key until it ends was seen
+    unreleased: Sequence[str] = ()  #: unique keys without a time to live that are left when all jobs have ended
     permits: Sequence[str] = ()  #: keys of limits that are left when all jobs have ended
     idle: bool = False  #: whether the machine had nothing else to do, so that lateness means something
     shutdown_s: float = 30.0
@@ -190,6 +248,15 @@ class Evidence:
         found: dict[str, list[Act]] = defaultdict(list)
         for act in self.acts:
             found[act.job_id].append(act)
+        return found
+
+    @cached_property
+    def rivals(self) -> Mapping[str, list[Order]]:
+        """Orders by their unique key."""
+        found: dict[str, list[Order]] = defaultdict(list)
+        for order in self.orders.values():
+            if order.unique:
+                found[order.unique].append(order)
         return found
 
     @cached_property

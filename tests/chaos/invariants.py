@@ -16,13 +16,26 @@ from rqlike.serializers import resolve_serializer
 from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
 from rqlike.timetables import slot_text
-from tests.chaos.evidence import AWAY, DEADLY, NO_START, PARTING, Body, Evidence, JobSeen, ScheduleSeen
+from tests.chaos.evidence import AWAY, DEADLY, NO_START, Body, Evidence, JobSeen, ScheduleSeen, Wait
 from tests.chaos.kinds import LIMITS, MAX_CRASHES, StandingOrder
+from tests.chaos.oneness import (
+    CLOCK_MS,
+    a_key_has_one_living_job,
+    a_key_with_a_time_is_held_for_it,
+    atomic_calls_are_all_or_nothing,
+    bodies_of_a_key_do_not_overlap,
+    gone,
+    keys_are_let_go,
+    may_be_canceled,
+    overlap_ms,
+    the_replaced_do_not_run,
+    who_was_told_of_another_job_was_told_the_truth,
+)
 
 LATE_MS: Final = 50.0  #: a due job on an idle machine
 TOLD_MS: Final = 3000.0  #: for a waiter to hear, on a machine that is busy with the rest of the run
-_CLOCK_MS: Final = 2.0  #: the server rounds to milliseconds, and so does everybody
 _HEARD_MS: Final = 2000.0  #: for a fault to take effect, and for a busy machine
+_AWAY_MS: Final = 12_000.0  #: for one who has waited long enough to learn that the server is away
 _BEFORE_IT_BEGAN: Final = frozenset({Reason.STOPPED, Reason.CANCELED})
 
 _PAUSED_MS: Final = 100.0  #: for a claim to come after a pause was answered
@@ -30,17 +43,12 @@ _PAUSED_MS: Final = 100.0  #: for a claim to come after a pause was answered
 Judge = Callable[[Evidence], Iterator[str]]
 
 
-def _gone(evidence: Evidence, job_id: str) -> bool:
-    """Whether the job may be gone: it was deleted, or its result was to be kept not at all."""
-    return evidence.was("delete", job_id) or evidence.orders[job_id].result_ttl == 0
-
-
 def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
     """INV-1. A job whose enqueue returned exists until its time to live is over."""
     for job_id in evidence.acked:
         if job_id in evidence.jobs:
             continue
-        if not _gone(evidence, job_id):
+        if not gone(evidence, job_id):
             yield f"{job_id} was acknowledged and is gone"
         elif not evidence.was("delete", job_id) and not any(body.ended_ns for body in evidence.begun.get(job_id, ())):
             yield f"{job_id} is gone as if it had returned, and it never did"
@@ -67,11 +75,18 @@ def each_execution_has_one_entry(evidence: Evidence) -> Iterator[str]:
         if len(set(ids)) != len(ids):
             yield f"{job_id} has an execution twice: {ids}"
         bodies = evidence.begun.get(job_id, [])
+        if _is_reborn(evidence, job_id):  # its history is that of the last one
+            bodies = [body for body in bodies if body.execution in ids]
         if len(ids) < HISTORY_LENGTH and job.status.terminal:
             for body in bodies:
                 if body.execution not in ids:
                     yield f"{job_id} has no entry of {body.execution}, which began"
         yield from _without_a_body(evidence, job, {body.execution for body in bodies})
+
+
+def _is_reborn(evidence: Evidence, job_id: str) -> bool:
+    """Whether several jobs may have had that id, one after the other was gone."""
+    return evidence.orders[job_id].shared and gone(evidence, job_id)
 
 
 def _without_a_body(evidence: Evidence, job: JobSeen, begun: set[str]) -> Iterator[str]:
@@ -129,13 +144,14 @@ def _agrees(job: JobSeen) -> bool:
 
 
 def executions_do_not_overlap(evidence: Evidence) -> Iterator[str]:
-    """INV-6. Two executions of a job overlap only where a worker was frozen or cut off for longer than its lease."""
+    """INV-6. Two executions of a job overlap only where a worker was frozen or cut off for longer than its lease, so
+    that one of them is on record as abandoned."""
     for job_id, bodies in evidence.begun.items():
         for before, after in pairwise(bodies):
             if before.over_ns is None or before.over_ns <= after.began_ns:
                 continue
-            if not evidence.any_strike(PARTING):
-                over = (before.over_ns - after.began_ns) / 1e6
+            over = overlap_ms(evidence, before, after)
+            if over > 0:
                 yield f"{job_id} ran {over:.0f} ms beside itself"
 
 
@@ -175,7 +191,7 @@ def _wrong_value(evidence: Evidence, job_id: str, entry: ResultRecord) -> Iterat
     elif entry.value is None:
         if not evidence.any_strike(frozenset({"memory"})):
             yield f"{job_id} ({order.kind}) has no value"
-    elif (found := resolve_serializer(entry.serializer).loads(entry.value)) != order.value:
+    elif (found := resolve_serializer(entry.serializer).loads(entry.value)) != order.value(entry.execution_id):
         yield f"{job_id} ({order.kind}) has the value {found!r:.60}"
 
 
@@ -211,9 +227,11 @@ def nothing_leaks(evidence: Evidence) -> Iterator[str]:
 
 
 def enqueueing_is_all_or_nothing(evidence: Evidence) -> Iterator[str]:
-    """INV-11. An enqueue that failed has written a whole job or none, and the same call once more changes nothing."""
+    """INV-11. An enqueue that failed has written a whole job or none, an atomic one all its jobs or none, and the same
+    call once more changes nothing."""
+    yield from atomic_calls_are_all_or_nothing(evidence)
     for job_id in evidence.refused:
-        if job_id not in evidence.jobs and evidence.begun.get(job_id) and not _gone(evidence, job_id):
+        if job_id not in evidence.jobs and evidence.begun.get(job_id) and not gone(evidence, job_id):
             yield f"{job_id} was refused, began all the same, and is gone"
     for job_id, acked in evidence.acked.items():
         if acked.again not in ("", "replayed"):
@@ -221,41 +239,128 @@ def enqueueing_is_all_or_nothing(evidence: Evidence) -> Iterator[str]:
 
 
 def each_waiter_learns_what_became_of_its_job(evidence: Evidence) -> Iterator[str]:
-    """INV-12. Each waiter gets the value of its job, or the error that says why there is none."""
+    """INV-12. Each waiter gets the value of its job and cycle, or the error that says why there is none, soon after it
+    has ended, and within the time it was given."""
     for wait in evidence.waits:
-        order, job = evidence.orders[wait.job_id], evidence.jobs.get(wait.job_id)
-        first = None if job is None else next((e for e in job.entries if e.cycle == 1 and e.type.final), None)
-        truncated = job is not None and len(job.entries) >= HISTORY_LENGTH
+        if wait.job_id not in evidence.orders:
+            yield f"somebody waited for {wait.job_id}, which nobody has enqueued"
+            continue
+        order, ended = evidence.orders[wait.job_id], _end_of(evidence, wait)
         if wait.error == "":
-            if wait.value != order.value:
-                yield f"who waited for {wait.job_id} got {wait.value!r:.60}"
-            elif job is not None and not truncated and (first is None or first.type is not ResultType.SUCCESSFUL):
-                yield f"who waited for {wait.job_id} got a value, and it has none"
-        elif not _may_be_told(evidence, wait.error, wait.job_id, job, first):
+            yield from _wrong_answer(evidence, wait, ended)
+        elif wait.error == "WaitTimeout":
+            yield from _gave_up(evidence, wait, ended)
+        elif not _may_be_told(evidence, wait, ended):
             yield f"who waited for {wait.job_id} ({order.kind}) got {wait.error}"
-        late = 0.0 if first is None else wait.at_ms - first.created_ms
-        if late > TOLD_MS and not evidence.any_strike(AWAY):
+        away = evidence.any_strike(AWAY)
+        late = 0.0 if ended is None else wait.at_ms - max(ended.created_ms, wait.asked_ms)
+        if late > TOLD_MS and not away:
             yield f"who waited for {wait.job_id} was told {late:.0f} ms after it had ended"
+        over = wait.at_ms - wait.asked_ms - wait.timeout_s * 1000
+        if over > (_AWAY_MS if away else TOLD_MS):
+            yield f"who waited for {wait.job_id} did so {over:.0f} ms longer than {wait.timeout_s:g} s"
 
 
-def _may_be_told(evidence: Evidence, error: str, job_id: str, job: JobSeen | None, first: ResultRecord | None) -> bool:
-    gone = _gone(evidence, job_id)
-    match error:
+def _end_of(evidence: Evidence, wait: Wait) -> ResultRecord | None:
+    """The execution by which what was waited for has ended, where it is known."""
+    job = evidence.jobs.get(wait.job_id)
+    execution = wait.execution or (evidence.orders[wait.job_id].signed_by(wait.value) if wait.error == "" else "")
+    for entry in job.entries if job is not None else ():
+        if execution and entry.execution_id == execution:
+            return entry
+        if not execution and entry.cycle == wait.cycle and entry.type.final and not _is_reborn(evidence, wait.job_id):
+            return entry
+    return None
+
+
+def _is_whole(evidence: Evidence, job_id: str) -> bool:
+    """Whether the history has all executions that there were under that id."""
+    job = evidence.jobs.get(job_id)
+    return job is not None and len(job.entries) < HISTORY_LENGTH and not _is_reborn(evidence, job_id)
+
+
+def _wrong_answer(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> Iterator[str]:
+    signed = evidence.orders[wait.job_id].signed_by(wait.value)
+    bodies = [body for body in evidence.begun.get(wait.job_id, ()) if signed in ("", body.execution)]
+    if signed is None:
+        yield f"who waited for {wait.job_id} got {wait.value!r:.60}"
+    elif not any(body.ended_ms is not None and body.ended_ms <= wait.at_ms + CLOCK_MS for body in bodies):
+        yield f"who waited for {wait.job_id} got {wait.value!r:.60}, which no body had returned"
+    elif ended is None:
+        if _is_whole(evidence, wait.job_id) and (signed or wait.cycle):
+            yield f"who waited for {wait.job_id} got a value, and it has none"
+    elif ended.type is not ResultType.SUCCESSFUL:
+        yield f"who waited for {wait.job_id} got a value, and it has none"
+    elif wait.cycle not in (0, ended.cycle) and not _is_reborn(evidence, wait.job_id):
+        yield f"who waited for cycle {wait.cycle} of {wait.job_id} got the value of cycle {ended.cycle}"
+
+
+def _gave_up(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> Iterator[str]:
+    """Who gives up looks once more when the time is over, so what had ended by then is not missed."""
+    waited = wait.at_ms - wait.asked_ms
+    if waited < wait.timeout_s * 1000 - CLOCK_MS:
+        yield f"who waited for {wait.job_id} gave up after {waited:.0f} ms of {wait.timeout_s:g} s"
+    until = wait.asked_ms + wait.timeout_s * 1000
+    if ended is not None and ended.created_ms < until - CLOCK_MS and not evidence.any_strike(AWAY):
+        yield f"who waited for {wait.job_id} gave up {until - ended.created_ms:.0f} ms after it had ended"
+
+
+def _may_be_told(evidence: Evidence, wait: Wait, ended: ResultRecord | None) -> bool:
+    order, job = evidence.orders[wait.job_id], evidence.jobs.get(wait.job_id)
+    away = gone(evidence, order.id)
+    match wait.error:
         case "JobFailed":
-            return job is None or first is None or first.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+            return ended is None or (
+                ended.type in (ResultType.FAILED, ResultType.MAX_RETRIES_EXCEEDED)
+                and (wait.cycle in (0, ended.cycle) or _is_reborn(evidence, order.id))
+            )
+        case "JobStopped":
+            return evidence.was("stop", order.id) and (ended is None or ended.type is ResultType.STOPPED)
         case "JobCanceled":
-            return evidence.was("cancel", job_id)
+            return may_be_canceled(evidence, order.id)
         case "JobExpired":
-            return evidence.orders[job_id].ttl is not None
+            return order.expires
         case "NoSuchJobError":
-            return gone
+            return away
         case "ResultExpired":  # a notice is gone once a new cycle has begun
-            return gone or (job is not None and job.cycle > 1 and first is None)
+            return away or order.shared or (job is not None and job.cycle > wait.cycle and ended is None)
         case "ResultNotStored":
             return evidence.any_strike(frozenset({"memory"}))
+        case "None":
+            return wait.how == "latest"
         case "ConnectionError" | "TimeoutError" | "OutOfMemoryError" | "BusyLoadingError":
             return evidence.any_strike(AWAY)
     return False
+
+
+def who_waits_for_many_learns_of_each(evidence: Evidence) -> Iterator[str]:
+    """INV-30. Who waits for many jobs is told of those whose cycles were over and of no others, as soon as that is what
+    it waits for, and within its time."""
+    away = evidence.any_strike(AWAY)
+    for told in evidence.gathered:
+        until = told.asked_ms + told.timeout_s * 1000
+        over = told.at_ms - until
+        if over > (_AWAY_MS if away else TOLD_MS):
+            yield f"who waited for {len(told.pending)} jobs did so {over:.0f} ms longer than {told.timeout_s:g} s"
+        for job_id, cycle in told.done:
+            ended = _final(evidence, job_id, cycle)
+            if ended is not None and ended.created_ms > told.at_ms + CLOCK_MS:
+                yield f"{job_id} was called done {ended.created_ms - told.at_ms:.0f} ms before its cycle was over"
+        for job_id, cycle in told.pending if told.when == "ALL_COMPLETED" and not away else ():
+            ended = _final(evidence, job_id, cycle)
+            if ended is not None and ended.created_ms < until - CLOCK_MS:
+                yield f"{job_id} was called pending {until - ended.created_ms:.0f} ms after its cycle was over"
+        early = told.at_ms < until - CLOCK_MS
+        if early and (told.pending if told.when == "ALL_COMPLETED" else told.pending and not told.done):
+            yield f"who waited for {told.pending[0][0]} was told that it pends, {-over:.0f} ms before the time was over"
+
+
+def _final(evidence: Evidence, job_id: str, cycle: int) -> ResultRecord | None:
+    """The execution that ended a cycle, where that is known."""
+    job = evidence.jobs.get(job_id)
+    if job is None or _is_reborn(evidence, job_id):
+        return None
+    return next((entry for entry in job.entries if entry.cycle == cycle and entry.type.final), None)
 
 
 def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
@@ -273,12 +378,22 @@ def callbacks_are_called_once_at_most(evidence: Evidence) -> Iterator[str]:
 
 
 def the_canceled_do_not_run(evidence: Evidence) -> Iterator[str]:
-    """INV-13. A job that was canceled before it was claimed never begins."""
+    """INV-13. A job that was canceled before it was claimed never begins, and none is canceled or stopped that nobody
+    wanted to be."""
     for act in evidence.acts:
-        if act.what == "cancel" and act.answer == JobStatus.CANCELED:
+        if act.what == "cancel" and act.answer == JobStatus.CANCELED and not evidence.orders[act.job_id].shared:
             for body in evidence.begun.get(act.job_id, ()):
-                if body.began_ms > act.at_ms + _CLOCK_MS:
+                if body.began_ms > act.at_ms + CLOCK_MS:
                     yield f"{act.job_id} began {body.began_ms - act.at_ms:.0f} ms after it was canceled"
+    for job_id, job in evidence.jobs.items():
+        if job.status is JobStatus.CANCELED and not may_be_canceled(evidence, job_id):
+            yield f"{job_id} was canceled by nobody"
+        for entry in job.entries:
+            if entry.reason is Reason.STOPPED and not evidence.was("stop", job_id):
+                yield f"{job_id} was stopped by nobody"
+            # who replaces a job, or gives it up, leaves it alone where it runs
+            if entry.reason is Reason.CANCELED and not evidence.was("cancel", job_id):
+                yield f"{job_id} was canceled by nobody while it ran"
 
 
 def workers_end_in_good_order(evidence: Evidence) -> Iterator[str]:
@@ -303,7 +418,7 @@ def due_jobs_come_in_time(evidence: Evidence) -> Iterator[str]:
             continue
         early = acked.sent_ms + order.delay * 1000 - bodies[0].began_ms
         late = bodies[0].began_ms - acked.acked_ms - order.delay * 1000
-        if early > _CLOCK_MS and _first_is_kept(evidence, job_id, bodies[0]):
+        if early > CLOCK_MS and _first_is_kept(evidence, job_id, bodies[0]):
             yield f"{job_id} began {early:.0f} ms before its time"
         if evidence.idle and late > LATE_MS:
             yield f"{job_id} began {late:.0f} ms late"
@@ -312,7 +427,7 @@ def due_jobs_come_in_time(evidence: Evidence) -> Iterator[str]:
         if job.slot_ms is None or not bodies:
             continue
         late = bodies[0].began_ms - job.slot_ms
-        if late < -_CLOCK_MS:
+        if late < -CLOCK_MS:
             yield f"{job_id} began {-late:.0f} ms before its slot"
         if evidence.idle and late > LATE_MS:
             yield f"{job_id} began {late:.0f} ms late"
@@ -389,13 +504,13 @@ def _came(evidence: Evidence, order: StandingOrder) -> tuple[set[int], set[int]]
     if "put" not in kept:
         return set(), set(grid)
     put, pause, resume = kept["put"], kept.get("pause"), kept.get("resume")
-    came = {slot for slot in grid if slot >= put.sent_ms - _CLOCK_MS}
-    may = {slot for slot in came if slot <= put.acked_ms + _CLOCK_MS}
+    came = {slot for slot in grid if slot >= put.sent_ms - CLOCK_MS}
+    may = {slot for slot in came if slot <= put.acked_ms + CLOCK_MS}
     if pause is not None and pause.next_ms is not None:
         resumed = resume.next_ms if resume is not None else None
         may |= {slot for slot in came if pause.next_ms <= slot and (resumed is None or slot < resumed)}
         until = resume.sent_ms if resume is not None else float("inf")
-        came -= {slot for slot in came if pause.acked_ms + _CLOCK_MS < slot < until - _CLOCK_MS}
+        came -= {slot for slot in came if pause.acked_ms + CLOCK_MS < slot < until - CLOCK_MS}
     return came - may, may & came
 
 
@@ -460,7 +575,7 @@ def nothing_paused_is_claimed(evidence: Evidence) -> Iterator[str]:
     for pause in evidence.held:
         for claim in evidence.claims:
             if pause.queue in ("", claim.queue) and (
-                pause.acked_ms + _PAUSED_MS < claim.started_ms < pause.ended_ms - _CLOCK_MS
+                pause.acked_ms + _PAUSED_MS < claim.started_ms < pause.ended_ms - CLOCK_MS
             ):
                 late = claim.started_ms - pause.acked_ms
                 yield f"{claim.job_id} was claimed {late:.0f} ms after {pause.queue or 'everything'} was paused"
@@ -489,6 +604,13 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-21": no_more_are_started_than_a_limit_allows,
     "INV-22": starts_keep_to_their_rate,
     "INV-23": nothing_paused_is_claimed,
+    "INV-24": a_key_has_one_living_job,
+    "INV-25": keys_are_let_go,
+    "INV-26": bodies_of_a_key_do_not_overlap,
+    "INV-27": who_was_told_of_another_job_was_told_the_truth,
+    "INV-28": the_replaced_do_not_run,
+    "INV-29": a_key_with_a_time_is_held_for_it,
+    "INV-30": who_waits_for_many_learns_of_each,
 }
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {

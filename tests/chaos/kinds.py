@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from rqlike import RateLimit
-from tests.chaos.bodies import LARGE
+from tests.chaos.bodies import LARGE, signature
 
 RETURNS: Final = ""  #: in place of a reason
 QUEUES: Final = ("a", "b")
@@ -26,6 +26,16 @@ LIMITS: Final[Mapping[str, RateLimit]] = {
         RateLimit("both", 2, limit=15, per=1, burst=5),
     )
 }
+#: Unique keys: those held until the job has ended, those held for a time, and one that is held in both ways.
+HELD_KEYS: Final = ("k0", "k1", "k2", "k3")
+TIMED_KEYS: Final = ("t0", "t1")
+MIXED_KEY: Final = "m0"
+SLOTS_KEY: Final = "slots"  #: of schedules alone
+UNIQUE_KEYS: Final = (*HELD_KEYS, *TIMED_KEYS, MIXED_KEY, SLOTS_KEY)
+KEY_TIMES_S: Final = (0.1, 0.3, 0.6)
+WISHES: Final = ("raise", "return", "replace")
+SHORT_TTL_S: Final = 0.3  #: of a result that is soon gone
+ASKERS: Final = 4  #: people who ask for the same jobs at once
 POLICIES: Final = ("all", "skip", "patient", "limit", "once")
 
 
@@ -47,6 +57,7 @@ def _kind(act: str, ends: str, weight: float, **more: object) -> Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "quick": _kind("nap", RETURNS, 40),
+    "signed": _kind("signs", RETURNS, 6, naps=(0.0, 0.1)),
     "short": _kind("nap", RETURNS, 12, naps=(0.001, 0.05)),
     "slow": _kind("nap", RETURNS, 8, naps=(0.1, 0.6)),
     "long": _kind("nap", RETURNS, 3, naps=(1.0, 4.0), retries=3),
@@ -82,13 +93,34 @@ class Order:
     ttl: float | None = None
     at_front: bool = False
     result_ttl: float | None = None
-    act: str = ""  #: cancel | delete | requeue, or nothing
+    act: str = ""  #: cancel | stop | delete | requeue, or nothing
     act_after: float = 0.0  #: seconds after it was acknowledged
     waits: bool = False  #: somebody blocks on it
     resend: bool = False  #: the same call is sent twice
     calls_back: bool = False
     limit: str = ""  #: a key of LIMITS
     priority: int = 0
+    unique: str = ""  #: its unique key
+    unique_for: float | None = None
+    wish: str = "raise"  #: where the key is held
+    batch: str = ""  #: those of one name are enqueued by one call; "atomic…": all of them or none
+    shared: bool = False  #: many ask for it, again and again
+    awaited: bool = False  #: by the one who enqueues it, perhaps with a deadline
+
+    @property
+    def expires(self) -> bool:
+        """Whether it may come to nothing since it was not started in time."""
+        return self.ttl is not None or self.shared or self.awaited
+
+    @property
+    def fades(self) -> bool:
+        """Whether it is gone soon after it has ended."""
+        return self.result_ttl is not None
+
+    @property
+    def holds(self) -> str:
+        """The key that it holds until it has ended; "" where there is none."""
+        return self.unique if self.unique_for is None else ""
 
     @property
     def of(self) -> Kind:
@@ -99,10 +131,33 @@ class Order:
         """Whether its body is to return a value."""
         return RETURNS in self.of.ends
 
-    @property
-    def value(self) -> str:
-        """What it returns."""
+    def value(self, execution: str) -> str:
+        """What that execution of it returns."""
+        if self.of.act == "signs":
+            return signature(self.id, execution)
         return self.id.ljust(LARGE, ".") if self.of.act == "large" else self.id
+
+    def signed_by(self, value: object) -> str | None:
+        """The execution that has returned this value: "" where it does not tell, None where it is no value of this
+        job."""
+        if self.of.act != "signs":
+            return "" if value == self.value("") else None
+        name, _, execution = str(value).rpartition(" ")
+        return execution if name == self.id and isinstance(value, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What somebody wants of a job that others may ask for at the same time."""
+
+    at_s: float
+    who: int
+    what: str  #: join | wait | return | replace | watch | latest | gather | cancel | stop | delete | requeue
+    job_id: str
+    timeout_s: float = 0.0  #: 0: no wait
+    on_failed: Literal["rerun", "raise"] = "rerun"
+    cancels: bool = False  #: cancel_on_timeout
+    deadline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +178,8 @@ class StandingOrder:
     resume_s: float | None = None
     again_s: tuple[float, ...] = ()  #: when it is upserted again, unchanged
     now_s: tuple[float, ...] = ()  #: when somebody wants it run now
+    unique: str = ""  #: the unique key of its jobs: a slot whose key is held is missed
+    wish: str = "raise"
 
     @property
     def fires_all(self) -> bool:
@@ -152,6 +209,7 @@ def _standing(dice: random.Random, key: str, policy: str, seconds: float) -> Sta
     limits = policy == "limit"
     pauses = not limits and dice.random() < 0.4
     pause = dice.uniform(0.3, 0.5) * seconds
+    unique = dice.choice((HELD_KEYS[-1], SLOTS_KEY)) if policy in ("skip", "once") and dice.random() < 0.6 else ""
     return StandingOrder(
         key,
         policy,
@@ -165,6 +223,8 @@ def _standing(dice: random.Random, key: str, policy: str, seconds: float) -> Sta
         resume_s=pause + dice.uniform(0.1, 0.3) * seconds if pauses else None,
         again_s=tuple(sorted(dice.uniform(0.1, 1.0) * seconds for _ in range(dice.choice((0, 2, 4))))),
         now_s=tuple(dice.uniform(0.1, 1.0) * seconds for _ in range(dice.choice((0, 0, 2)))),
+        unique=unique,
+        wish=dice.choice(WISHES) if unique else "raise",
     )
 
 
@@ -173,8 +233,103 @@ def orders(seed: int, count: int) -> list[Order]:
     dice = random.Random(seed)
     names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
     made = [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
-    limits = random.Random(f"limits {seed}")
-    return [_limited(limits, order) for order in made]
+    limits, keys = random.Random(f"limits {seed}"), random.Random(f"keys {seed}")
+    return _in_batches(keys, [_unique(keys, _limited(limits, order), 0.25, 0.3) for order in made])
+
+
+def _unique(dice: random.Random, order: Order, share: float, longest: float = 0.0) -> Order:
+    """Some jobs have a unique key, which others have too; what takes no time is to take up to `longest` seconds then,
+    so that others meet it."""
+    if dice.random() >= share:
+        return order
+    key = dice.choice((*HELD_KEYS, *HELD_KEYS, *TIMED_KEYS, MIXED_KEY))
+    timed = key in TIMED_KEYS or (key == MIXED_KEY and dice.random() < 0.5)
+    return replace(
+        order,
+        seconds=order.seconds or dice.choice((0.0, dice.uniform(0.0, longest))),
+        unique=key,
+        unique_for=dice.choice(KEY_TIMES_S) if timed else None,
+        wish=dice.choice(WISHES),
+    )
+
+
+def _in_batches(dice: random.Random, made: list[Order]) -> list[Order]:
+    """Some of them are enqueued together, in order."""
+    found: list[Order] = []
+    while len(found) < len(made):
+        at, size = len(found), dice.choice((3, 4, 6)) if dice.random() < 0.06 else 1
+        some = made[at : at + size]
+        if len(some) > 1:
+            name = f"{dice.choice(('atomic', 'each'))} {at}"
+            some = [replace(order, batch=name, queue=some[0].queue, resend=False) for order in some]
+        found += some
+    return found
+
+
+def shared_orders(seed: int, *, quick: bool = False) -> list[Order]:
+    """Jobs that many ask for: some return at once and some later, some fail, one is soon gone, and one has a unique key
+    that others want. `quick`: they take no time."""
+    made = [
+        Order("0", "signed"),
+        Order("1", "signed", seconds=0.1),
+        Order("2", "signed", seconds=0.3, queue=QUEUES[1]),
+        Order("3", "signed", result_ttl=SHORT_TTL_S),
+        Order("4", "system_exit", seconds=0.1, ttl=30.0),  # a new cycle each time, and who waits reads another way
+        Order("5", "flaky", retries=8),
+        Order("6", "signed", seconds=0.2, unique=HELD_KEYS[0]),
+    ]
+    return [
+        replace(one, id=f"{seed}-shared{one.id}", shared=True, seconds=0.0 if quick else one.seconds)
+        for one in made
+        if not quick or one.kind == "signed"
+    ]
+
+
+def awaited_orders(seed: int, count: int, *, quick: bool = False) -> list[Order]:
+    """Jobs that are enqueued by somebody who waits for them at once."""
+    dice = random.Random(f"awaited {seed}")
+    made = []
+    for number in range(count):
+        order = Order(
+            f"{seed}-awaited{number}",
+            "signed" if quick or dice.random() < 0.8 else "system_exit",
+            queue=dice.choice(QUEUES),
+            seconds=0.0 if quick else dice.choice((0.0, 0.1, 0.4)),
+            awaited=True,
+        )
+        made.append(_unique(dice, order, 0.3, 0.0 if quick else 0.3))
+    return made
+
+
+def asks(seed: int, seconds: float, shared: list[Order], awaited: list[Order], count: int) -> list[Ask]:
+    """What is asked in a run: `count` times for what is shared, and once for each of the others."""
+    dice = random.Random(f"asks {seed}")
+    verbs = {"join": 30, "wait": 14, "return": 5, "replace": 5, "watch": 12, "latest": 8, "gather": 8}
+    acts = {"cancel": 6, "stop": 5, "delete": 4, "requeue": 6}
+    mix = {**verbs, **acts}
+    made: list[Ask] = []
+    while len(made) < count:
+        order = dice.choice(shared)
+        at_once = ASKERS if dice.random() < 0.3 else 1
+        some = [_asked(dice, seconds, dice.choices(list(mix), list(mix.values()))[0], order) for _ in range(at_once)]
+        made += some if at_once == 1 else [replace(ask, at_s=some[0].at_s, who=who) for who, ask in enumerate(some)]
+    made += [_asked(dice, seconds, "wait", order) for order in awaited]
+    return sorted(made, key=lambda ask: ask.at_s)
+
+
+def _asked(dice: random.Random, seconds: float, what: str, order: Order) -> Ask:
+    waits = what in ("wait", "watch", "latest", "gather") or dice.random() < 0.6
+    at, longest = dice.uniform(0.2, seconds), dice.choice((0.01, 0.05, 0.2, 1.0, 3.0))
+    return Ask(
+        at,
+        dice.randrange(ASKERS),
+        what,
+        order.id,
+        min(longest, seconds + 0.5 - at) if waits else 0.0,
+        "raise" if dice.random() < 0.3 else "rerun",
+        cancels=dice.random() < 0.4,
+        deadline=dice.random() < 0.25,
+    )
 
 
 def _limited(dice: random.Random, order: Order) -> Order:
@@ -185,14 +340,15 @@ def _limited(dice: random.Random, order: Order) -> Order:
 
 
 def due_orders(seed: int, count: int) -> list[Order]:
-    """Nothing but quick jobs that are due later."""
-    dice = random.Random(seed)
-    return [Order(f"{seed}-{number}", "quick", delay=dice.uniform(0.05, 1.5)) for number in range(count)]
+    """Nothing but quick jobs that are due later, some of them with unique keys."""
+    dice, keys = random.Random(seed), random.Random(f"keys {seed}")
+    made = [Order(f"{seed}-{number}", "quick", delay=dice.uniform(0.05, 1.5)) for number in range(count)]
+    return _in_batches(keys, [_unique(keys, order, 0.15) for order in made])
 
 
 def _order(dice: random.Random, job_id: str, name: str) -> Order:
     kind = KINDS[name]
-    act = dice.choices(("", "cancel", "delete", "requeue"), (85, 5, 4, 6))[0]
+    act = dice.choices(("", "cancel", "stop", "delete", "requeue"), (82, 5, 3, 4, 6))[0]
     retries = kind.retries if kind.retries is not None else dice.choice((0, 0, 2, 6))
     plain = act == "" and kind.ends == {RETURNS}
     return Order(

@@ -6,6 +6,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import redis
@@ -14,13 +15,23 @@ from redis.exceptions import RedisError
 from redis.retry import Retry as ClientRetry
 
 from rqlike import Job, Queue, Repeat, Retry, Schedule, clock
-from rqlike.exceptions import InvalidJobOperation, NoSuchJobError, RqlikeError
+from rqlike.command import send_stop_job_command
+from rqlike.exceptions import (
+    DuplicateJobError,
+    EnqueueManyError,
+    InvalidJobOperation,
+    NoSuchJobError,
+    RqlikeError,
+    WaitError,
+)
 from rqlike.preparing import prepare
+from rqlike.sending import _job_of
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.requests import nonce
 from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Held, Kept, Wait
+from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Wait
 from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
 from tests.servers import eventually
 
@@ -67,6 +78,10 @@ class People:
         self.refused: dict[str, str] = {}
         self.acts: list[Act] = []
         self.waits: list[Wait] = []
+        self.gathered: list[Gathered] = []
+        self.denied: list[Denied] = []
+        self.given: list[Given] = []
+        self.batches: list[Batch] = []
         self._todo: list[tuple[float, int, str, Job[Any], int]] = []
         self._number = 0
         self._lock = threading.Lock()
@@ -106,12 +121,19 @@ class People:
         client = client_of(self.url)
         queues = {name: Queue(name, client, namespace=self.namespace) for name in {o.queue for o in self.orders}}
         began = time.monotonic()
-        for number, order in enumerate(self.orders):
-            due = began + self.seconds * number / len(self.orders)
+        done = 0
+        for batch, one_call in groupby(self.orders, lambda order: order.batch or order.id):
+            orders = list(one_call)
+            due = began + self.seconds * done / len(self.orders)
+            done += len(orders)
             if due > time.monotonic():
                 self._stop.wait(due - time.monotonic())
+            queue = queues[orders[0].queue]
             try:
-                self._enqueue(queues[order.queue], order)
+                if orders[0].batch:
+                    self._enqueue_many(queue, orders, atomic=batch.startswith("atomic"))
+                else:
+                    self._enqueue(queue, orders[0])
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
                 self.problems.append(f"producer: {problem!r}")
         client.close()
@@ -120,19 +142,55 @@ class People:
         sent = now_ms()
         due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
         arguments = (self.log, order.id, order.of.act, order.seconds)
-        new = prepare(queue._terms, bodies.perform, arguments, {}, _options(order), due)
+        new = prepare(queue._terms, bodies.perform, arguments, {}, options_of(order), due)
         request = verbs.enqueue(queue.name, (new,))
         try:
             (answer,) = queue.store.run(request)
         except RedisError as problem:
             self.refused[order.id] = type(problem).__name__
             return
-        job: Job[Any] = Job(verbs.Fresh(new, queue.name, answer), queue.store)
-        self.acked[order.id] = Acked(sent, now_ms(), self._again(queue, request) if order.resend else "")
+        again = self._again(queue, request) if answer.written and order.resend else ""
+        try:
+            self._came(order, _job_of(queue.store, queue.name, new, answer), sent, again)
+        except DuplicateJobError as problem:
+            self.denied.append(Denied(order.id, problem.job_id, sent, now_ms()))
+
+    def _enqueue_many(self, queue: Queue, orders: Sequence[Order], *, atomic: bool) -> None:
+        sent = now_ms()
+        data = [
+            Queue.prepare_data(
+                bodies.perform, (self.log, one.id, one.of.act, one.seconds), delay=one.delay, **options_of(one)
+            )
+            for one in orders
+        ]
+        jobs: Sequence[Job[Any] | None] = ()
+        error = ""
+        try:
+            jobs = queue.enqueue_many(data, atomic=atomic)
+        except EnqueueManyError as problem:
+            jobs, error = problem.jobs, "EnqueueManyError"
+            for at, cause in problem.errors.items():
+                if isinstance(cause, DuplicateJobError):
+                    self.denied.append(Denied(orders[at].id, cause.job_id, sent, now_ms()))
+        except RedisError as problem:
+            error = type(problem).__name__
+            self.refused.update((one.id, error) for one in orders)
+        if atomic:
+            self.batches.append(Batch(tuple(one.id for one in orders), error))
+        for one, job in zip(orders, jobs, strict=False):
+            if job is not None:
+                self._came(one, job, sent)
+
+    def _came(self, order: Order, job: Job[Any], sent: float, again: str = "") -> None:
+        """What an enqueue has come to: its own job, or the one that holds its key."""
+        if job.id == order.id:
+            self.acked[order.id] = Acked(sent, now_ms(), again)
+        else:
+            self.given.append(Given(order.id, job.id, "held", sent, now_ms()))
         if order.waits and self._room.acquire(blocking=False):
             self._waiters.append(threading.Thread(target=self._wait, args=(job,), daemon=True))
             self._waiters[-1].start()
-        if order.act:
+        if order.act and job.id == order.id:
             self._later(order.act_after, order.act, job, _REQUEUES)
 
     @staticmethod
@@ -161,7 +219,7 @@ class People:
             _, _, what, job, chances = task
             at = now_ms()
             try:
-                answer = _DEEDS[what](job)
+                answer = DEEDS[what](job)
             except (RqlikeError, RedisError) as problem:
                 answer = type(problem).__name__
                 if what == "requeue" and not isinstance(problem, NoSuchJobError) and chances > 1:
@@ -240,7 +298,14 @@ class People:
 
     def _run_now(self, schedule: Schedule, order: StandingOrder) -> None:
         sent = now_ms()
-        job = schedule.run_now()
+        try:
+            job = schedule.run_now()
+        except DuplicateJobError as problem:
+            self.denied.append(Denied(order.key, problem.job_id, sent, now_ms()))
+            return
+        if job.id in self.ran_now or not job.id.startswith(f"{order.key}@now-"):
+            self.given.append(Given(order.key, job.id, "held", sent, now_ms()))
+            return
         self.ran_now[job.id] = order
         self.acked[job.id] = Acked(sent, now_ms())
 
@@ -271,22 +336,27 @@ class People:
             "failure_ttl": 3600,
             "retry": Retry(FIRED_RETRIES),
         }
+        if order.unique:
+            given |= {"unique_key": order.unique, "on_duplicate": order.wish}
         when = {"cron": f"* * * * * */{order.step_s:.0f}"} if order.by_cron else {"every": order.step_s}
         return {**given, **when, **fires.get(order.policy, most)}
 
     # -- those who wait ------------------------------------------------------------------------------------------------
 
     def _wait(self, job: Job[Any]) -> None:
-        value, error = None, ""
+        value, error, asked, execution = None, "", now_ms(), ""
         try:
             value = job.wait(timeout=_WAIT_S)
         except Exception as problem:  # noqa: BLE001  # whatever it is, it is judged
             error = type(problem).__name__
-        self.waits.append(Wait(job.id, error, value, now_ms()))
+            result = problem.result if isinstance(problem, WaitError) else None
+            execution = "" if result is None else result.execution_id
+        self.waits.append(Wait(job.id, error, value, now_ms(), asked, _WAIT_S, job.cycle, "", execution))
         self._room.release()
 
 
-def _options(order: Order) -> dict[str, Any]:
+def options_of(order: Order) -> dict[str, Any]:
+    """The job options of an order."""
     given: dict[str, Any] = {
         "job_id": order.id,
         "job_timeout": order.of.timeout,
@@ -303,6 +373,10 @@ def _options(order: Order) -> dict[str, Any]:
         given["rate_limit"] = LIMITS[order.limit]
     if order.priority:
         given["priority"] = order.priority
+    if order.unique:
+        given |= {"unique_key": order.unique, "on_duplicate": order.wish}
+    if order.unique_for is not None:
+        given["unique_for"] = order.unique_for
     if order.repeats:
         given["repeat"] = Repeat(order.repeats)
     return given
@@ -317,11 +391,16 @@ def _plan(order: StandingOrder) -> list[tuple[float, str]]:
 
 
 def _cancel(job: Job[Any]) -> str:
-    return str(job.store.run(verbs.cancel(job.id, f"cancel {job.id}")))
+    return str(job.store.run(verbs.cancel(job.id, nonce())))
 
 
 def _delete(job: Job[Any]) -> str:
     job.delete()
+    return "ok"
+
+
+def _stop(job: Job[Any]) -> str:
+    send_stop_job_command(job.connection, job.id, namespace=job.namespace)
     return "ok"
 
 
@@ -330,7 +409,12 @@ def _requeue(job: Job[Any]) -> str:
     return "ok"
 
 
-_DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {"cancel": _cancel, "delete": _delete, "requeue": _requeue}
+DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {
+    "cancel": _cancel,
+    "stop": _stop,
+    "delete": _delete,
+    "requeue": _requeue,
+}
 
 
 def settled(people: People, timeout: float) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.chaos.driver import Run
-from tests.chaos.evidence import Evidence
+from tests.chaos.evidence import Denied, Evidence, Given
 from tests.chaos.invariants import INVARIANTS, NOT_YET
 
 
@@ -29,6 +29,11 @@ def as_dict(run: Run) -> dict[str, object]:
         "reasons": dict(sorted(Counter(str(entry.reason) for entry in entries if entry.reason).items())),
         "acts": dict(sorted(Counter(f"{act.what} {act.answer}" for act in evidence.acts).items())),
         "statuses": dict(sorted(evidence.tally.items())),
+        "denied": len(evidence.denied),
+        "given": dict(sorted(Counter(given.how for given in evidence.given).items())),
+        "atomic": dict(sorted(Counter(batch.error or "enqueued" for batch in evidence.batches).items())),
+        "unique": evidence.unique,
+        "gathered": len(evidence.gathered),
         "waits": dict(sorted(Counter(wait.error or "value" for wait in evidence.waits).items())),
         "quiet_s": round(run.quiet_s, 2),
         "took_s": round(run.took_s, 1),
@@ -54,6 +59,9 @@ def as_text(run: Run, most: int = 5) -> str:
         "executions",
         "slots",
         "missed",
+        "denied",
+        "given",
+        "waits",
         "strikes",
         "reasons",
         "quiet_s",
@@ -95,7 +103,14 @@ def _story(evidence: Evidence, job_id: str, zero: float) -> Iterator[str]:
         yield f"{act.at_ms - zero:.0f} {act.what}: {act.answer}"
     for wait in evidence.waits:
         if wait.job_id == job_id:
-            yield f"{wait.at_ms - zero:.0f} waiter: {wait.error or 'value'}"
+            since, what = wait.asked_ms - zero, f"cycle {wait.cycle} {wait.how} {wait.timeout_s:g} s {wait.execution}"
+            yield f"{since:.0f} to {wait.at_ms - zero:.0f} waiter: {wait.error or f'{wait.value!r:.60}'} {what}"
+    answers: list[Denied | Given] = [*evidence.denied, *evidence.given]
+    for told in answers:
+        if told.job_id == job_id:
+            yield f"{told.sent_ms - zero:.0f} to {told.at_ms - zero:.0f}: {told}"
+    if job_id in evidence.acked:
+        yield f"{evidence.acked[job_id].sent_ms - zero:.0f} to {evidence.acked[job_id].acked_ms - zero:.0f}: enqueued"
     job = evidence.jobs.get(job_id)
     for entry in job.entries if job is not None else ():
         at = f"cycle {entry.cycle} attempt {entry.attempt} on {entry.worker_name}"

@@ -14,14 +14,20 @@ from rqlike.serializers import resolve_serializer
 from rqlike.states import JobStatus, Reason, ResultType
 from rqlike.store.schedules import FireRecord
 from rqlike.timetables import slot_text
+from tests.chaos.bodies import signature
 from tests.chaos.evidence import (
     Acked,
     Act,
+    Batch,
     Body,
     Claim,
+    Denied,
     Evidence,
     Exit,
+    Gathered,
+    Given,
     Held,
+    Holding,
     JobSeen,
     Kept,
     ScheduleSeen,
@@ -32,7 +38,18 @@ from tests.chaos.evidence import (
 )
 from tests.chaos.faults import EVERYTHING, MIXES
 from tests.chaos.invariants import INVARIANTS, NOT_YET, violations
-from tests.chaos.kinds import KINDS, POLICIES, Order, StandingOrder, orders, standing_orders
+from tests.chaos.kinds import (
+    ASKERS,
+    KINDS,
+    POLICIES,
+    Order,
+    StandingOrder,
+    asks,
+    awaited_orders,
+    orders,
+    shared_orders,
+    standing_orders,
+)
 
 pack = resolve_serializer("msgpack").dumps
 T0: Final = 1_800_000_000_000.0  #: the wall clock at the beginning, in ms
@@ -85,7 +102,7 @@ SOUND: Final = Evidence(
         "e": JobSeen(JobStatus.FINISHED, 1, (entry("e1", "e", 512),)),
     },
     acts=[Act("cancel", "c", "canceled", T0 + 5), Act("delete", "d", "ok", T0 + 6)],
-    waits=[Wait("a", "", "a", T0 + 14)],
+    waits=[Wait("a", "", "a", T0 + 14, T0 + 5)],
     strikes=[Strike("parent", "w1", T0 + 500, T0 + 6500)],
     exits=[Exit("w2", 0, 0.3, asked=True)],
     counts={"finished": 3, "canceled": 1},
@@ -157,7 +174,61 @@ def without_job(job_id: str, **more: Any) -> Evidence:
 
 
 def with_wait(job_id: str, error: str, value: object = None, **more: Any) -> Evidence:
-    return replace(SOUND, waits=[Wait(job_id, error, value, T0 + 14)], **more)
+    return replace(SOUND, waits=[Wait(job_id, error, value, T0 + 14, T0 + 5)], **more)
+
+
+def with_rivals(
+    *, ended_ms: int = 40, sent_ms: float = 60, first: Mapping[str, Any] | None = None, **second: Any
+) -> Any:
+    """Two quick jobs of the key k. x was sent at once and ran from 30 ms on; y was sent at `sent_ms`, and ran 20 ms
+    later. `first` and the rest are what their orders say beside that."""
+    given: dict[str, Any] = {"unique": "k", **(first or {})}
+    ran = sent_ms + 20
+    return replace(
+        SOUND,
+        orders={**SOUND.orders, "x": Order("x", "quick", **given), "y": Order("y", "quick", unique="k", **second)},
+        acked={**SOUND.acked, "x": Acked(T0, T0 + 1), "y": Acked(T0 + sent_ms, T0 + sent_ms + 1)},
+        bodies=[*SOUND.bodies, body("x1", "x", 30, ended_ms), body("y1", "y", ran, ran + 5)],
+        jobs={
+            **SOUND.jobs,
+            "x": JobSeen(JobStatus.FINISHED, 1, (entry("x1", "x", ended_ms + 1),)),
+            "y": JobSeen(JobStatus.FINISHED, 1, (entry("y1", "y", int(ran) + 6),)),
+        },
+        strikes=[],
+        tally={"finished": 5, "canceled": 1},
+        counts={"finished": 5, "canceled": 1},
+    )
+
+
+def with_shared(*waits: Wait, **changes: Any) -> Evidence:
+    """A job z that many ask for: its first cycle returned at 40 ms, its second one at 80 ms."""
+    first = entry("z1", "z", 41, value=pack(signature("z", "z1")))
+    second = entry("z2", "z", 81, value=pack(signature("z", "z2")), cycle=2)
+    made = replace(
+        SOUND,
+        orders={**SOUND.orders, "z": Order("z", "signed", shared=True)},
+        acked={**SOUND.acked, "z": Acked(T0, T0 + 1)},
+        bodies=[*SOUND.bodies, body("z1", "z", 30, 40), body("z2", "z", 70, 80)],
+        jobs={**SOUND.jobs, "z": JobSeen(JobStatus.FINISHED, 2, (first, second))},
+        waits=[*SOUND.waits, *waits],
+        tally={"finished": 4, "canceled": 1},
+        counts={"finished": 4, "canceled": 1},
+    )
+    return replace(made, **changes)
+
+
+def asked_for_z(
+    error: str, execution: str = "", *, at: float = 90, cycle: int = 2, how: str = "joined", **more: Any
+) -> Wait:
+    """Somebody who asked for z at 60 ms; `execution` is the one whose value it was told."""
+    return Wait("z", error, signature("z", execution) if execution else None, T0 + at, T0 + 60, 1.0, cycle, how, **more)
+
+
+def with_gathered(
+    *, done: Any = (), pending: Any = (("z", 2),), at: float = 160, when: str = "ALL_COMPLETED"
+) -> Evidence:
+    """Somebody who waited for many jobs from 60 ms on, for 0.1 s."""
+    return with_shared(gathered=[Gathered(done, pending, when, T0 + 60, T0 + at, 0.1)])
 
 
 A, B1, B2 = SOUND.jobs["a"].entries[0], *SOUND.jobs["b"].entries
@@ -241,6 +312,114 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     "a waiter hears that the value was not kept": ("INV-12", lambda: with_wait("a", "ResultNotStored")),
     "a waiter is never told": ("INV-12", lambda: with_wait("a", "WaitTimeout")),
     "a waiter loses its connection, and the network was well": ("INV-12", lambda: with_wait("a", "ConnectionError")),
+    "a waiter gets the value of the cycle before": ("INV-12", lambda: with_shared(asked_for_z("", "z1"))),
+    "a waiter gets a value that no body has returned": ("INV-12", lambda: with_shared(asked_for_z("", "z3", cycle=0))),
+    "a waiter gets a value before its body has ended": ("INV-12", lambda: with_shared(asked_for_z("", "z2", at=75))),
+    "a waiter gives up early": ("INV-12", lambda: with_shared(asked_for_z("WaitTimeout", at=90, cycle=0))),
+    "a waiter gives up though its job had ended": ("INV-12", lambda: with_shared(asked_for_z("WaitTimeout", at=1100))),
+    "a waiter waits longer than it wanted": (
+        "INV-12",
+        lambda: with_shared(asked_for_z("WaitTimeout", at=1060 + 4000, cycle=3)),
+    ),
+    "a waiter hears of a failure of what succeeded": (
+        "INV-12",
+        lambda: with_shared(asked_for_z("JobFailed", at=90, cycle=0)._replace(execution="z2")),
+    ),
+    "a waiter hears of a failure of the cycle before": (
+        "INV-12",
+        lambda: with_shared(
+            asked_for_z("JobFailed")._replace(execution="z1"),
+            jobs={"z": JobSeen(JobStatus.FAILED, 1, (entry("z1", "z", 41, type=ResultType.FAILED),))},
+        ),
+    ),
+    "a waiter hears that nobody stopped": ("INV-12", lambda: with_shared(asked_for_z("JobStopped"))),
+    "a waiter waits for what nobody has enqueued": (
+        "INV-12",
+        lambda: replace(SOUND, waits=[Wait("nobody", "", "a", T0 + 14, T0 + 5)]),
+    ),
+    "an atomic call that was refused leaves a job": (
+        "INV-11",
+        lambda: replace(SOUND, batches=[Batch(("a", "q"), "EnqueueManyError")]),
+    ),
+    "an atomic call that was cut leaves a part of its jobs": (
+        "INV-11",
+        lambda: replace(
+            SOUND, orders={**SOUND.orders, "q": Order("q", "quick")}, batches=[Batch(("a", "q"), "ConnectionError")]
+        ),
+    ),
+    "two living jobs have one key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", ("a", "b"), "a")])),
+    "a living job does not hold its key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", ("a",), "")])),
+    "a job that does not live holds a key": ("INV-24", lambda: replace(SOUND, holdings=[Holding("k0", (), "a")])),
+    "a key is never let go": ("INV-25", lambda: replace(SOUND, unreleased=["{x}:unique:k0"])),
+    "bodies of a key overlap": ("INV-26", lambda: with_rivals(ended_ms=90)),
+    "bodies of a key overlap for longer than it takes to kill one": (
+        "INV-26",
+        lambda: replace(with_rivals(ended_ms=5000), acts=[Act("delete", "x", "ok", T0 + 35)]),
+    ),
+    "an enqueue is refused for the sake of no job": (
+        "INV-27",
+        lambda: replace(SOUND, denied=[Denied("a", "nobody", T0, T0 + 1)]),
+    ),
+    "an enqueue is refused for the sake of a job with another key": (
+        "INV-27",
+        lambda: replace(with_rivals(), denied=[Denied("y", "a", T0 + 5, T0 + 6)]),
+    ),
+    "an enqueue is refused for the sake of a job that has ended": (
+        "INV-27",
+        lambda: replace(with_rivals(), denied=[Denied("y", "x", T0 + 50, T0 + 51)]),
+    ),
+    "an enqueue is refused for the sake of a job that is to come": (
+        "INV-27",
+        lambda: replace(with_rivals(), denied=[Denied("x", "y", T0 + 5, T0 + 6)]),
+    ),
+    "an enqueue is refused when the time of a key is over": (
+        "INV-27",
+        lambda: replace(with_rivals(first={"unique_for": 0.01}), denied=[Denied("y", "x", T0 + 20, T0 + 21)]),
+    ),
+    "a job that has ended is given": (
+        "INV-27",
+        lambda: replace(with_rivals(), given=[Given("y", "x", "held", T0 + 50, T0 + 51)]),
+    ),
+    "who asks for a job gets the other one that has its key": (
+        "INV-27",
+        lambda: replace(with_rivals(), given=[Given("y", "x", "joined", T0 + 20, T0 + 21)]),
+    ),
+    "a value is called cached that no body had returned": (
+        "INV-27",
+        lambda: with_shared(asked_for_z("", "z2", how="cached")),
+    ),
+    "a job is called cached and has no value": (
+        "INV-27",
+        lambda: with_shared(asked_for_z("WaitTimeout", at=1100, how="cached", cycle=0)),
+    ),
+    "a job is called cached and has failed": ("INV-27", lambda: with_shared(asked_for_z("JobFailed", how="cached"))),
+    "a replaced job begins": ("INV-28", lambda: with_rivals(sent_ms=10, wish="replace")),
+    "many are waited for too long": ("INV-30", lambda: with_gathered(at=5000)),
+    "one of many is called done before its end": ("INV-30", lambda: with_gathered(done=(("z", 2),), pending=(), at=75)),
+    "one of many is called pending after its end": ("INV-30", lambda: with_gathered()),
+    "who waits for many gives up early": ("INV-30", lambda: with_gathered(pending=(("z", 3),), at=75)),
+    "who waits for one of many gives up early": (
+        "INV-30",
+        lambda: with_gathered(pending=(("z", 3),), at=75, when="FIRST_COMPLETED"),
+    ),
+    "a key goes to another job before its time": ("INV-29", lambda: with_rivals(first={"unique_for": 0.3})),
+    "a job is canceled by nobody": ("INV-13", lambda: replace(SOUND, acts=SOUND.acts[1:])),
+    "a job is stopped by nobody": (
+        "INV-13",
+        lambda: with_job(
+            "a",
+            status=JobStatus.STOPPED,
+            entries=(A._replace(type=ResultType.STOPPED, reason=Reason.STOPPED, value=None),),
+        ),
+    ),
+    "a job is canceled by nobody while it runs": (
+        "INV-13",
+        lambda: with_job(
+            "a",
+            status=JobStatus.CANCELED,
+            entries=(A._replace(type=ResultType.STOPPED, reason=Reason.CANCELED, value=None),),
+        ),
+    ),
     "a canceled job begins": ("INV-13", lambda: with_bodies(body("c1", "c", 50, 51))),
     "a worker ends by itself": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.0, asked=False)])),
     "a worker ends badly": ("INV-14", lambda: replace(SOUND, exits=[Exit("w1", 1, 0.3, asked=True)])),
@@ -293,7 +472,7 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
     ),
     "a callback is called twice": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "a", "a1", 100, 1, 1)] * 2)),
     "a callback follows nothing": ("INV-19", lambda: replace(SOUND, calls=[Told("called", "b", "b1", 100, 1, 1)])),
-    "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000)])),
+    "a waiter is told late": ("INV-12", lambda: replace(SOUND, waits=[Wait("a", "", "a", T0 + 9000, T0 + 5)])),
     "a permit is left": ("INV-20", lambda: replace(SOUND, permits=["{x}:holders:one"])),
     "two are started where one may be": ("INV-21", lambda: replace(SOUND, started={"one": 2})),
     "a body runs beside another of its key": (
@@ -330,7 +509,31 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 24)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 31)}
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        with_rivals(),
+        with_rivals(first={"unique_for": 0.05}),
+        with_rivals(first={"unique_for": 0.3}, wish="replace"),
+        replace(with_rivals(), denied=[Denied("y", "x", T0 + 20, T0 + 21)]),
+        replace(with_rivals(), given=[Given("y", "x", "held", T0 + 41, T0 + 43)]),
+        replace(with_rivals(ended_ms=90), acts=[*SOUND.acts, Act("delete", "x", "ok", T0 + 35)]),
+        with_shared(
+            asked_for_z("", "z2"), asked_for_z("", "z1", cycle=1), asked_for_z("", "z1", cycle=1, how="cached")
+        ),
+        with_shared(asked_for_z("WaitTimeout", at=1070, cycle=3), asked_for_z("WaitTimeout", at=1070, cycle=0)),
+        with_gathered(done=(("z", 2), ("a", 1)), pending=(), at=82),
+        with_gathered(done=(("z", 2),), pending=(("z", 3),), at=165),
+        with_gathered(done=(("z", 1),), pending=(("z", 2),), at=65, when="FIRST_COMPLETED"),
+        replace(SOUND, batches=[Batch(("a", "b"), ""), Batch(("q", "r"), "EnqueueManyError")]),
+    ],
+)
+def test_what_is_allowed_of_ids_and_keys_violates_nothing(evidence: Evidence) -> None:
+    sound = {"INV-4", "INV-7"} if evidence.strikes == [] else set()  # b was killed, and this evidence says by nobody
+    assert violations(evidence).keys() <= sound
 
 
 def test_what_was_claimed_before_a_pause_and_as_fast_as_a_rate_allows_violates_nothing() -> None:
@@ -366,6 +569,14 @@ def test_an_overlap_is_excused_where_a_worker_was_frozen() -> None:
     assert "INV-6" not in violations(frozen)
 
 
+def test_an_overlap_of_a_key_is_excused_where_a_worker_was_frozen_and_is_on_record_as_lost() -> None:
+    frozen = replace(with_rivals(ended_ms=90), strikes=[Strike("freeze", "w1", T0, T0 + 9000)])
+    assert "INV-26" in violations(frozen)
+    ended = entry("x1", "x", 91, type=ResultType.FAILED, reason=Reason.ABANDONED, value=None)
+    lost = {**frozen.jobs, "x": JobSeen(JobStatus.FAILED, 1, (ended,))}
+    assert "INV-26" not in violations(replace(frozen, jobs=lost))
+
+
 def test_a_lost_connection_is_excused_where_the_server_was_killed() -> None:
     killed = replace(with_wait("a", "ConnectionError"), strikes=[*SOUND.strikes, Strike("server_kill", "", T0, T0 + 9)])
     assert violations(killed) == {}
@@ -382,11 +593,24 @@ def test_the_jobs_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
     assert orders(7, 50) == orders(7, 50) != orders(8, 50)
     many = orders(1, 2000)
     assert {order.kind for order in many} == set(KINDS)
-    assert {order.act for order in many} == {"", "cancel", "delete", "requeue"}
+    assert {order.act for order in many} == {"", "cancel", "stop", "delete", "requeue"}
     assert all(
         any(getattr(order, name) for order in many)
-        for name in ("repeats", "delay", "ttl", "waits", "resend", "limit", "priority")
+        for name in ("repeats", "delay", "ttl", "waits", "resend", "limit", "priority", "unique", "unique_for", "batch")
     )
+
+
+def test_what_is_asked_in_a_run_follows_from_its_seed_and_is_of_all_kinds() -> None:
+    def asked(seed: int) -> Any:
+        return asks(seed, 5.0, shared_orders(seed), awaited_orders(seed, 40), 200)
+
+    assert asked(7) == asked(7) != asked(8)
+    known = {order.id for order in (*shared_orders(7), *awaited_orders(7, 40))}
+    assert {ask.job_id for ask in asked(7)} == known
+    assert {ask.what for ask in asked(7)} > {"join", "wait", "return", "replace", "watch", "latest", "gather", "stop"}
+    at_once = [ask for ask in asked(7) if sum(ask.at_s == other.at_s for other in asked(7)) == ASKERS]
+    assert {ask.who for ask in at_once} == set(range(ASKERS))
+    assert all(any(getattr(ask, name) for ask in asked(7)) for name in ("cancels", "deadline", "timeout_s"))
 
 
 def test_every_fault_is_in_some_mix_and_everything_is_all_of_them() -> None:
