@@ -58,6 +58,7 @@ class _Reading:
         yield from self._blobs()
         yield from self._limits()
         yield from self._unique_keys()
+        yield from self._dependents()
         if self.keys.scratch() in self.dump:
             yield "the scratch key outlived its script"
 
@@ -91,6 +92,28 @@ class _Reading:
             yield f"{job_id} is scheduled for {score} and says {self.field(job_id, 'due')!r}"
         if score != int(score) if score != float("inf") else not status.terminal:
             yield f"{job_id} has the score {score} in {status} of {queue}"
+
+    def _dependents(self) -> Iterator[str]:
+        """Who is deferred stands in as many lists as it waits for jobs, and a list that nobody works through is that of
+        a job which is there."""
+        edges: dict[tuple[bytes, bytes], int] = defaultdict(int)
+        listed = {member.split(b" ")[0] for member, _ in self.dump.get(self.keys.unsettled(), ("", [], 0))[1]}
+        for parent, key in [*self._under(self.keys.dependents("")), *self._under(self.keys.telling(""))]:
+            for edge in self.dump[key][1]:
+                number, _, job_id = edge.split(b" ", 2)
+                edges[job_id, number] += 1
+            if key.startswith(self.keys.telling("")) and parent.encode() not in listed:
+                yield f"the dependents under {parent} are forgotten"
+            if key.startswith(self.keys.dependents("")) and self._has_gone(parent, listed):
+                yield f"{parent} is gone, and others wait for it"
+        for job_id in self.jobs:
+            if self.status(job_id) is JobStatus.DEFERRED:
+                number = self.field(job_id, "enrolled") or b""
+                if edges[job_id.encode(), number] != int(self.field(job_id, "needs") or -1):
+                    yield f"{job_id} waits for {self.field(job_id, 'needs')!r}, and stands in other lists"
+
+    def _has_gone(self, parent: str, listed: set[bytes]) -> bool:
+        return parent not in self.jobs and b"-" not in listed
 
     def _limit(self, job_id: str) -> RateLimit | None:
         return RateLimit.from_text((self.field(job_id, "limit") or b"").decode())
