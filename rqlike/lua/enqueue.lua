@@ -1,8 +1,8 @@
 -- enqueue: new jobs, or new cycles of jobs that ended, into one queue.
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
--- ARGV: now, queue, mode ('' | 'atomic': all of them or none), width, group ('' none) and until when more jobs of it will
---       come ('' no more | in ms from now), then `width` arguments per job, which are the first
+-- ARGV: now, queue, mode ('' | 'atomic': all of them or none; and where they belong to a group 'group', for how many ms
+--       others of it may still come, and its id), width, then `width` arguments per job, which are the first
 --       of: id, call, nonce ('' where rqlike made the id), band ('' the usual one; negative: at the front, and its own one
 --       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), unique ('' | as in F.unique), wish where
 --       another job has its id or its key ('' it is an error | return | replace | join | join_or_raise), ttl_ms,
@@ -24,15 +24,16 @@ if #ARGV == 4 then
     --- @include plain
     return plain(key, job_id, data)
   end
-  given = {'', queue, '', 2, '', '', job_id, data}
+  given = {'', queue, '', 2, job_id, data}
 end
 --- @include place
 --- @include ring
 --- @include blob
 --- @include packed
-local FIRST, width, group = 7, tonumber(given[4]), given[5]
+local FIRST, width = 5, tonumber(given[4])
+local hold_ms, group = string.match(given[3], '^%a* ?group (%d+) (.+)$')
 local count = (#given - FIRST + 1) / width
-if group ~= '' and not call('HGET', key_group(group), G.created) then return redis.error_reply('NOGROUP') end
+if group and not call('HGET', key_group(group), G.created) then return redis.error_reply('NOGROUP') end
 local sequence = next_sequence(count)
 
 -- The arguments of one job from ARGV[at], those that were left out as ''.
@@ -152,7 +153,7 @@ local function refusals()
   end
   return found and out
 end
-if given[3] == 'atomic' then
+if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
 end
@@ -189,7 +190,7 @@ local function write(index)
     add(F.since, since)
   end
   if notice then add(F.notice, notice) end
-  if group ~= '' then
+  if group then
     add(F.group, group)
     add(F.dependents, '1') -- whoever ends it is to look for those who want to know
     members[#members + 1] = sequence + index - 1
@@ -264,9 +265,9 @@ end
 local fine, problem = pcall(function()
   for index = 1, count do answers[index + 1] = write(index) end
   settle_in()
-  if group ~= '' then
+  if group then
     --- @include group
-    local held = given[6] ~= '' and string.format('%.0f', now + given[6]) or '0'
+    local held = hold_ms ~= '0' and string.format('%.0f', now + hold_ms) or '0'
     call('HSET', key_group(group), G.held, held, G.queue, queue)
     entered_group(group, members)
     if held == '0' then

@@ -150,8 +150,10 @@ def enqueue(
     sent: list[Argument] = [b""] * (width * len(jobs))
     for at, column in enumerate(columns[:width]):
         sent[at::width] = column if at < 2 else [_SENT.get(value, value) for value in column]
-    hold = GROUP_HOLD_MS if into.more else b""
-    head = (queue, "atomic" if atomic else b"", width, into.group or b"", hold)
+    mode = "atomic" if atomic else ""
+    if into.group:
+        mode = f"{mode} group {GROUP_HOLD_MS if into.more else 0} {into.group}".lstrip()
+    head = (queue, mode or b"", width)
 
     def refused(word: str, detail: str) -> RqlikeError | None:
         return NoSuchGroupError(group_id=into.group) if word == "NOGROUP" else None

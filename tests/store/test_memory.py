@@ -94,6 +94,9 @@ def test_the_hash_of_a_job_stays_compact_in_every_status(alone: Scene, size: int
 @pytest.mark.parametrize(("size", "most_queued", "most_finished"), [(0, 500, 1_100), (120, 600, 1_250)])
 def test_a_job_costs_no_more_than_promised(alone: Scene, size: int, most_queued: int, most_finished: int) -> None:
     call = call_of(arguments(size), name="bench_tasks.noop")
+    alone.enqueue(NewJob("first", call))
+    alone.settle(alone.claim_one(), returned(SMALL_VALUE))
+    alone.run(verbs.delete(["first"], "n"))
     alone.enqueue(*(NewJob(str(uuid.uuid4()), call) for _ in range(500)))  # scripts and tables are in place
     start = used(alone.client)
     for _ in range(JOBS // 500):
