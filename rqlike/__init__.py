@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.failures import FailureGroup
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.joining import Joined
     from rqlike.limits import RateLimit
+    from rqlike.paging import Page
     from rqlike.policies import Callback, Repeat, Retry
     from rqlike.preparing import EnqueueData
     from rqlike.queue import Counts, Queue
@@ -39,8 +41,10 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "exceptions": "RetryLater Unrecoverable",
+    "failures": "FailureGroup",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
+    "paging": "Page",
     "policies": "Callback Repeat Retry",
     "identity": "content_id",
     "joining": "Joined",
@@ -61,12 +65,14 @@ __all__ = [
     "Callback",
     "Counts",
     "EnqueueData",
+    "FailureGroup",
     "Fire",
     "Job",
     "JobFunction",
     "JobStatus",
     "Joined",
     "Middleware",
+    "Page",
     "Queue",
     "RateLimit",
     "Repeat",

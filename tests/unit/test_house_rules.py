@@ -29,14 +29,16 @@ LAYERS = (
     ),
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (
-        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
+        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.pages store.erasures "
+        "store.turns "
         "store.embedded_keeper "
         "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
         "store.durable store.waiting store"
     ),
     "running.*",
     (
-        "lookups results standoff awaiting dependencies job preparing sending joining inline registry schedules pauses "
+        "lookups results standoff awaiting dependencies job paging failures erasure preparing sending joining inline "
+        "registry schedules pauses "
         "queue group decorators command suspension cron"
     ),
     "worker.*",
