@@ -13,10 +13,8 @@ local deleted, left = 0, 0
 -- Whatever one of them raises, what the others share is put away.
 local fine, problem = pcall(function()
   for index = 5, #ARGV do
-    if room > 0 and not (index > 5 and spent()) then
-      local gone, taken = drain(ARGV[index], queue, room)
-      deleted, room = deleted + gone, room - taken
-    end
+    local gone, taken = drain(ARGV[index], queue, room)
+    deleted, room = deleted + gone, room - taken
     left = left + call('ZCARD', key_home(ARGV[index], queue))
   end
 end)

@@ -70,7 +70,7 @@ clear(key_ttl(queue))
 local whole, problem = pcall(function()
   for _, status in ipairs(STATUSES) do
     clear(key_home(status, queue))
-    if cursor == '' and room > 0 and not spent() then
+    if cursor == '' then
       local gone, taken = drain(status, queue, room)
       deleted, room = deleted + gone, room - taken
     end

@@ -2,7 +2,9 @@
 --- @include entry
 --- @include erase
 -- drain(status, queue, most): deletes jobs from the head of a home, at most so many, and fewer where that takes long.
--- Answers how many jobs are gone, and how many ids have left the home. The caller ends with `erased()`.
+-- Answers how many jobs are gone, and how many ids have left the home. The caller ends with `erased()`. Of several homes
+-- in a call the first one that is not empty is begun in any case, so that each call gets on.
+local drained = false
 
 -- An id stays in its home for a while after its job has expired, and may be that of another job by now.
 local function is_elsewhere(job_id, got, status, queue)
@@ -29,10 +31,11 @@ end
 local function drain(status, queue, most)
   local home, deleted, taken = key_home(status, queue), 0, 0
   emptied[queue] = true -- also where nothing is left but ids without a job
+  if most <= 0 or (drained and spent()) then return 0, 0 end
   for index, job_id in ipairs(call('ZRANGE', home, 0, most - 1)) do
     deleted = deleted + delete_from(status, queue, job_id)
     call('ZREM', home, job_id) -- where the job says that it is elsewhere, or is not
-    taken = index
+    taken, drained = index, true
     if index % 20 == 0 and spent() then break end
   end
   return deleted, taken
