@@ -17,7 +17,8 @@ from rqlike.store.requests import nonce
 from rqlike.store.store import Store
 
 _WAITING: Final = (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.DEFERRED)
-_INSTEAD: Final = {
+#: Statuses that are not cleaned, and what does it.
+INSTEAD: Final = {
     JobStatus.QUEUED: "queue.empty() deletes what waits",
     JobStatus.STARTED: "job.cancel() ends one that runs, job.delete() deletes it",
 }
@@ -59,8 +60,8 @@ class Sweep(NamedTuple):
 def check_sweep(status: JobStatus | str, older_than: Seconds, limit: int) -> Sweep:
     """Raises ValueError and TypeError, which say what to use instead."""
     wanted = check_status(status)
-    if wanted in _INSTEAD:
-        raise ValueError(f"clean does not take {wanted} jobs: {_INSTEAD[wanted]}")
+    if wanted in INSTEAD:
+        raise ValueError(f"clean does not take {wanted} jobs: {INSTEAD[wanted]}")
     return Sweep(wanted, to_ms(parse_seconds(older_than, "older_than")), check_limit(limit))
 
 

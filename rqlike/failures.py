@@ -77,7 +77,12 @@ class Criteria(NamedTuple):
     func: str | None = None  #: a path, or a glob over paths
     exc_type: str | None = None  #: a dotted path, or the name of a class
     reason: Reason | None = None
-    older_ms: int = 0
+    older_ms: int | None = None
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it says anything."""
+        return self != Criteria()
 
     @property
     def asks_why(self) -> bool:
@@ -108,7 +113,7 @@ def check_criteria(
         func if func is None or isinstance(func, str) else reference_of(func),
         _class_path(exc_type),
         None if reason is None else _reason(reason),
-        0 if older_than is None else to_ms(parse_seconds(older_than, "older_than")),
+        None if older_than is None else to_ms(parse_seconds(older_than, "older_than")),
     )
 
 
@@ -145,7 +150,7 @@ def matching(store: Store, queue: str, criteria: Criteria, *, ask_why: bool = Fa
     told = ask_why or criteria.asks_why
     while after is not None:
         page = store.run(pages.failures(queue, after, told=told))
-        bound = page.now_ms - criteria.older_ms if bound is None else bound
+        bound = page.now_ms - (criteria.older_ms or 0) if bound is None else bound
         ended = [(one, bound if one.ended_ms is None else one.ended_ms) for one in page.found]
         late = [(one, moment) for one, moment in ended if moment <= bound]
         names = _names(store, [one for one, _ in late]) if told else [""] * len(late)
