@@ -11,7 +11,6 @@ from rqlike import clock, codec, tables
 from rqlike.callables import reference_of
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.lookups import load_many
-from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import Reason
 from rqlike.store import pages, verbs
 from rqlike.store.pages import BEGINNING, Cursor, Failure
@@ -19,6 +18,7 @@ from rqlike.store.requests import nonce
 from rqlike.store.store import Store
 
 _GLOB: Final = frozenset("*?[")
+_AT_ONCE: Final = 250  #: jobs requeued per call: each takes the server twice as long as a deletion
 
 
 class FailureGroup(NamedTuple):
@@ -52,10 +52,10 @@ def rows(groups: Sequence[FailureGroup]) -> Iterator[tuple[str, ...]]:
         yield (
             str(group.count),
             tables.printable(_call(group), 60),
-            tables.printable(group.exc_type or "", 60),
+            tables.printable(_class(group), 60),
             group.reason or "",
-            f"{group.first_at:%Y-%m-%d %H:%M:%S}",
-            f"{group.last_at:%Y-%m-%d %H:%M:%S}",
+            f"{group.first_at:%Y-%m-%d %H:%M}",
+            f"{group.last_at:%Y-%m-%d %H:%M}",
             tables.printable(group.job_id, 40),
         )
 
@@ -64,8 +64,12 @@ def _call(group: FailureGroup) -> str:
     return group.func_name or "(unreadable)"
 
 
+def _class(group: FailureGroup) -> str:
+    return (group.exc_type or "").removeprefix("builtins.")
+
+
 def _why(group: FailureGroup) -> str:
-    return " ".join(part for part in (group.exc_type, group.reason and f"({group.reason})") if part) or "unknown"
+    return " ".join(part for part in (_class(group), group.reason and f"({group.reason})") if part) or "unknown"
 
 
 # -- which -------------------------------------------------------------------------------------------------------------
@@ -184,7 +188,8 @@ def requeue(store: Store, queue: str, criteria: Criteria, limit: int | None) -> 
         ids = [one.failure.job_id for one in found if one.failure.job_id not in done]
         done.update(one.failure.job_id for one in found if one.is_newest)
         while ids and left > 0:
-            part, ids = ids[: int(min(left, TOUCH_LIMIT))], ids[int(min(left, TOUCH_LIMIT)) :]
+            size = int(min(left, _AT_ONCE))
+            part, ids = ids[:size], ids[size:]
             words = store.run(verbs.requeue(part, nonce(), at_front=False))
             again = sum(word == "ok" for word in words)
             left -= again

@@ -195,7 +195,7 @@ class FailedJobRegistry(Registry):
         word. `older_than`: seconds since they ended.
 
         A job is requeued at most once per call, also where it fails again meanwhile: those that end after the call has
-        begun stay. A job whose unique key another one holds stays failed, and is not counted. Two round trips per 500
+        begun stay. A job whose unique key another one holds stays failed, and is not counted. Three round trips per 500
         failed jobs. Raises TypeError, ValueError.
         """
         criteria = failures.check_criteria(func, exc_type, reason, older_than)

@@ -148,10 +148,10 @@ def test_groups_are_shown_as_a_table_and_one_in_a_line(letters: Queue, queue: Qu
         "newest",
         "job",
     ]
-    assert first.split()[:4] == ["3", "tests.surface.tasks.fail", "builtins.ValueError", "exception"]
+    assert first.split()[:4] == ["3", "tests.surface.tasks.fail", "ValueError", "exception"]
     assert len(others) == 3
     assert max(len(line) for line in others) < 260
-    assert repr(groups[0]) == "<FailureGroup 3 of tests.surface.tasks.fail: builtins.ValueError (exception)>"
+    assert repr(groups[0]) == "<FailureGroup 3 of tests.surface.tasks.fail: ValueError (exception)>"
     with pytest.raises(AttributeError):
         groups[0].count = 7  # type: ignore[misc]
     letters.failed_job_registry.requeue_all()
