@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import redis
 
 from rqlike import JobStatus, Queue
+from rqlike.store.requests import Request
 from tests.load.figures import Figure
 from tests.process import jobs
 from tests.process.workers import Stable
-from tests.servers import eventually
+from tests.servers import Server, eventually
 
-_SLOW_US = 20_000
+_SLOW_MS = 20.0
 _LOOK_US = 1_000
 _TRACES_S = 6.0
 
@@ -44,15 +47,39 @@ def control(stable: Stable, *, count: int = 1_000_000) -> list[Figure]:
         before = sum(queue.counts().values())
         client.slowlog_reset()
         began = time.monotonic()
-        act()
+        with _each_call(queue, stable.server) as processor_ms:
+            act()
         seconds = time.monotonic() - began
         figures += [
             Figure(f"{name}: seconds", seconds),
-            Figure(f"{name}: longest script, ms", _longest_ms(client), _SLOW_US / 1000, "others are served meanwhile"),
+            Figure(f"{name}: calls", len(processor_ms)),
+            Figure(
+                f"{name}: longest script, ms of the processor", max(processor_ms), _SLOW_MS, "others are served too"
+            ),
+            Figure(f"{name}: longest script, ms by SLOWLOG, with what else the machine did", _longest_ms(client)),
         ]
         if name == "obliterate":
             figures.append(Figure("obliterate: jobs/s", before / seconds))
     return [*figures, Figure("keys left, all but the counter's", _left(client, queue), 0, "nothing of it is left")]
+
+
+@contextmanager
+def _each_call(queue: Queue, server: Server) -> Iterator[list[float]]:
+    """What each call takes the server."""
+    found: list[float] = []
+    run = queue.store.run
+
+    def measured(request: Request[Any]) -> Any:
+        before = server.processor_ms()
+        answer = run(request)
+        found.append(server.processor_ms() - before)
+        return answer
+
+    queue.store.run = measured  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        queue.store.run = run  # type: ignore[method-assign]
 
 
 def _fail_all(stable: Stable, queue: Queue, count: int) -> None:

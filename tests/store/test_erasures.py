@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -161,14 +162,17 @@ def test_what_is_enqueued_before_the_last_step_goes_too_and_what_comes_later_mak
     assert [execution.job_id for execution in scene.claim()] == ["later"]
 
 
-def test_all_schedules_of_a_queue_go_among_many_of_others(scene: Scene) -> None:
-    for number in range(300):
-        schedule(scene, f"s{number}", QUEUE if number % 3 == 0 else "another")
-    scene.enqueue(new_job("j"))
-    steps = obliterate(scene)
-    assert sum(step.schedules for step in steps) == 100
-    assert scene.client.zcard(scene.store.keys.schedules()) == 200
-    assert scene.run(verbs.queues()) == ["another"]
+def test_all_schedules_of_a_queue_go_among_many_of_others(server: Server, namespace: str) -> None:
+    with server.client() as client:
+        scene = scene_on(client, namespace)
+        for number in range(300):
+            schedule(scene, f"s{number}", QUEUE if number % 3 == 0 else "another")
+        scene.enqueue(new_job("j"))
+        steps = obliterate(scene)
+        assert len(steps) > 1
+        assert sum(step.schedules for step in steps) == 100
+        assert client.zcard(scene.store.keys.schedules()) == 200
+        assert scene.run(verbs.queues()) == ["another"]
 
 
 def test_an_id_that_stayed_behind_does_not_take_another_queues_job_with_it(scene: Scene) -> None:
@@ -337,13 +341,15 @@ def test_a_full_server_lets_its_queues_be_emptied_cleaned_and_obliterated() -> N
         assert scripts.script(name).source.startswith("#!lua flags=allow-oom\n")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what one thread has used")
 def test_500_large_jobs_are_deleted_in_scripts_of_less_than_20_ms(server: Server, namespace: str) -> None:
     with server.client() as client:
         scene = scene_on(client, namespace)
         scene.enqueue(*(new_job(f"j{number}", meta=b"m" * 20_000, unique=f"0 {number}") for number in range(500)))
-        client.config_set("slowlog-log-slower-than", 20_000)
-        client.slowlog_reset()
-        obliterate(scene)
-        slow = [entry for entry in client.slowlog_get(128) if namespace.encode() in entry["command"]]
-        client.config_set("slowlog-log-slower-than", 10_000)
-        assert [entry["duration"] for entry in slow] == []
+        took, cursor, done = [], "0", False
+        while not done:
+            before = server.processor_ms()
+            step = scene.run(erasures.obliterate(QUEUE, nonce(), force=False, cursor=cursor))
+            took.append(server.processor_ms() - before)
+            cursor, done = step.cursor, step.done
+        assert max(took) < 20.0
