@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from rqlike.decorators import JobFunction
     from rqlike.dependency import Dependency
     from rqlike.exceptions import RetryLater, Unrecoverable
+    from rqlike.failures import FailureGroup
     from rqlike.gathering import Waited, as_completed, wait
     from rqlike.group import Group
     from rqlike.identity import content_id
     from rqlike.job import Job, cancel_job, requeue_job
     from rqlike.joining import Joined
     from rqlike.limits import RateLimit
+    from rqlike.paging import Page
     from rqlike.policies import Callback, Repeat, Retry
     from rqlike.preparing import EnqueueData
     from rqlike.queue import Counts, Queue
@@ -43,9 +45,11 @@ _HOMES = {
     "decorators": "JobFunction",
     "dependency": "Dependency",
     "exceptions": "RetryLater Unrecoverable",
+    "failures": "FailureGroup",
     "gathering": "Waited as_completed wait",
     "job": "Job cancel_job requeue_job",
     "limits": "RateLimit",
+    "paging": "Page",
     "policies": "Callback Repeat Retry",
     "group": "Group",
     "identity": "content_id",
@@ -68,6 +72,7 @@ __all__ = [
     "Counts",
     "Dependency",
     "EnqueueData",
+    "FailureGroup",
     "Fire",
     "Group",
     "Job",
@@ -75,6 +80,7 @@ __all__ = [
     "JobStatus",
     "Joined",
     "Middleware",
+    "Page",
     "Queue",
     "RateLimit",
     "Repeat",

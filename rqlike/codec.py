@@ -85,6 +85,21 @@ def _call_head(func_name: str) -> bytes:
     return b"\x95%b%b" % (msgpack.packb(CALL_VERSION), msgpack.packb(func_name))
 
 
+def name_in(head: bytes) -> str | None:
+    """The function's path in the first bytes of a stored call: '' where they are none, None where it goes on."""
+    unpacker = msgpack.Unpacker()
+    unpacker.feed(head)
+    try:
+        if unpacker.read_array_header() != 5 or unpacker.unpack() != CALL_VERSION:
+            return ""
+        name = unpacker.unpack()
+    except msgpack.OutOfData:
+        return None if head else ""
+    except (ValueError, TypeError, msgpack.UnpackException):
+        return ""
+    return name if isinstance(name, str) else ""
+
+
 def encode_policy(policy: Policy) -> dict[str, object]:
     """The map of a policy's values that are not the defaults."""
     out: dict[str, object] = {}

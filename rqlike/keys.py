@@ -89,6 +89,11 @@ class Keys:
         """A stream on its way from its 4 kB node to a tight one; exists only inside a script."""
         return f"{self.prefix}scratch"
 
+    def answer(self, nonce: str) -> str:
+        """List: what a call that deletes many jobs has answered, so that it does nothing more when it is sent again.
+        TTL 5 s."""
+        return f"{self.prefix}answer:{nonce}"
+
     def schedules(self) -> str:
         """Sorted set of schedule keys by the moment, in ms, at which a worker is to look at them: the next slot, 2 s
         on where one is firing it, 10^14 where it is paused or over. Written by `schedule` and by each fire."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
-from rqlike import clock, pauses, tables
+from rqlike import clock, erasure, paging, pauses, tables
 from rqlike.durations import Seconds, parse_seconds
 from rqlike.failpoints import failpoint
 from rqlike.inline import run_each_inline, run_inline
@@ -14,6 +14,7 @@ from rqlike.job import Job
 from rqlike.joining import Joined, check_on_failed, join, wait_or_leave
 from rqlike.lookups import load_many
 from rqlike.options import JobOptions, check, check_job_id, check_queue_name, split
+from rqlike.paging import Page
 from rqlike.pauses import Pause
 from rqlike.preparing import (
     NO_DEFAULTS,
@@ -42,9 +43,10 @@ from rqlike.registry import (
 from rqlike.schedules import Schedule, check_key, check_timetable, put_schedule
 from rqlike.sending import send_many, send_one
 from rqlike.serializers import Serializer, resolve_serializer
-from rqlike.settings import DEFAULT_QUEUE, TOUCH_LIMIT
+from rqlike.settings import DEFAULT_QUEUE
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.erasures import running
 from rqlike.store.store import Conn, Store
 from rqlike.timetables import Timetable
 
@@ -386,6 +388,15 @@ class Queue:
         (record,) = self.store.run(verbs.load([job_id]))
         return None if record is None or record.queue != self.name else Job(record, self.store)
 
+    def page(self, status: JobStatus | str, cursor: str | None = None, limit: int = 100) -> Page:
+        """`.jobs` of a status in its order, `limit` (1 to 500) at most, and `.next`, the cursor of the next page; None
+        at the end. `cursor` None is the beginning.
+
+        A job that is there all the while, in its place, comes exactly once, whoever comes and goes around it. A page
+        may have fewer jobs than `limit`, where some have just left. Two round trips, O(log n) and what they return.
+        Raises TypeError, ValueError."""
+        return paging.page(self.store, self.name, status, cursor, limit)
+
     def get_job_position(self, job_or_id: Job[Any] | str) -> int | None:
         """The 0-based place of a queued job; None where it is not queued here."""
         found = self.store.run(verbs.find(job_or_id if isinstance(job_or_id, str) else job_or_id.id))
@@ -399,16 +410,48 @@ class Queue:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def empty(self, *, dry_run: bool = False) -> int:
-        """Deletes the queued jobs, in calls of at most 500; their waiters learn. Returns how many."""
+    def empty(self, *, scheduled: bool = False, dry_run: bool = False) -> int:
+        """Deletes the queued jobs, with `scheduled` those that are scheduled and deferred too; their waiters learn.
+        Returns how many; with `dry_run` how many it would be. Jobs that come meanwhile are deleted as well.
+
+        One round trip per 500 jobs, each a few milliseconds of the server's; one in all with `dry_run`."""
+        statuses = erasure.waiting(scheduled=scheduled)
         if dry_run:
-            return self.count
-        total = 0
-        while True:
-            deleted, left = self.store.run(verbs.empty(self.name, TOUCH_LIMIT))
-            total += deleted
-            if not left:
-                return total
+            return erasure.count(self.store, self.name, statuses)
+        return sum(erasure.empty(self.store, self.name, statuses))
+
+    def clean(
+        self, status: JobStatus | str, older_than: Seconds = 0, *, limit: int = 1000, dry_run: bool = False
+    ) -> int:
+        """Deletes jobs of one status that ended at least `older_than` seconds ago, those next to expire first, and
+        `limit` at most; of scheduled and deferred ones, those that were created then. Returns how many; with `dry_run`
+        how many it would be.
+
+        Homes are not in the order of these moments, so each job is looked at: one round trip per 500 of them, until
+        `limit` are found. Jobs that end after the call has begun stay. Raises ValueError for queued and started (use
+        `empty`, `job.cancel`, `job.delete`) and for other bad values, TypeError."""
+        sweep = erasure.check_sweep(status, older_than, limit)
+        return sum(erasure.clean(self.store, self.name, sweep, dry_run=dry_run))
+
+    def obliterate(self, *, force: bool = False, dry_run: bool = False) -> int:
+        """Deletes the queue: its jobs of all statuses with their results, its schedules, its pause, its name. Returns
+        how many jobs; with `dry_run` how many it would be.
+
+        Raises InvalidJobOperation while jobs of it are started, before anything is deleted. With `force` these are
+        deleted as by `job.delete`: their horses are killed. Waiters learn; what tells them is there for 5 s.
+
+        Meanwhile the queue is paused. What is enqueued until the last step is deleted too; what comes later makes the
+        queue anew. Where somebody resumes the queue meanwhile and a job starts, it raises after a part. A call that was
+        cut off leaves whole jobs and a pause that ends within 30 s; the same call goes on.
+
+        One round trip per 500 jobs, each a few milliseconds of the server's, and one per some 250 schedules of the
+        namespace."""
+        if dry_run:
+            found = erasure.look(self.store, self.name)
+            if found.running and not force:
+                raise running(self.name, found.running)
+            return found.jobs
+        return sum(erasure.obliterate(self.store, self.name, force=force))
 
     def pause(self, ttl: Seconds | None = None, reason: str = "") -> None:
         """No worker claims from it any more, for `ttl` (seconds; None until `resume`). One round trip.
@@ -509,4 +552,4 @@ def schedule_call(
     return put_schedule(queue.store, check_key(key), table, queue.name, new, source)
 
 
-__all__ = ["Counts", "EnqueueData", "Joined", "Pause", "Queue"]
+__all__ = ["Counts", "EnqueueData", "Joined", "Page", "Pause", "Queue"]

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rqlike import clock
+from rqlike import clock, failures
+from rqlike.durations import Seconds
+from rqlike.erasure import check_limit
 from rqlike.exceptions import InvalidJobOperation, NoSuchJobError
+from rqlike.failures import FailureGroup
 from rqlike.job import Job
 from rqlike.lookups import load_many
 from rqlike.options import check_queue_name
-from rqlike.settings import DEFAULT_QUEUE, TOUCH_LIMIT
-from rqlike.states import JobStatus
+from rqlike.settings import DEFAULT_QUEUE
+from rqlike.states import JobStatus, Reason
 from rqlike.store import verbs
-from rqlike.store.requests import nonce
 from rqlike.store.store import Conn, Store
 
 if TYPE_CHECKING:
@@ -175,17 +177,39 @@ class FailedJobRegistry(Registry):
             raise NoSuchJobError(f"Job {job_id} is not failed in queue {self.name!r}.", job_id=job_id)
         return Job.fetch(job_id, self._store.client, self._store.namespace).requeue(at_front)
 
-    def requeue_all(self, *, limit: int | None = None, dry_run: bool = False) -> int:
-        """New cycles for all of them, oldest expiry first, or for the first `limit`; in calls of at most 500.
+    def requeue_all(
+        self,
+        *,
+        func: Callable[..., Any] | str | None = None,
+        exc_type: type[BaseException] | str | None = None,
+        reason: Reason | str | None = None,
+        older_than: Seconds | None = None,
+        limit: int | None = None,
+        dry_run: bool = False,
+    ) -> int:
+        """New cycles for all of them, or for those that fit all that is given, oldest expiry first, `limit` at most;
+        None is no limit. Their histories stay. Returns how many; with `dry_run` how many it would be.
 
-        Returns how many; with `dry_run` how many it would be."""
-        ids = self.get_job_ids(0, -1 if limit is None else limit - 1) if limit != 0 else []
+        `func`: a function, its path, or a glob over paths ("shop.mail.*"). `exc_type`: the class of the exception, its
+        dotted path, or its name alone; of the newest execution, and exactly this class. `reason`: a `Reason` or its
+        word. `older_than`: seconds since they ended.
+
+        A job is requeued at most once per call, also where it fails again meanwhile: those that end after the call has
+        begun stay. A job whose unique key another one holds stays failed, and is not counted. Three round trips per 500
+        failed jobs. Raises TypeError, ValueError.
+        """
+        criteria = failures.check_criteria(func, exc_type, reason, older_than)
+        most = None if limit is None else check_limit(limit)
         if dry_run:
-            return len(ids)
-        return sum(self._requeue_some(ids[at : at + TOUCH_LIMIT]) for at in range(0, len(ids), TOUCH_LIMIT))
+            return failures.requeueable(self._store, self.name, criteria, most)
+        return sum(failures.requeue(self._store, self.name, criteria, most))
 
-    def _requeue_some(self, ids: Sequence[str]) -> int:
-        return sum(word == "ok" for word in self._store.run(verbs.requeue(ids, nonce(), at_front=False)))
+    def summary(self, limit: int = 20) -> list[FailureGroup]:
+        """The largest groups of them, `limit` at most: by function, class of exception and reason of the newest
+        execution, each with its number, when the first and the last one ended, and the id of that. Its repr is a table.
+
+        All failed jobs of the queue are counted: one round trip per 500. Raises TypeError, ValueError."""
+        return failures.summary(self._store, self.name, check_limit(limit))
 
 
 REGISTRIES: dict[JobStatus, type[Registry]] = {

@@ -143,6 +143,10 @@ class Server:
         made: redis.Redis = redis.Redis.from_url(self.tcp_url, **options)
         return made
 
+    def processor_ms(self) -> float:
+        """What its main thread has used of the processor; how busy the machine is with others does not move it."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e6
+
     def start(self) -> None:
         """Start the server and wait until it answers; nothing if it runs."""
         if self._keeper is not None:

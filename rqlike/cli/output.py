@@ -6,12 +6,14 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
 
 from rqlike import safetext, tables
 from rqlike.jsonvalues import jsonable
+
+_LONG: Final = 5_000  #: jobs; fewer are done before anybody has read a bar
 
 
 def emit(text: str, *, lead: str = "") -> None:
@@ -64,6 +66,18 @@ def confirm(question: str, yes: bool) -> None:
     if not is_terminal(sys.stdin):
         raise click.UsageError(f"{question} Nobody can be asked here: add --yes")
     click.confirm(question, abort=True, err=True)
+
+
+def progress(steps: Iterable[int], total: int) -> int:
+    """The sum of `steps`. Where they are many and stderr is a terminal, a bar tells how far it is."""
+    if total < _LONG or not is_terminal(sys.stderr):
+        return sum(steps)
+    done = 0
+    with click.progressbar(length=total, file=sys.stderr) as bar:
+        for step in steps:
+            bar.update(step)
+            done += step
+    return done
 
 
 def lines(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`rqlike queues`: what is in them, pausing and emptying them."""
+"""`rqlike queues`: what is in them, pausing, emptying, cleaning and obliterating them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,18 @@ from typing import NamedTuple
 
 import click
 
-from rqlike import pauses
+from rqlike import erasure, pauses
 from rqlike.cli.context import OK, NotFound, Session, pass_session, usage
-from rqlike.cli.output import confirm, emit, emit_json, emit_table, note, when
+from rqlike.cli.output import confirm, emit, emit_json, emit_table, note, progress, when
 from rqlike.cli.program import Group
 from rqlike.cli.values import duration
+from rqlike.erasure import Remains
 from rqlike.pauses import Pause
 from rqlike.queue import Queue
 from rqlike.safetext import printable
 from rqlike.states import JobStatus
 from rqlike.store import verbs
+from rqlike.store.erasures import running
 
 #: Shown only where some queue has such jobs: the table is to fit a terminal.
 _SELDOM = (JobStatus.DEFERRED, JobStatus.STOPPED, JobStatus.CANCELED, JobStatus.EXPIRED)
@@ -26,7 +28,7 @@ Counted = list[tuple[str, Mapping[JobStatus, int]]]
 
 @click.group(cls=Group)
 def queues() -> None:
-    """Look at queues, pause and empty them."""
+    """Look at queues, pause, empty, clean and obliterate them."""
 
 
 def known_queues(session: Session, names: Sequence[str] = ()) -> list[str]:
@@ -155,21 +157,110 @@ def resume(session: Session, /, names: tuple[str, ...]) -> int:
     return OK
 
 
-@queues.command()
-@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
-@pass_session
-def empty(session: Session, /, names: tuple[str, ...], yes: bool, dry_run: bool) -> int:
-    """Delete the queued jobs of queues; running, scheduled and ended ones stay."""
-    chosen = [Queue(name, session.client, namespace=session.store.namespace) for name in known_queues(session, names)]
-    if not dry_run:
-        waiting = sum(queue.count for queue in chosen)
-        confirm(f"Delete {waiting} queued jobs of {', '.join(queue.name for queue in chosen)}?", yes or not waiting)
-    deleted = {queue.name: queue.empty(dry_run=dry_run) for queue in chosen}
+_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Only say how many it would be.")
+
+
+def _chosen(session: Session, names: Sequence[str]) -> list[Queue]:
+    return [Queue(name, session.client, namespace=session.store.namespace) for name in known_queues(session, names)]
+
+
+def _named(chosen: Sequence[Queue]) -> str:
+    return ", ".join(queue.name for queue in chosen)
+
+
+def _jobs(count: int, kind: str = "") -> str:
+    return f"{count} {kind}{' ' if kind else ''}{'job' if count == 1 else 'jobs'}"
+
+
+def _told(session: Session, counts: Mapping[str, int], *, dry_run: bool, more: Mapping[str, str] | None = None) -> int:
+    """How many jobs of each queue are gone, or would be; `more` of a queue is said behind that."""
     if session.json:
-        emit_json({"deleted": {} if dry_run else deleted, "would_delete": deleted if dry_run else {}})
+        emit_json({"deleted": {} if dry_run else counts, "would_delete": counts if dry_run else {}})
     else:
         word = "would be deleted" if dry_run else "deleted"
-        emit("\n".join(f"{name}: {count} {word}" for name, count in deleted.items()))
+        emit("\n".join(f"{name}: {count}{(more or {}).get(name, '')} {word}" for name, count in counts.items()))
     return OK
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@click.option("--scheduled", is_flag=True, help="Also those that are scheduled or deferred.")
+@_yes
+@_dry_run
+@pass_session
+def empty(session: Session, /, names: tuple[str, ...], scheduled: bool, yes: bool, dry_run: bool) -> int:
+    """Delete the queued jobs of queues; running and ended ones stay."""
+    chosen, statuses = _chosen(session, names), erasure.waiting(scheduled=scheduled)
+    counts = {queue.name: erasure.count(session.store, queue.name, statuses) for queue in chosen}
+    if dry_run:
+        return _told(session, counts, dry_run=True)
+    total = sum(counts.values())
+    confirm(f"Delete {_jobs(total, 'waiting' if scheduled else 'queued')} of {_named(chosen)}?", yes or not total)
+    deleted = {name: progress(erasure.empty(session.store, name, statuses), count) for name, count in counts.items()}
+    return _told(session, deleted, dry_run=False)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@click.option(
+    "-s",
+    "--status",
+    required=True,
+    type=click.Choice([status.value for status in JobStatus if status not in erasure.INSTEAD]),
+    help="Which ones.",
+)
+@click.option("--older-than", type=duration(), default="0", metavar="TIME", help="That ended 90, 10m, 7d, … ago.")
+@click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many per queue.")
+@_yes
+@_dry_run
+@pass_session
+def clean(
+    session: Session, /, names: tuple[str, ...], status: str, older_than: float, limit: int, yes: bool, dry_run: bool
+) -> int:
+    """Delete jobs of one status; with --older-than those that ended, or if they are still to run were made, that long
+    ago."""
+    chosen, sweep = _chosen(session, names), erasure.check_sweep(status, older_than, limit)
+    counts = {queue.name: queue.clean(status, older_than, limit=limit, dry_run=True) for queue in chosen}
+    if dry_run:
+        return _told(session, counts, dry_run=True)
+    total = sum(counts.values())
+    confirm(f"Delete {_jobs(total, status)} of {_named(chosen)}?", yes or not total)
+    deleted = {name: progress(erasure.clean(session.store, name, sweep), count) for name, count in counts.items()}
+    return _told(session, deleted, dry_run=False)
+
+
+@queues.command()
+@click.argument("names", nargs=-1, required=True, metavar="QUEUE...")
+@click.option("--force", is_flag=True, help="Even while jobs of it run: these are killed.")
+@_yes
+@_dry_run
+@pass_session
+def obliterate(session: Session, /, names: tuple[str, ...], force: bool, yes: bool, dry_run: bool) -> int:
+    """Delete queues with all that is theirs: jobs of all statuses, results, schedules, pauses, their names."""
+    chosen = _chosen(session, names)
+    found = {queue.name: erasure.look(session.store, queue.name) for queue in chosen}
+    for name, remains in found.items():
+        if remains.running and not force:
+            raise running(name, remains.running)
+    more = {name: _with_schedules(remains) for name, remains in found.items()}
+    if dry_run:
+        return _told(session, {name: remains.jobs for name, remains in found.items()}, dry_run=True, more=more)
+    told = (f"{name} with {remains.jobs}{more[name]}{_running(remains.running)}" for name, remains in found.items())
+    confirm(f"Delete {', '.join(told)}?", yes)
+    deleted = {
+        name: progress(erasure.obliterate(session.store, name, force=force), remains.jobs)
+        for name, remains in found.items()
+    }
+    return _told(session, deleted, dry_run=False, more=more)
+
+
+def _with_schedules(remains: Remains) -> str:
+    jobs = " job" if remains.jobs == 1 else " jobs"
+    if not remains.schedules:
+        return jobs
+    return f"{jobs} and {remains.schedules} {'schedule' if remains.schedules == 1 else 'schedules'}"
+
+
+def _running(count: int) -> str:
+    return f", {count} of the jobs running" if count else ""

@@ -3,10 +3,7 @@
 -- KEYS: prefix   ARGV: now, key, source that it must have ('' whatever it is)
 -- Answers: 1 it was there | 0 it was not, or has another source
 --- @include now
+--- @include drop_schedule
 local key, source = ARGV[2], ARGV[3]
 if source ~= '' and call('HGET', key_schedule(key), S.source) ~= source then return 0 end
-call('ZREM', key_schedules(), key)
-local was = call('DEL', key_schedule(key))
-call('DEL', key_fires(key))
-if call('EXISTS', key_schedules()) == 0 then redis.pcall('HDEL', key_watch(), '') end
-return was
+return drop_schedule(key)

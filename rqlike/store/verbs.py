@@ -277,9 +277,11 @@ def word_error(word: str, job_id: str, verb: str) -> RqlikeError | None:
     return None if first == "ok" else _refusal(job_id, verb)(first, detail)
 
 
-def empty(queue: str, limit: int) -> Request[tuple[int, int]]:
-    """Deletes queued jobs from the head: (deleted, left)."""
-    return Request("empty", (queue, limit), lambda reply: (reply[0], reply[1]))
+def empty(
+    queue: str, limit: int, nonce: str = "", statuses: Sequence[JobStatus] = (JobStatus.QUEUED,)
+) -> Request[tuple[int, int]]:
+    """Deletes jobs of some statuses from the heads of their homes: (deleted, left)."""
+    return Request("empty", (nonce, queue, limit, *statuses), lambda reply: (int(reply[0]), int(reply[1])))
 
 
 def save(

@@ -294,6 +294,11 @@ def test_colours_are_for_terminals_and_not_for_no_color(start: Start, finish: Fi
     assert "\x1b" not in finish(*words).stderr
 
 
+def test_whoever_deletes_much_at_a_terminal_sees_how_far_it_is(start: Start, queue: Queue) -> None:
+    queue.enqueue_many(Queue.prepare_data("tasks.add", (1,)) for _ in range(5_100))
+    on_a_terminal(start, "queues", "obliterate", "default", "--yes", until="100%")
+
+
 # -- server and dev ----------------------------------------------------------------------------------------------------
 
 

@@ -1,7 +1,7 @@
 """`python -m tests.load [NAME …] [--short] [--json]`: the scenarios in full size, each on its own server.
 
-NAME: idle, waiters, leaving, gather, million, soak, schedules, limits, dependencies. Exit code 1 where a limit is not
-kept."""
+NAME: idle, waiters, leaving, gather, million, soak, schedules, limits, dependencies, control. Exit code 1 where a limit
+is not kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.load.control import control
 from tests.load.dependencies import dependencies
 from tests.load.figures import Figure, broken, shown
 from tests.load.gather import gather
@@ -40,6 +41,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "schedules": lambda: schedules_and_delays(stable, short=True),
             "limits": lambda: limits(stable, seconds=2, loose=0.1),
             "dependencies": lambda: dependencies(stable, count=1_000, share=0.2),
+            "control": lambda: control(stable, count=5_000),
         }
     return {
         "idle": lambda: idle(server, namespace),
@@ -51,6 +53,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         "schedules": lambda: schedules_and_delays(stable),
         "limits": lambda: limits(stable),
         "dependencies": lambda: dependencies(stable),
+        "control": lambda: control(stable),
     }
 
 
@@ -66,7 +69,9 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "leaving", "gather", "million", "soak", "schedules", "limits", "dependencies")
+    names = (
+        *("idle", "waiters", "leaving", "gather", "million", "soak", "schedules", "limits", "dependencies", "control"),
+    )
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

@@ -60,3 +60,8 @@ def test_schedules_due_at_once_fire_once_each_and_due_jobs_come_in_time() -> Non
 @pytest.mark.slow
 def test_keys_start_as_many_jobs_as_their_limits_say_and_none_is_kept_waiting() -> None:
     _keeps_its_limits("limits")
+
+
+@pytest.mark.slow
+def test_a_queue_is_deleted_in_short_scripts_and_nothing_of_it_is_left() -> None:
+    _keeps_its_limits("control")

@@ -59,6 +59,9 @@ class _Reading:
         yield from self._limits()
         yield from self._unique_keys()
         yield from self._dependents()
+        for nonce, key in self._under(self.keys.answer("")):
+            if self.dump[key][2] == -1:
+                yield f"what the call {nonce} was answered stays for ever"
         if self.keys.scratch() in self.dump:
             yield "the scratch key outlived its script"
 

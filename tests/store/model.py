@@ -285,8 +285,27 @@ class Model:
         self._gone(job, nonce)
         return "ok"
 
-    def empty(self, queue: str, limit: int) -> tuple[int, int]:
+    def empty(self, queue: str, limit: int, *, scheduled: bool) -> tuple[int, int]:
         waiting = self.order(queue)
+        if scheduled:
+            waiting += sorted(self.at(SCHEDULED, queue), key=lambda job: (job.due, job.id))
         for job in waiting[:limit]:
             self._gone(job)
         return min(limit, len(waiting)), max(0, len(waiting) - limit)
+
+    def clean(self, status: JobStatus, queue: str, limit: int) -> int:
+        found = [job for job in self.at(status, queue) if job.expiry is None or job.expiry > self.now]
+        found.sort(key=lambda job: (job.due if status is SCHEDULED else job.expiry or float("inf"), job.id))
+        for job in found[:limit]:
+            self._gone(job)
+        return min(limit, len(found))
+
+    def obliterate(self, queue: str, *, force: bool) -> int | None:
+        """How many jobs; None where it is refused."""
+        if self.at(STARTED, queue) and not force:
+            return None
+        found = [job for job in self.jobs.values() if job.queue == queue]
+        for job in found:
+            self._gone(job)
+        self.pauses.pop(queue, None)
+        return len(found)

@@ -8,7 +8,8 @@ from rqlike.outcomes import Outcome
 from rqlike.records import Execution, NoticeRecord
 from rqlike.settings import FRONT_BAND, LEASE_MS, TELL_LIMIT
 from rqlike.states import JobStatus, Reason
-from rqlike.store import groups, verbs
+from rqlike.store import erasures, groups, verbs
+from rqlike.store.pages import BEGINNING
 from tests.store.builders import QUEUE, Scene, new_job, policy, raised, repeats, retries, returned
 
 ENDS = [status for status in JobStatus if status.terminal]
@@ -345,3 +346,18 @@ def test_a_dependent_that_cannot_be_worked_with_keeps_none_of_the_others(scene: 
     assert (scene.status("a"), scene.status("c")) == (JobStatus.QUEUED, JobStatus.QUEUED)
     scene.client.delete(key)
     scene.client.zrem(scene.store.keys.home("deferred", QUEUE), "b")
+
+
+@pytest.mark.parametrize("way", ["empty", "clean", "obliterate"])
+def test_who_waits_for_what_is_deleted_in_bulk_is_told(scene: Scene, way: str) -> None:
+    scene.put(JobStatus.FAILED if way == "clean" else JobStatus.QUEUED, "p")
+    scene.enqueue(new_job("a", needs="w p"), queue="other")
+    scene.enqueue(new_job("b", needs="r p"), queue="other")
+    if way == "empty":
+        scene.run(verbs.empty(QUEUE, 100, "n"))
+    elif way == "clean":
+        scene.run(erasures.clean(QUEUE, JobStatus.FAILED, 0, 100, "n", BEGINNING))
+    else:
+        scene.run(erasures.obliterate(QUEUE, "n", force=False))
+    assert (scene.status("a"), scene.status("b")) == (JobStatus.CANCELED, JobStatus.QUEUED)
+    assert nothing_left(scene)

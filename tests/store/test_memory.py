@@ -12,8 +12,9 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType, Unkept
-from rqlike.store import staff, turns, verbs
+from rqlike.store import erasures, pages, staff, turns, verbs
 from rqlike.store.gathering import Sought, standings
+from rqlike.store.pages import BEGINNING
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
 from tests.conftest import start_or_skip
@@ -176,7 +177,11 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
 
 
 @pytest.mark.parametrize(
-    "writes", ["load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"]
+    "writes",
+    [
+        *("load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"),
+        *("page", "failures", "aged"),
+    ],
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
     alone.run(turns.register("w", "i", {"host": "h"}))
@@ -195,6 +200,9 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "find": verbs.find("j"),
         "queues": verbs.queues(),
         "workers": staff.workers(),
+        "page": pages.page(JobStatus.FINISHED, QUEUE, BEGINNING, 10),
+        "failures": pages.failures(QUEUE, BEGINNING, told=True),
+        "aged": erasures.aged(QUEUE, JobStatus.FINISHED, 0, 10, BEGINNING),
     }
     alone.run(requests[writes])
     assert alone.dump() == before

@@ -17,7 +17,8 @@ from rqlike.options import Policy
 from rqlike.outcomes import Outcome
 from rqlike.policies import Repeat, Retry
 from rqlike.states import JobStatus, Reason
-from rqlike.store import turns, verbs
+from rqlike.store import erasures, pages, turns, verbs
+from rqlike.store.pages import BEGINNING
 from rqlike.store.requests import Request
 from rqlike.store.turns import Settlement, Turned
 from tests.servers import Server
@@ -175,6 +176,26 @@ def test_the_same_holds_where_jobs_share_unique_keys_and_replace_each_other(
 ) -> None:
     with server.client() as client:
         play_through(Play(scene_on(client, namespace), seed, unique=True))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_queue_is_read_cleaned_and_obliterated_whatever_is_written(server: Server, namespace: str, seed: int) -> None:
+    with server.client() as client:
+        scene = scene_on(client, namespace)
+        play = Play(scene, seed, limits=True)
+        for _ in range(STEPS):
+            play.step()
+        for status in JobStatus:
+            scene.run(pages.page(status, "q", BEGINNING, 100))
+        dead = scene.run(pages.failures("q", BEGINNING, told=True))
+        assert {one.job_id for one in dead.found} <= set(scene.order(JobStatus.FAILED))
+        asked = scene.run(erasures.aged("q", JobStatus.FAILED, 0, 1000, BEGINNING))
+        assert scene.run(erasures.clean("q", JobStatus.FAILED, 0, 1000, "c", BEGINNING)) == asked
+        assert scene.order(JobStatus.FAILED) == [], play.written
+        assert scene.run(erasures.obliterate("q", "o", force=True)).done, play.written
+        homes = [name for status in JobStatus for name in [scene.store.keys.home(status, "q")] if client.exists(name)]
+        assert (homes, scene.run(verbs.queues())) == ([], [])
+        assert not any(name in scene.dump() for name in (scene.store.keys.ttl("q"), scene.store.keys.markers("q")))
 
 
 def play_through(play: Play) -> None:

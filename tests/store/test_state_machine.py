@@ -18,13 +18,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from rqlike.exceptions import InvalidTransition, NoSuchJobError
+from rqlike.exceptions import InvalidJobOperation, InvalidTransition, NoSuchJobError
 from rqlike.options import Policy
 from rqlike.outcomes import Outcome, Verdict
 from rqlike.policies import Repeat, Retry
 from rqlike.records import Execution
 from rqlike.states import JobStatus, Reason
-from rqlike.store import pauses, turns, verbs
+from rqlike.store import erasures, pauses, turns, verbs
+from rqlike.store.pages import BEGINNING
 from rqlike.store.requests import Request
 from rqlike.store.turns import Settlement, Turned
 from tests.servers import Server, ServerMissing
@@ -65,6 +66,7 @@ OUTCOMES: Final = (
 ids = st.sampled_from(IDS)
 queues = st.sampled_from(QUEUES)
 workers = st.sampled_from(WORKERS)
+cleaned = st.sampled_from([status for status in JobStatus if status.terminal or status is JobStatus.SCHEDULED])
 pausable = st.sampled_from((*QUEUES, ""))
 
 
@@ -96,10 +98,10 @@ class Verbs(RuleBasedStateMachine):
         return answer
 
     def refused(self, request: Request[Any]) -> None:
-        before = self.scene.dump()
+        before = _lasting(self.scene.dump())
         with pytest.raises((InvalidTransition, NoSuchJobError)):
             self.scene.run(request)
-        assert self.scene.dump() == before
+        assert _lasting(self.scene.dump()) == before
 
     def nonce(self) -> str:
         self.made += 1
@@ -322,9 +324,31 @@ class Verbs(RuleBasedStateMachine):
         expected = [self.model.delete(job_id, nonce) for job_id in chosen]
         assert self.send(verbs.delete(chosen, nonce), twice=twice) == expected
 
-    @rule(queue=queues, limit=st.integers(1, 3))
-    def empty(self, queue: str, limit: int) -> None:
-        assert self.scene.run(verbs.empty(queue, limit)) == self.model.empty(queue, limit)
+    @rule(queue=queues, limit=st.integers(1, 3), scheduled=st.booleans(), twice=st.booleans())
+    def empty(self, queue: str, limit: int, scheduled: bool, twice: bool) -> None:
+        statuses = (JobStatus.QUEUED, JobStatus.SCHEDULED)[: 1 + scheduled]
+        expected = self.model.empty(queue, limit, scheduled=scheduled)
+        assert self.send(verbs.empty(queue, limit, self.nonce(), statuses), twice=twice) == expected
+
+    @rule(queue=queues, status=cleaned, limit=st.integers(1, 3), twice=st.booleans())
+    def clean(self, queue: str, status: JobStatus, limit: int, twice: bool) -> None:
+        asked = self.scene.run(erasures.aged(queue, status, 0, limit, BEGINNING))
+        request = erasures.clean(queue, status, 0, limit, self.nonce(), BEGINNING)
+        assert self.send(request, twice=twice) == asked
+        assert asked.jobs == self.model.clean(status, queue, limit)
+
+    @rule(queue=queues, force=st.booleans(), twice=st.booleans())
+    def obliterate(self, queue: str, force: bool, twice: bool) -> None:
+        request = erasures.obliterate(queue, self.nonce(), force=force)
+        expected = self.model.obliterate(queue, force=force)
+        if expected is None:
+            before = _lasting(self.scene.dump())
+            with pytest.raises(InvalidJobOperation):
+                self.scene.run(request)
+            assert _lasting(self.scene.dump()) == before
+        else:
+            assert self.send(request, twice=twice) == (expected, 0, "", True)
+            assert queue not in self.scene.run(verbs.queues())
 
     @rule(queue=pausable, ttl=st.one_of(st.none(), st.integers(1, 9_000)), twice=st.booleans())
     def pause(self, queue: str, ttl: int | None, twice: bool) -> None:
@@ -394,10 +418,17 @@ def _same(second: Any, first: Any) -> bool:
     return fine
 
 
+def _lasting(dump: Dump) -> Dump:
+    """A dump without the answers that are kept for 5 s, by the server's own clock."""
+    return {key: value for key, value in dump.items() if ":answer:" not in key}
+
+
 def _settled(dump: Dump) -> Dump:
     """A dump without what may change though nothing happens: unused numbers, the memory of calls, contacts."""
     volatile = (":sequence", ":contact", ":watch")
-    kept = {key: value for key, value in dump.items() if not key.endswith(volatile) and ":lastcall:" not in key}
+    kept = {
+        key: value for key, value in _lasting(dump).items() if not key.endswith(volatile) and ":lastcall:" not in key
+    }
     return {key: (kind, content, expiry if expiry >= BASE_MS else -1) for key, (kind, content, expiry) in kept.items()}
 
 

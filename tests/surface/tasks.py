@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from rqlike import Job, Queue, Retry, get_current_job
+from rqlike import Job, Queue, Retry, Unrecoverable, get_current_job
 
 
 def add(a: int, b: int = 0) -> int:
@@ -30,6 +30,11 @@ def echo(value: Any) -> Any:
 def fail(message: str = "boom") -> None:
     """Raises."""
     raise ValueError(message)
+
+
+def give_up() -> None:
+    """Fails whatever is left."""
+    raise Unrecoverable
 
 
 def options(job_timeout: str, ttl: str = "x") -> list[str]:

@@ -30,14 +30,14 @@ LAYERS = (
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (
         "store.scripts store.resp store.requests store.verbs store.groups store.staff store.schedules "
-        "store.pauses store.turns store.embedded_keeper store.embedded store.sentinels store.connecting "
-        "store.endpoint store.route store.link store.store store.durable store.wishes store.waiting "
-        "store.gathering store"
+        "store.pauses store.pages store.erasures store.turns store.embedded_keeper store.embedded store.sentinels "
+        "store.connecting store.endpoint store.route store.link store.store store.durable store.wishes "
+        "store.waiting store.gathering store"
     ),
     "running.*",
     (
-        "lookups results standoff awaiting dependencies job gathering preparing sending joining inline registry "
-        "schedules pauses queue group decorators command suspension cron"
+        "lookups results standoff awaiting dependencies job gathering paging failures erasure preparing sending "
+        "joining inline registry schedules pauses queue group decorators command suspension cron"
     ),
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",

@@ -38,7 +38,7 @@ def test_no_two_keys_are_alike_whatever_the_names() -> None:
         spelt += [keys.home(status, name) for status in statuses]
         spelt += [keys.ttl(name), keys.markers(name), keys.job(name), keys.results(name)]
         spelt += [keys.blob(field, name) for field in ("c", "m", "o")]
-        spelt += [keys.worker(name), keys.call(name), keys.control(name), keys.resumed(name)]
+        spelt += [keys.worker(name), keys.call(name), keys.control(name), keys.resumed(name), keys.answer(name)]
     assert len(set(spelt)) == len(spelt)
 
 

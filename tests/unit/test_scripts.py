@@ -63,8 +63,8 @@ def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_wr
         assert "flags" not in script(name).source.splitlines()[0]
     readers = {name for name in scripts.names() if script(name).reads_only}
     readers_there_are = (
-        "counts dependents find group history list load newest pauses peek queues running schedule_of schedules "
-        "standings workers"
+        "aged counts dependents failures find group history list load newest page pauses peek queues running "
+        "schedule_of schedules standings workers"
     )
     assert readers == set(readers_there_are.split())
 

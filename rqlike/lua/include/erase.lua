@@ -34,6 +34,9 @@ local function erase(job_id, got, nonce)
     local limit = limit_of(got[6])
     if limit and got[1] == 'queued' then firmly('ZREM', key_waiting(limit.key), job_id) end
     if got[1] == 'started' then release(job_id, got[6]) end
+    if limit and not allowed('requeue', got[1]) and call('EXISTS', key_waiting(limit.key)) == 0 then
+      firmly('ZREM', key_limits(), limit.key) -- nobody is to look at it any more
+    end
   end
   if got[7] then
     --- @include unique
