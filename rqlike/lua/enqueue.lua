@@ -244,6 +244,21 @@ local function write(index)
   return word == 'new' and status or {word, status, cycle, since, job_id}
 end
 
+-- What `write` comes to for a job of which nothing is known, and nothing is said but its call.
+local function write_plain(index)
+  local job_id, data = given[FIRST + 2 * index - 2], given[FIRST + 2 * index - 1]
+  local score = place(C.NORMAL_BAND, sequence + index - 1)
+  answers[index + 1] = 'queued'
+  queued[2 * index - 1], queued[2 * index] = score, job_id
+  local plain = {F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data}
+  if #data > C.CHUNK then
+    plain[9], plain[10] = nil, nil
+    put_blob(plain, F.call, job_id, data)
+  end
+  call('HSET', key_job(job_id), unpack(plain))
+  return 'queued'
+end
+
 -- Nothing is left of what was written, where one of the keys that all share is somebody else's.
 local function undo()
   for index = 1, count do
@@ -263,7 +278,8 @@ local function undo()
 end
 
 local fine, problem = pcall(function()
-  for index = 1, count do answers[index + 1] = write(index) end
+  local write_one = all_new and width == 2 and not group and write_plain or write
+  for index = 1, count do answers[index + 1] = write_one(index) end
   settle_in()
   if group then
     --- @include group
