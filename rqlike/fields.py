@@ -44,6 +44,7 @@ JOB: Final = {
     "meta": "m",
     "overrides": "o",
     "callback_error": "!",
+    "told": "%",  # token and number of the last telling that was written; there is progress or a log, where it is there
 }
 
 #: Fields of a stream entry.
@@ -63,6 +64,9 @@ ENTRY: Final = {
     "next_attempt": "u",
     "notice": "q",
     "nonce": "n",
+    "progress": "p",  # these three in what a running job has told, with attempt and cycle
+    "line": "l",
+    "said": "z",
 }
 
 #: Fields of a worker's hash.

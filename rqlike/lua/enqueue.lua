@@ -195,7 +195,7 @@ local function undo()
       redis.pcall('ZREM', key_home('scheduled', queue), job_id)
       redis.pcall('ZREM', key_ttl(queue), job_id)
       if unique ~= '' then who.let_go(job_id, unique, true) end
-      call('DEL', key_job(job_id))
+      call('DEL', key_job(job_id), key_live(job_id), key_log(job_id))
       drop_blobs(job_id)
     end
   end

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rqlike import Callback, get_current_job
+from rqlike import Callback, get_current_job, progress, track
 from rqlike.running.middleware import Middleware
 
 if TYPE_CHECKING:
@@ -324,3 +324,41 @@ class Broken(Middleware):
 
 SUCCESS, FAILURE, STOPPED = (f"tests.process.jobs.note_{name}" for name in ("success", "failure", "stopped"))
 SLOW = Callback("tests.process.jobs.note_slowly", timeout=0.2)
+
+
+# -- those that tell ---------------------------------------------------------------------------------------------------
+
+
+def count_up(path: str, to: int, every_s: float = 0.0, fate: str = "") -> int:
+    """Says how far it is, and something about it; then it waits for `path` to be told, where there is one."""
+    job = get_current_job()
+    assert job is not None
+    handle = progress(to, desc="counting")
+    for number in range(1, to + 1):
+        handle.update(note=f"at {number}")
+        if every_s:
+            time.sleep(every_s)
+    job.log(f"counted to {to}")
+    while path and not told(path):
+        time.sleep(0.005)
+    if fate:
+        raise ValueError(fate)
+    return to
+
+
+def tracked(count: int) -> int:
+    """Sums up what it tracks."""
+    return sum(track(range(count), desc="summing"))
+
+
+def chatter(lines: int, length: int = 20, path: str = "") -> int:
+    """Writes so many lines into its log, as fast as it can."""
+    job = get_current_job()
+    assert job is not None
+    began = time.monotonic()
+    for number in range(lines):
+        job.log(f"{number} ".ljust(length, "x"))
+    took = time.monotonic() - began
+    while path and not told(path):
+        time.sleep(0.005)
+    return round(took * 1000)

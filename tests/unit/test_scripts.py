@@ -62,7 +62,7 @@ def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_wr
     for name in ("enqueue", "requeue", "save", "advance"):
         assert "flags" not in script(name).source.splitlines()[0]
     readers = {name for name in scripts.names() if script(name).reads_only}
-    readers_there_are = "counts find history list load newest pauses peek queues running schedule_of schedules workers"
+    readers_there_are = "counts find history list load newest pauses peek queues running schedule_of schedules told workers"
     assert readers == set(readers_there_are.split())
 
 
@@ -155,8 +155,8 @@ def test_field_names_are_short_and_no_two_are_alike() -> None:
 
 
 def test_a_worker_asks_at_its_start_for_every_command_that_its_scripts_call() -> None:
-    words = {"COUNT", "ERR", "KEEPTTL", "LIMIT", "MAXLEN", "PXAT", "REV", "WITHSCORES", "WRONGTYPE"}
-    verbs = ("advance", "renew", "register", "depart", "annotate", "fire")
+    words = {"COUNT", "ERR", "KEEPTTL", "LIMIT", "MAXLEN", "PXAT", "REPLACE", "REV", "WITHSCORES", "WRONGTYPE"}
+    verbs = ("advance", "renew", "register", "depart", "annotate", "fire", "tell")
     called = {word for verb in verbs for word in re.findall(r"'([A-Z]{3,})'", script(verb).bare)} - words
     text = (LUA / "register.lua").read_text()
     asked = re.findall(r"'([A-Z]+)'", text[text.index("COMMANDS = {") : text.index("if redis.acl_check_cmd")])
