@@ -17,7 +17,7 @@ from tests.edges.example_workers import environment, running_worker
 from tests.servers import ROOT, Server, eventually, free_port
 
 TEXT = "\n".join(f"the goose and the lamp of line {number}" for number in range(1, 41))
-PICTURE = "RQLIKE_TEST_PICTURE"  # where the test is to leave the picture of the docs
+PICTURE = "PICTURE_OF_A_RUNNING_JOB"  # where the test is to leave the picture of the docs
 
 
 @contextmanager
