@@ -63,7 +63,7 @@ class Browser:
 
     def picture(self, path: Path) -> None:
         """A PNG of the page as it is now."""
-        view = {"width": 760, "height": 520, "deviceScaleFactor": 1, "mobile": False}
+        view = {"width": 760, "height": 640, "deviceScaleFactor": 1, "mobile": False}
         self._ask("Emulation.setDeviceMetricsOverride", **view)
         path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", format="png")["data"]))
 
