@@ -1,5 +1,5 @@
-"""`python -m tests.load [idle|waiters|million|soak|schedules|limits …] [--short] [--json]`: the scenarios in full size,
-each on its own server. Exit code 1 where a limit is not kept."""
+"""`python -m tests.load [idle|waiters|million|soak|schedules|limits|progress …] [--short] [--json]`: the scenarios in
+full size, each on its own server. Exit code 1 where a limit is not kept."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tests.load.figures import Figure, broken, shown
 from tests.load.idle import idle
 from tests.load.limits import limits
 from tests.load.million import million
+from tests.load.progress import progress
 from tests.load.schedules import schedules_and_delays
 from tests.load.soak import soak
 from tests.load.waiters import waiters
@@ -32,6 +33,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "soak": lambda: soak(stable, seconds=12),
             "schedules": lambda: schedules_and_delays(stable, short=True),
             "limits": lambda: limits(stable, seconds=2, loose=0.1),
+            "progress": lambda: progress(stable, rounds=8, seconds=0.05, lasts=3, loose=5.0),
         }
     return {
         "idle": lambda: idle(server, namespace),
@@ -40,6 +42,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         "soak": lambda: soak(stable),
         "schedules": lambda: schedules_and_delays(stable),
         "limits": lambda: limits(stable),
+        "progress": lambda: progress(stable),
     }
 
 
@@ -55,7 +58,7 @@ def run(name: str, *, short: bool = False, kind: Kind = "valkey") -> list[Figure
 
 def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
-    names = ("idle", "waiters", "million", "soak", "schedules", "limits")
+    names = ("idle", "waiters", "million", "soak", "schedules", "limits", "progress")
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))
     options.add_argument("--short", action="store_true", help="as the tests run them")

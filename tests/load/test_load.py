@@ -51,3 +51,7 @@ def test_schedules_due_at_once_fire_once_each_and_due_jobs_come_in_time() -> Non
 @pytest.mark.slow
 def test_keys_start_as_many_jobs_as_their_limits_say_and_none_is_kept_waiting() -> None:
     _keeps_its_limits("limits")
+
+
+def test_a_job_that_says_how_far_it_is_loses_little_and_is_heard_soon() -> None:
+    _keeps_its_limits("progress")

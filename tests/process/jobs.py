@@ -362,3 +362,41 @@ def chatter(lines: int, length: int = 20, path: str = "") -> int:
     while path and not told(path):
         time.sleep(0.005)
     return round(took * 1000)
+
+
+def calibrated(seconds: float) -> int:
+    """How many turns of a loop take so long."""
+    count = 100_000
+    began = time.process_time()
+    for _ in range(10):
+        _turns(count)
+    return max(1, round(seconds * 10 * count / (time.process_time() - began)))
+
+
+def _turns(count: int) -> int:
+    total = 0
+    for number in range(count):
+        total += number
+    return total
+
+
+def steps(count: int, work: int, tells: bool) -> tuple[float, float]:
+    """Does `count` pieces of work, and says so after each or does not: seconds of processor time, and of time."""
+    handle = progress(count)
+    began, cpu = time.monotonic(), time.process_time()
+    for _ in range(count):
+        _turns(work)
+        if tells:
+            handle.update()
+    return time.process_time() - cpu, time.monotonic() - began
+
+
+def last_word(after: float) -> float:
+    """Says its last value so many seconds after its first ones, and goes on for half a second; when it was said."""
+    handle = progress(10)
+    handle.update(5)
+    time.sleep(0.12 + after)
+    handle.update(5)
+    said = time.monotonic()
+    time.sleep(0.5)
+    return said
