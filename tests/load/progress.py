@@ -18,8 +18,8 @@ def progress(
     stable: Stable, *, rounds: int = 80, seconds: float = 0.25, lasts: int = 40, loose: float = 1.0
 ) -> list[Figure]:
     """`rounds` of a job of `seconds` with 10,000 updates a second, each beside the same one without, of which the
-    quicker quarter is compared: what the rest takes is the machine's; then the last value of `lasts` jobs, which say it at any moment and nothing after it. `loose`: by what the limits are multiplied
-    where the machine has other things to do."""
+    quicker quarter is compared: what the rest takes is the machine's. Then the last value of `lasts` jobs, which say it
+    at any moment and nothing after it. `loose`: by what the limits are multiplied where the machine is busy."""
     stable.start()
     queue = stable.queue()
     steps = round(_STEPS * seconds)
