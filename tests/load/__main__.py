@@ -33,7 +33,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "soak": lambda: soak(stable, seconds=12),
             "schedules": lambda: schedules_and_delays(stable, short=True),
             "limits": lambda: limits(stable, seconds=2, loose=0.1),
-            "progress": lambda: progress(stable, rounds=8, seconds=0.05, lasts=3, loose=5.0),
+            "progress": lambda: progress(stable, rounds=4, seconds=0.05, lasts=2, loose=5.0),
         }
     return {
         "idle": lambda: idle(server, namespace),
