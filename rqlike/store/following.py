@@ -8,19 +8,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from contextlib import suppress
+from typing import Final, NamedTuple
 
 from redis.exceptions import AuthenticationError, ResponseError
 from redis.exceptions import ConnectionError as Disconnected
 from redis.exceptions import TimeoutError as TimedOut
 
 from rqlike import clock
+from rqlike.exceptions import NoSuchJobError
 from rqlike.settings import BLOCK_S
 from rqlike.store import verbs
 from rqlike.store.requests import Request
 from rqlike.store.store import Entries, Store
 from rqlike.store.verbs import Peeked
-from rqlike.store.waiting import LONGEST_PAUSE_S, PAUSE_S, passes, until_deadline
+from rqlike.store.waiting import _passes
+
+#: A watcher leaves an overdue job to a worker's sweep for so long.
+_SWEEP_CHANCE_S: Final = 0.1
+#: Pauses between two tries while the server is away, in seconds: the first, doubled up to the last.
+_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 
 
 class News(NamedTuple):
@@ -42,7 +49,7 @@ def follow(store: Store, job_id: str, queue: str, since: str, timeout: float | N
     places = {store.keys.live(job_id): "0-0", store.keys.log(job_id): "0-0", store.keys.results(job_id): since}
     look = verbs.peek(job_id, queue, 0)
     send: Callable[[Request[Peeked]], Peeked] = store.run  # by the rules of the caller's client, at first
-    pause, seen, looks = PAUSE_S, None, True
+    pause, seen, looks = _PAUSE_S, None, True
     while True:
         left = BLOCK_S if end is None else end - clock.mono()
         try:
@@ -54,19 +61,32 @@ def follow(store: Store, job_id: str, queue: str, since: str, timeout: float | N
                 return
             else:
                 assert seen is not None
-                block_s = until_deadline(store, job_id, seen, min(left, BLOCK_S))
+                block_s = _until_deadline(store, job_id, seen, min(left, BLOCK_S))
                 news = _read(store, places, block_s)
                 if any(news[:3]):
                     yield news
                     continue
-            looks, pause = not looks, PAUSE_S
+            looks, pause = not looks, _PAUSE_S
         except AuthenticationError:  # a ConnectionError that no patience mends
             raise
         except (Disconnected, TimedOut, ResponseError) as problem:
-            if seen is None or not passes(problem) or left <= 0:
+            if seen is None or not _passes(problem) or left <= 0:
                 raise
             time.sleep(min(pause, left))
-            pause, looks = min(pause * 2, LONGEST_PAUSE_S), True
+            pause, looks = min(pause * 2, _LONGEST_PAUSE_S), True
+
+
+def _until_deadline(store: Store, job_id: str, seen: Peeked, left: float) -> float:
+    """Seconds that a read may block, of those that are left: a job whose ttl is over is to be looked at then. One that
+    no worker has expired by now is expired here, and there is nothing to wait for."""
+    if seen.deadline_ms is None or seen.status is None or seen.status.terminal:
+        return left
+    until = (seen.deadline_ms - seen.now_ms) / 1000 + _SWEEP_CHANCE_S
+    if until <= 0:
+        with suppress(NoSuchJobError):  # gone since: the next look says how
+            store.look(verbs.expire(job_id))
+        return 0.0
+    return min(left, until)
 
 
 def _read(store: Store, places: dict[str, str], seconds: float) -> News:

@@ -29,12 +29,12 @@ from rqlike.store.verbs import Peeked
 T = TypeVar("T")
 
 #: A waiter leaves an overdue job to a worker's sweep for so long.
-SWEEP_CHANCE_S: Final = 0.05
+_SWEEP_CHANCE_S: Final = 0.05
 _LOOK: Final = 1
 #: Entries that are there when a job has ended come with the look's reply; a moment for them to arrive.
 _ARRIVAL_S: Final = 0.1
 #: Pauses between two looks while the server is away, in seconds: the first, doubled up to the last.
-PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
+_PAUSE_S, _LONGEST_PAUSE_S = 0.02, 1.0
 
 
 def wait_for(
@@ -64,7 +64,7 @@ def wait_for(
             return answer
         if not looked:
             seen = store.run(look)  # by the rules of the caller's client, and with its errors
-    pause = PAUSE_S
+    pause = _PAUSE_S
     while True:
         try:
             seen = seen or store.look(look)
@@ -75,19 +75,19 @@ def wait_for(
             answer = _block(store, job_id, seen, left, judge)
             if answer is not None:
                 return answer
-            pause = PAUSE_S
+            pause = _PAUSE_S
         except AuthenticationError:  # a ConnectionError that no patience mends
             raise
         except (Disconnected, TimedOut, ResponseError) as problem:
             left = pause if end is None else end - clock.mono()
-            if left <= 0 or not passes(problem):
+            if left <= 0 or not _passes(problem):
                 raise
             time.sleep(min(pause, left))
-            pause = min(pause * 2, LONGEST_PAUSE_S)
+            pause = min(pause * 2, _LONGEST_PAUSE_S)
         seen = None
 
 
-def passes(problem: Exception) -> bool:
+def _passes(problem: Exception) -> bool:
     """Whether a server that answers so may answer otherwise a moment later. redis-py has classes for some of these
     errors, whose text is without the word, and for the others the text alone."""
     if isinstance(problem, ReadOnlyError | ClusterDownError | TryAgainError) or not isinstance(problem, ResponseError):
@@ -130,23 +130,14 @@ def _look_and_block(
         return looked, None
 
 
-def until_deadline(store: Store, job_id: str, seen: Peeked, left: float) -> float:
-    """Seconds that a block may take, of those that are left: a job whose ttl is over is to be looked at then. One that
-    no worker has expired by now is expired here, and there is nothing to wait for."""
-    if seen.deadline_ms is None or seen.status is None or seen.status.terminal:
-        return left
-    until = (seen.deadline_ms - seen.now_ms) / 1000
-    if until <= -SWEEP_CHANCE_S:
-        with suppress(NoSuchJobError):  # gone since: the next look says how
-            store.look(verbs.expire(job_id))
-        return 0.0
-    return min(left, max(until + 2 * SWEEP_CHANCE_S, 0.001))
-
-
 def _block(store: Store, job_id: str, seen: Peeked, left: float, judge: Callable[[Peeked], T | None]) -> T | None:
-    left = until_deadline(store, job_id, seen, left)
-    if left <= 0:
-        return None
+    if seen.deadline_ms is not None and seen.status is not None and not seen.status.terminal:
+        until = (seen.deadline_ms - seen.now_ms) / 1000
+        if until <= -_SWEEP_CHANCE_S:
+            with suppress(NoSuchJobError):  # gone since: the next look says how
+                store.look(verbs.expire(job_id))
+            return None
+        left = min(left, max(until + 2 * _SWEEP_CHANCE_S, 0.001))
     found = store.block_for_entries(job_id, seen.newest_id, left)
     return judge(_with(job_id, seen, found)) if found else None
 

@@ -11,6 +11,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -176,6 +177,7 @@ class _Horse:
         self._rig = Rig(self._deadline, settings.middleware, own, settings.payload_limit, settings.allow, pickles)
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
+        self._speaking = threading.Lock()  # over the socket: threads of a job write into its log
         self._spoke = False  # aloud, since the last frame came: what follows must not be heard before it
         self._left = settings.jobs  # jobs until its end
         self._ran: dict[str, Ran] = {}  # executions of the last frame that have callbacks, by token
@@ -185,18 +187,21 @@ class _Horse:
         self._dumps = False  # to the stack file, and no code of the user has run since, which may turn it off
 
     def _say(self, data: bytes) -> bool:
-        """A small frame over the socket, now or not at all: whether it went. Other processes that a job forks never do
-        that, and other threads only as far as the system keeps small frames whole."""
+        """A small frame over the socket, now or not at all: whether it went. Processes that a job has forked do not."""
         if os.getpid() != self._pid or identity(self._sock.fileno()) != self._identity:
             return False
-        try:
-            with masked():
+        with masked():
+            if not self._speaking.acquire(blocking=False):
+                return False
+            try:
                 sent = self._sock.send(data, socket.MSG_DONTWAIT)
                 self._spoke = True
                 if sent < len(data):
                     send_blocking(self._sock, data[sent:])
-        except OSError:  # it is full, or the worker is gone, or the job has closed it
-            return False
+            except OSError:  # it is full, or the worker is gone, or the job has closed it
+                return False
+            finally:
+                self._speaking.release()
         return True
 
     def _slot(self) -> Slot | None:
@@ -284,7 +289,7 @@ class _Horse:
             if quietly and len(data) <= WHISPER_LIMIT and self._end.whisper(data):
                 return
             self._spoke = True
-            with masked():
+            with masked(), self._speaking:
                 send_blocking(self._sock, data)
         except ConnectionError:  # the worker is gone, and with it everybody who would want to know
             leave(0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from rqlike import clock
@@ -61,8 +62,7 @@ class Mouth(Voice):
             self._heard = True
             return
         self._kept.extend(self._frame(None, [piece]) for piece in pieces)
-        while self._kept and self._whispers(self._kept[0]):
-            self._kept.popleft()
+        self._send_kept()
 
     def fall_silent(self) -> bytes:
         """The execution has ended: the frames to be sent before its outcome, which are what is shown in the end and the
@@ -79,6 +79,15 @@ class Mouth(Voice):
 
     def _frame(self, state: object, lines: object) -> bytes:
         return pack(FrameKind.TELLS, self.token, [state, lines])
+
+    def _send_kept(self) -> None:
+        # One step takes a frame out: threads of the job may be here too.
+        with suppress(IndexError):
+            while True:
+                frame = self._kept.popleft()
+                if not self._whispers(frame):
+                    self._kept.appendleft(frame)
+                    return
 
     def _whispers(self, data: bytes) -> bool:
         try:

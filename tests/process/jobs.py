@@ -402,3 +402,20 @@ def last_word(after: float) -> float:
     said = time.monotonic()
     time.sleep(0.5)
     return said
+
+
+def chorus(threads: int, lines: int) -> bytes:
+    """Threads write into the log while it returns something large, at once where the last of them has begun."""
+    job = get_current_job()
+    assert job is not None
+
+    def sing(number: int) -> None:
+        for line in range(lines):
+            job.log(f"{number}.{line}")
+
+    singers = [threading.Thread(target=sing, args=(number,)) for number in range(threads)]
+    for singer in singers:
+        singer.start()
+    for singer in singers:
+        singer.join()
+    return b"x" * 900_000

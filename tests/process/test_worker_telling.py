@@ -156,6 +156,14 @@ def test_of_a_job_that_chatters_the_last_thousand_lines_are_kept_and_it_is_not_h
     assert all(line.text.endswith(" … (cut)") and len(line.text.encode()) <= 4_000 for line in long.logs())
 
 
+def test_threads_of_a_job_write_into_its_log_and_no_frame_is_torn(stable: Stable) -> None:
+    stable.start()
+    queued = [stable.queue().enqueue(jobs.chorus, 4, 20) for _ in range(10)]
+    for job in queued:
+        assert len(job.wait(20)) == 900_000
+        assert sorted(line.text for line in job.logs()) == sorted(f"{n}.{k}" for n in range(4) for k in range(20))
+
+
 @pytest.mark.parametrize("options", [{"jobs_per_horse": 1}, {"concurrency": 2}, {"simple": True}])
 def test_short_jobs_tell_their_last_word_in_every_kind_of_worker(stable: Stable, options: dict[str, Any]) -> None:
     queue = stable.queue()
