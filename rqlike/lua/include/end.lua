@@ -9,8 +9,8 @@ local function date(job_id, at, blobs, told)
     call('PEXPIREAT', key_blob(F.overrides, job_id), at)
   end
   if told then
-    --- @include told
-    date_told(job_id, at)
+    --- @include live
+    date_live(job_id, at)
   end
 end
 
