@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from rqlike.results import Result, Results
     from rqlike.running.current import WorkerInfo, get_current_job, get_current_worker
     from rqlike.running.middleware import Middleware, use
+    from rqlike.running.progress import ProgressHandle, progress, track
     from rqlike.schedules import Fire, Schedule
     from rqlike.states import JobStatus
     from rqlike.store.connecting import connect
+    from rqlike.told import LogLine, Progress
     from rqlike.worker.simple import SimpleWorker
     from rqlike.worker.worker import Worker
 
@@ -60,8 +62,10 @@ _HOMES = {
     "schedules": "Fire Schedule",
     "running.current": "WorkerInfo get_current_job get_current_worker",
     "running.middleware": "Middleware use",
+    "running.progress": "ProgressHandle progress track",
     "states": "JobStatus",
     "store.connecting": "connect",
+    "told": "LogLine Progress",
     "worker.simple": "SimpleWorker",
     "worker.worker": "Worker",
 }
@@ -79,8 +83,11 @@ __all__ = [
     "JobFunction",
     "JobStatus",
     "Joined",
+    "LogLine",
     "Middleware",
     "Page",
+    "Progress",
+    "ProgressHandle",
     "Queue",
     "RateLimit",
     "Repeat",
@@ -102,10 +109,12 @@ __all__ = [
     "exceptions",
     "get_current_job",
     "get_current_worker",
+    "progress",
     "requeue_job",
     "send_kill_horse_command",
     "send_shutdown_command",
     "send_stop_job_command",
+    "track",
     "use",
     "wait",
 ]

@@ -49,6 +49,7 @@ JOB: Final = {
     "meta": "m",
     "overrides": "o",
     "callback_error": "!",
+    "told": "%",  # token and number of the last telling that was written; there is progress or a log, where it is there
 }
 
 #: Fields of a stream entry.
@@ -69,6 +70,9 @@ ENTRY: Final = {
     "notice": "q",
     "nonce": "n",
     "unkept": "k",  # why there is no value: see `states.Unkept`
+    "progress": "p",  # these three in what a running job has told, with attempt and cycle
+    "line": "l",
+    "said": "z",
 }
 
 #: Fields of a worker's hash.

@@ -27,8 +27,10 @@ from rqlike.running.deadline import Deadline
 from rqlike.running.executor import Ran, Rig, run
 from rqlike.running.middleware import Middleware
 from rqlike.running.pauses import with_pause
+from rqlike.running.progress import speaking_with
 from rqlike.running.tracebacks import text_of
 from rqlike.settings import KILL_GRACE, LEASE_MS
+from rqlike.speech import OwnVoice
 from rqlike.states import JobStatus
 from rqlike.store import turns, verbs
 from rqlike.store.store import ServerFull, Store
@@ -105,7 +107,8 @@ class InlineRunner:
         job: Job[Any] = Job(record, self.store)
         info = WorkerInfo(self.worker, os.getpid(), self.queues, socket.gethostname())
         rig = Rig(self.deadline, self.middleware, allow=self.allow)
-        with current_worker(info), current_job(job):
+        voice = OwnVoice(execution, self.store, offset_ms)
+        with current_worker(info), current_job(job), speaking_with(voice):
             ran = run(
                 record.call,
                 job,
@@ -116,6 +119,7 @@ class InlineRunner:
             )
             if ran.outcome.reason is not None:
                 ran = with_pause(ran, record, job, rig)
+            voice.fall_silent()
             verdict, result = self.record(execution, ran.outcome, offset_ms)
             for error in self._afterwards(execution, job, verdict, result, ran):
                 self.store.run(verbs.annotate(record.id, execution.execution_id, error))

@@ -13,6 +13,7 @@ from rqlike.dependencies import Related
 from rqlike.durations import Seconds, parse_seconds, to_ms
 from rqlike.exceptions import DeserializationError, NoSuchJobError
 from rqlike.limits import RateLimit
+from rqlike.live import Live
 from rqlike.lookups import load, load_many
 from rqlike.options import check_description, check_job_id
 from rqlike.records import CallRecord, JobRecord
@@ -27,7 +28,7 @@ from rqlike.store.verbs import Fresh
 T = TypeVar("T")
 
 
-class Job(Related, Generic[T]):
+class Job(Related, Live[T], Generic[T]):
     """A handle on one job.
 
     Its attributes are those of the moment it was made, fetched or refreshed. `get_status` asks the server. All that

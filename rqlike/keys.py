@@ -85,6 +85,16 @@ class Keys:
         where the job is gone at once 5 s, or until a waiter's deadline."""
         return f"{self.prefix}results:{job_id}"
 
+    def live(self, job_id: str) -> str:
+        """Stream of one entry, the newest progress that a job has told; watchers block on it. Written by `tell` while
+        the job runs; lives and dies with its job, 5 s where the job is gone at once."""
+        return f"{self.prefix}live:{job_id}"
+
+    def log(self, job_id: str) -> str:
+        """Stream, the last 1,000 lines that a job has written with `job.log`, of all its cycles. Written by `tell`
+        while the job runs; lives and dies with its job, 5 s where the job is gone at once."""
+        return f"{self.prefix}log:{job_id}"
+
     def scratch(self) -> str:
         """A stream on its way from its 4 kB node to a tight one; exists only inside a script."""
         return f"{self.prefix}scratch"

@@ -70,6 +70,13 @@ HEADERS_LIMIT: Final = 16 << 10  #: bytes of names and values: W3C baggage alone
 NAME_LIMIT: Final = 512  #: characters of a function's path
 LINEAGE_LIMIT: Final = 64  #: bases of an exception that are compared with `Retry(on=...)`
 LINE_LIMIT: Final = 2_000  #: characters of a log line, head and tail
+LOG_LINES: Final = 1_000  #: lines kept of what a job writes with `job.log`
+LOG_LINE_LIMIT: Final = 4_000  #: bytes of one of them: with its frame it fits into a pipe as a whole (PIPE_BUF)
+NOTE_LIMIT: Final = 200  #: characters of the note and of the description of a progress
+TELL_S: Final = 0.1  #: seconds between two writings of what running jobs say
+TELL_LINES: Final = 500  #: lines written in one call
+TELL_BYTES: Final = 256 << 10  #: bytes of lines after which a call takes no more
+TIGHT_LINES: Final = 32  #: a log of no more lines is made exact when its job has ended
 ID_LIMIT: Final = 256  #: bytes of a job id
 FRAME_LIMIT: Final = 16 << 20  #: bytes of a frame between worker and horse
 GROUP_TTL_MS: Final = 86_400_000  #: of a group without a job

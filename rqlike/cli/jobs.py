@@ -14,6 +14,7 @@ from rqlike.cli.program import Group
 from rqlike.cli.queues import counted, known_queues
 from rqlike.cli.values import duration
 from rqlike.cli.waiting import wait_and_show
+from rqlike.cli.watching import watch_and_show
 from rqlike.exceptions import NoSuchJobError, RqlikeError
 from rqlike.job import Job
 from rqlike.states import JobStatus
@@ -151,3 +152,12 @@ def rm(session: Session, /, job_ids: tuple[str, ...]) -> int:
 def wait(session: Session, /, job_id: str, timeout: float | None) -> int:
     """Wait for a job and print its value; exit with 1 where it failed, with the traceback on stderr."""
     return wait_and_show(session, fetch(session, job_id), timeout)
+
+
+@jobs.command()
+@click.argument("job_id", metavar="ID")
+@click.option("-t", "--timeout", type=duration(), metavar="TIME", help="Exit with 5 after so long; default no limit.")
+@pass_session
+def watch(session: Session, /, job_id: str, timeout: float | None) -> int:
+    """Show how far a job is and its log until it ends, then as `wait`. With --json one line for each piece of news."""
+    return watch_and_show(session, fetch(session, job_id), timeout)

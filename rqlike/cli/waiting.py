@@ -49,11 +49,17 @@ def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int
 
     Raises WaitTimeout, NoSuchJobError, KeyboardInterrupt; the job goes on after the first and the last."""
     try:
-        _say_what_is_waited_for(session, job)
-        value = job.wait(seconds)
+        say_what_is_waited_for(session, job)
+        return show_outcome(session, job, seconds)
     except KeyboardInterrupt:
         note(f"\nthe job goes on: rqlike jobs wait {job.id}")
         raise
+
+
+def show_outcome(session: Session, job: Job[Any], seconds: float | None, *, show_value: bool = True) -> int:
+    """Waits, and shows the value or why there is none; the exit code. Raises WaitTimeout, NoSuchJobError."""
+    try:
+        value = job.wait(seconds)
     except WaitTimeout:
         raise
     except ResultNotStored as error:  # no failure, unless a value was to be had
@@ -65,6 +71,8 @@ def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int
             note(lines(result.exc_string))
         note(f"rqlike: {error}")
         return FAILED
+    if not show_value:
+        return OK
     if session.json:
         emit_json(value)
     else:
@@ -72,7 +80,7 @@ def wait_and_show(session: Session, job: Job[Any], seconds: float | None) -> int
     return OK
 
 
-def _say_what_is_waited_for(session: Session, job: Job[Any]) -> None:
+def say_what_is_waited_for(session: Session, job: Job[Any]) -> None:
     """Somebody may look at a cursor that blinks for ever."""
     status = job.get_status(refresh=False)
     if status.terminal:

@@ -270,7 +270,7 @@ local function undo()
       redis.pcall('ZREM', key_home('deferred', queue), job_id)
       redis.pcall('ZREM', key_ttl(queue), job_id)
       if unique ~= '' then who.let_go(job_id, unique, true) end
-      call('DEL', key_job(job_id))
+      call('DEL', key_job(job_id), key_live(job_id), key_log(job_id))
       drop_blobs(job_id)
       redis.pcall('PEXPIRE', key_results(job_id), C.GRACE_MS) -- of a cycle before
     end

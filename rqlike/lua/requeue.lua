@@ -27,6 +27,10 @@ local function restart(job_id, got, number)
   call('PERSIST', key_results(job_id))
   call('PERSIST', key_job(job_id))
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
+  if got[8] then -- as in `begin_cycle`
+    call('DEL', key_live(job_id))
+    call('PERSIST', key_log(job_id))
+  end
   call('ZREM', key_home(status, queue), job_id)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
     F.wanted)
@@ -43,7 +47,7 @@ end
 
 for index = 0, count - 1 do
   local job_id = ARGV[4 + index]
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group)
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group, F.told)
   local holder = not got.err and got[6] and holder_of(got[6])
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err

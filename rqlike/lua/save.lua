@@ -45,13 +45,15 @@ if redate and allowed('requeue', got[1]) then
   call('ZADD', key_home(got[1], got[2]), 'XX', expiry(ttl_ms), job_id)
   if ttl_ms < 0 then
     for _, one in ipairs({key, key_results(job_id), key_blob(F.call, job_id), key_blob(F.meta, job_id),
-      key_blob(F.overrides, job_id)}) do call('PERSIST', one) end
+      key_blob(F.overrides, job_id), key_live(job_id), key_log(job_id)}) do call('PERSIST', one) end
   else
     -- at 0 the job is gone with this call; its history stays readable as long as that of any job that vanishes
     local stream, at = key_results(job_id), string.format('%.0f', now + ttl_ms)
     call('PEXPIREAT', stream, string.format('%.0f', now + (ttl_ms == 0 and C.GRACE_MS or ttl_ms)))
     call('PEXPIREAT', key, at)
     for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PEXPIREAT', key_blob(field, job_id), at) end
+    call('PEXPIREAT', key_live(job_id), at)
+    call('PEXPIREAT', key_log(job_id), at)
   end
 end
 return 1

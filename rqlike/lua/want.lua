@@ -24,7 +24,7 @@ local expires_at = call('PEXPIRETIME', got[1] and key or stream)
 if expires_at == -2 then return 0 end
 if expires_at == -1 or expires_at >= tonumber(moment) then return 1 end
 if got[1] then
-  date(job_id, moment, true)
+  date(job_id, moment, true, true)
   call('ZADD', key_home(got[1], got[2]), 'XX', moment, job_id)
   return 1
 end

@@ -176,6 +176,18 @@ class Store:
                 return []
             raise
 
+    def read_streams(self, places: Mapping[str, str], seconds: float) -> dict[str, Entries]:
+        """All that streams have after the ids that are given by their keys; blocks for it `seconds` (≤ 4; 0 does not
+        block). Without those that have nothing; UNBLOCKED reads as none."""
+        block = ("BLOCK", max(1, round(min(seconds, BLOCK_S) * 1000))) if seconds > 0 else ()
+        try:
+            reply = self._blocking("XREAD", *block, "STREAMS", *places, *places.values())
+        except ResponseError as refusal:
+            if str(refusal).startswith("UNBLOCKED"):
+                return {}
+            raise
+        return {key.decode(): entries_of([(key, entries)]) for key, entries in reply or ()}
+
     def blocking_read(self, job_id: str, after: str, seconds: float) -> tuple[str | int, ...]:
         """The command that `block_for_entries` sends."""
         return ("XREAD", "BLOCK", _block_ms(seconds), "STREAMS", self.keys.results(job_id), after)

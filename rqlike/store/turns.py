@@ -149,6 +149,30 @@ def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[
     return Request("begin", (job_id, worker, token, lease_ms), read)
 
 
+# -- what runs ---------------------------------------------------------------------------------------------------------
+
+
+class Telling(NamedTuple):
+    """What an execution says of itself."""
+
+    job_id: str
+    token: str
+    number: int  #: of this telling in the execution, so that one sent again is not written again
+    at_ms: int  #: when its progress changed
+    progress: bytes  #: b"" where it did not
+    lines: tuple[tuple[int, bytes], ...]  #: moment in ms, and text
+
+
+def tell(tellings: Sequence[Telling]) -> Request[Sequence[str]]:
+    """Writes what executions say of themselves; per execution ok | stale, its token is not the current one | broken."""
+    arguments: list[Argument] = []
+    for one in tellings:
+        moment: Argument = one.at_ms if one.progress else b""
+        arguments += (one.job_id, one.token, one.number, moment, one.progress, len(one.lines))
+        arguments += (part for line in one.lines for part in line)
+    return Request("tell", tuple(arguments), lambda reply: [codec.text(word) for word in reply])
+
+
 # -- a worker's life ---------------------------------------------------------------------------------------------------
 
 

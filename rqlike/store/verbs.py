@@ -20,6 +20,7 @@ from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.settings import DEFAULT_FAILURE_TTL, GROUP_HOLD_MS, NORMAL_BAND
 from rqlike.states import JobStatus
 from rqlike.store.requests import Argument, Request
+from rqlike.told import Told, read_told
 
 _LIVE: Final = tuple(status for status in JobStatus if not status.terminal)
 _STATUS_OF: Final = {status.encode(): status for status in JobStatus}
@@ -389,6 +390,11 @@ def history(job_id: str) -> Request[list[ResultRecord]]:
         return codec.decode_results(job_id, entries, codec.callback_errors(got))
 
     return Request("history", (job_id,), read)
+
+
+def told(job_id: str, lines: int) -> Request[Told]:
+    """The newest progress of a job, and the last lines of its log; `lines` may be 0."""
+    return Request("told", (job_id, lines), read_told)
 
 
 def counts(queues: Sequence[str], now_ms: int | None = None) -> Request[list[dict[JobStatus, int]]]:

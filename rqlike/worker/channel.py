@@ -99,7 +99,8 @@ class ParentEnd:
     def stack(self) -> str:
         """What the horse has written of its stack before it was killed."""
         size = os.fstat(self.stack_fd).st_size
-        return os.pread(self.stack_fd, min(size, _STACK_LIMIT), 0).decode(errors="replace").strip()
+        written = os.pread(self.stack_fd, min(size, _STACK_LIMIT), 0)
+        return written.partition(b"\0")[0].decode(errors="replace").strip()  # up to where a slot has made a hole
 
     def close(self) -> None:
         """Closes all of it."""

@@ -18,7 +18,8 @@ from rqlike.durations import LONGEST
 from rqlike.exceptions import DeserializationError
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
-from rqlike.settings import FRAME_LIMIT, LINEAGE_LIMIT
+from rqlike.settings import FRAME_LIMIT, LINEAGE_LIMIT, LOG_LINE_LIMIT
+from rqlike.told import State
 
 MAGIC: Final = b"\xf5q"
 _HEADER: Final = struct.Struct(">2sBI")
@@ -41,6 +42,7 @@ class FrameKind(IntEnum):
     AFTER = 4  #: worker -> horse: [which callback ("" for none), job id, flat fields, [entry id, flat entry] or None]
     AFTERWARDS = 5  #: horse -> worker: how the callback failed or None; [that, why] where the horse is to be retired
     QUIT = 6  #: worker -> horse: None; exit with 0
+    TELLS = 7  #: horse -> worker: [`State` or None, [[when (monotonic), bytes of a line, whether it goes on], …]]
 
 
 _KINDS: Final = {int(kind): kind for kind in FrameKind}
@@ -132,6 +134,23 @@ def read_afterwards(frame: Frame) -> tuple[str | None, str | None]:
     if error is not None and not isinstance(error, str):
         raise ProtocolError("An AFTERWARDS frame has an error that is no text.")
     return error, retire
+
+
+def read_telling(frame: Frame) -> tuple[State | None, list[tuple[float, bytes, bool]]]:
+    """What a running job says of itself: how far it is, where it says so, and pieces of lines. A state that is none
+    says nothing: the numbers are of the job's own making. Raises ProtocolError."""
+    match frame.payload:
+        case [wire, list(lines)]:
+            if all(_is_piece(piece) for piece in lines):
+                return State.from_wire(wire), [(piece[0], piece[1], piece[2]) for piece in lines]
+    raise ProtocolError("A TELLS frame has another shape than it should.")
+
+
+def _is_piece(piece: object) -> bool:
+    match piece:
+        case [float(said_s), bytes(text), bool()]:
+            return _is_moment(said_s) and len(text) <= LOG_LINE_LIMIT
+    return False
 
 
 def _pair(frame: Frame) -> tuple[object, str | None]:

@@ -6,21 +6,18 @@ descriptors, take signals or never end, so it trusts nothing it has not checked 
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
-import fcntl
 import os
-import resource
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
-from types import FrameType
 from typing import Any, Final, NoReturn
 
 from rqlike import logs
@@ -33,29 +30,29 @@ from rqlike.running.callbacks import Handler, call_back, handle_exception, read_
 from rqlike.running.current import WorkerInfo, current_job, current_worker, set_current_worker
 from rqlike.running.deadline import Deadline, masked
 from rqlike.running.executor import Ran, Rig, run
-from rqlike.running.handlers import ALL, change_mask, handler_of
+from rqlike.running.handlers import change_mask
 from rqlike.running.middleware import Middleware, overrides
 from rqlike.running.pauses import with_pause
+from rqlike.running.progress import speak_with
 from rqlike.running.tracebacks import text_of
 from rqlike.serializers import Serializer
 from rqlike.settings import PAYLOAD_LIMIT, WHISPER_S
 from rqlike.states import Reason
+from rqlike.worker.birth import cut_off, identity, raised, stand_alone
 from rqlike.worker.channel import WHISPER_LIMIT, HorseEnd
 from rqlike.worker.frames import Frame, FrameKind, FrameReader, ProtocolError, pack, read_jobs, send_blocking
 from rqlike.worker.hygiene import Snapshot
+from rqlike.worker.mouth import Mouth
+from rqlike.worker.slot import Slot
 
 LOST_SOCKET: Final = 70  #: exit code: the job has closed or replaced the socket to the worker
 BROKEN: Final = 71  #: exit code: an error in rqlike itself, or frames that are none
 
-_HIGH: Final = 512  #: descriptors of a horse are moved up there, out of the way of what jobs open and close
 _HANDLERS_S: Final = 60.0  #: seconds for all exception handlers of an execution
 #: Executions that ended without a failure: exception handlers are not told.
 _NO_FAILURE: Final = frozenset({None, Reason.STOPPED, Reason.CANCELED, Reason.RETRY_RETURNED})
 _READY: Final = pack(FrameKind.READY, "", None)
-_PR_SET_PDEATHSIG: Final = 1
 _RECEIVE: Final = 1 << 18
-# Loaded before any fork: it takes milliseconds.
-_LIBC: Final = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,81 +148,6 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
-# -- just after the fork -----------------------------------------------------------------------------------------------
-
-
-def cut_off(close_fds: Iterable[int]) -> None:
-    """Cuts what a fork inherits and must not share. The order matters: nothing of the parent's may see a signal of the
-    child's."""
-    signal.set_wakeup_fd(-1)
-    _default_handlers()
-    _no_stdin()
-    for fd in close_fds:
-        with suppress(OSError):
-            os.close(fd)
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
-
-
-def raised(end: HorseEnd) -> HorseEnd:
-    """The channel under high numbers, which blocks where it is waited for; the low ones are closed."""
-    sock = socket.socket(fileno=_high(end.sock.detach()))
-    sock.setblocking(True)
-    return HorseEnd(sock, _high(end.permits), _high(end.whispers), _high(end.stack_fd))
-
-
-def stand_alone(parent_pid: int) -> None:
-    """A process group of its own, and no life without its parent; what each process has to do for itself."""
-    _die_with(parent_pid)
-    with suppress(PermissionError):
-        os.setpgid(0, 0)
-
-
-def _default_handlers() -> None:
-    for number in ALL:
-        if callable(handler_of(number)):
-            signal.signal(number, signal.SIG_DFL)
-    # A terminal's Ctrl-C is meant for the worker, which decides what becomes of its horses.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # An alarm that comes when the body it was meant for has ended must not kill the process.
-    signal.signal(signal.SIGALRM, _ignore)
-
-
-def _ignore(number: int, frame: FrameType | None) -> None:
-    """A handler, because SIG_IGN would be inherited by the programs that jobs start."""
-
-
-def _die_with(parent_pid: int) -> None:
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:  # it died before that
-        os._exit(0)
-
-
-def _no_stdin() -> None:
-    # A process in a background group that reads from the terminal would be stopped.
-    null = os.open(os.devnull, os.O_RDONLY)
-    if null != 0:
-        os.dup2(null, 0)
-        os.close(null)
-
-
-def _high(fd: int) -> int:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    floor = _HIGH if soft == resource.RLIM_INFINITY else max(3, min(_HIGH, soft - 32))
-    moved = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, floor)
-    os.close(fd)
-    return moved
-
-
-def _identity(fd: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(fd)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 # -- the loop ----------------------------------------------------------------------------------------------------------
 
 
@@ -255,12 +177,40 @@ class _Horse:
         self._rig = Rig(self._deadline, settings.middleware, own, settings.payload_limit, settings.allow, pickles)
         self._reader = FrameReader()
         self._frames: deque[Frame] = deque()
+        self._speaking = threading.Lock()  # over the socket: threads of a job write into its log
         self._spoke = False  # aloud, since the last frame came: what follows must not be heard before it
         self._left = settings.jobs  # jobs until its end
         self._ran: dict[str, Ran] = {}  # executions of the last frame that have callbacks, by token
         self._snapshot: Snapshot | None = None
         self._is_known_ready = False
+        self._mouth = Mouth(end, self._say, self._slot)
         self._dumps = False  # to the stack file, and no code of the user has run since, which may turn it off
+
+    def _say(self, data: bytes) -> bool:
+        """A small frame over the socket, now or not at all: whether it went. Processes that a job has forked do not."""
+        if os.getpid() != self._pid or identity(self._sock.fileno()) != self._identity:
+            return False
+        with masked():
+            if not self._speaking.acquire(blocking=False):
+                return False
+            try:
+                sent = self._sock.send(data, socket.MSG_DONTWAIT)
+                self._spoke = True
+                if sent < len(data):
+                    send_blocking(self._sock, data[sent:])
+            except OSError:  # it is full, or the worker is gone, or the job has closed it
+                return False
+            finally:
+                self._speaking.release()
+        return True
+
+    def _slot(self) -> Slot | None:
+        """Where the running job shows how far it is; None where the file for it has been closed."""
+        fd = self._end.stack_fd
+        try:
+            return Slot(fd) if identity(fd) == self._stack_identity else None
+        except (OSError, ValueError):
+            return None
 
     def make_ready(self) -> None:
         """What a fork leaves as it is, done before it. Where there is no middleware to set up, nothing is left that
@@ -273,9 +223,10 @@ class _Horse:
     def live(self) -> int:
         """Runs until QUIT or until the worker is gone; the exit code. Call it with all signals blocked."""
         self._pid = os.getpid()
-        self._identity = _identity(self._sock.fileno())
-        self._stack_identity = _identity(self._end.stack_fd)
+        self._identity = identity(self._sock.fileno())
+        self._stack_identity = identity(self._end.stack_fd)
         change_mask(signal.SIG_SETMASK, ())
+        speak_with(self._mouth)
         problem = self._set_up()
         if problem is not None:
             self._send(FrameKind.READY, "", problem)
@@ -322,20 +273,23 @@ class _Horse:
         return self._frames.popleft()
 
     @failpoint("horse", of=lambda _, kind, *rest, **how: (kind.name.lower(),))
-    def _send(self, kind: FrameKind, execution_id: str, payload: object, *, quietly: bool = False) -> None:
-        """To the worker, which is woken unless it is said `quietly`: then it finds it when it looks."""
+    def _send(
+        self, kind: FrameKind, execution_id: str, payload: object, *, quietly: bool = False, said: bytes = b""
+    ) -> None:
+        """To the worker, which is woken unless it is said `quietly`: then it finds it when it looks. `said`: frames
+        that go before."""
         if os.getpid() != self._pid:  # a process that the job has forked, and that came back from it
             leave(0)
-        if self._identity is None or _identity(self._sock.fileno()) != self._identity:
+        if self._identity is None or identity(self._sock.fileno()) != self._identity:
             leave(LOST_SOCKET)
-        self._send_bytes(pack(kind, execution_id, payload), quietly=quietly)
+        self._send_bytes(said + pack(kind, execution_id, payload), quietly=quietly)
 
     def _send_bytes(self, data: bytes, *, quietly: bool = False) -> None:
         try:
             if quietly and len(data) <= WHISPER_LIMIT and self._end.whisper(data):
                 return
             self._spoke = True
-            with masked():
+            with masked(), self._speaking:
                 send_blocking(self._sock, data)
         except ConnectionError:  # the worker is gone, and with it everybody who would want to know
             leave(0)
@@ -346,7 +300,7 @@ class _Horse:
         """A fatal signal writes the stacks of all threads there."""
         if self._dumps:
             return
-        if _identity(self._end.stack_fd) == self._stack_identity:
+        if identity(self._end.stack_fd) == self._stack_identity:
             faulthandler.enable(file=self._end.stack_fd)
         else:
             faulthandler.disable()
@@ -385,6 +339,7 @@ class _Horse:
         record, job, problem = self._read(job_id, flat)
         self._dumps = False
         call = None if record is None else record.call
+        self._mouth.token = token
         ran = run(call, job, self._rig, job_id=job_id, execution_id=token, call_error=problem)
         if os.getpid() != self._pid:  # the job has forked, and this is the other process
             leave(0)
@@ -394,8 +349,9 @@ class _Horse:
                 leave(0)
         self._left = None if self._left is None else self._left - 1
         retire = self._tidy(ran.outcome) if self._left != 0 else None
-        quietly = retire is None and not self._spoke and ran.outcome.ended_s < quiet_until
-        self._send(FrameKind.OUTCOME, token, [ran.outcome.to_wire(), retire], quietly=quietly)
+        said = self._mouth.fall_silent()
+        quietly = retire is None and not said and not self._spoke and ran.outcome.ended_s < quiet_until
+        self._send(FrameKind.OUTCOME, token, [ran.outcome.to_wire(), retire], quietly=quietly, said=said)
         _flush()
         if record is not None and record.policy.has_callbacks:
             self._ran[token] = ran

@@ -67,6 +67,7 @@ class Parent:
         self._errands = Errands(plan)
         self._ahead = Ahead(plan.concurrency, plan.prefetch)
         self._firing = Firing()
+        self._tellings = supervisor.tellings
         self._desk = Desk(ledger, supervisor, self._errands, self._times, self._ahead)
         self._number = 0
         self._hungry = True  #: there may be work to claim
@@ -140,6 +141,7 @@ class Parent:
         times, plan, may_call = self._times, self._plan, not self._calls.busy and not self._refused_for_good
         moments = times.upcoming(plan, may_call=may_call, stopping=self._stopping is not None)
         moments += [now + TICK_S, self._horses.next_moment(), self._ahead.next_moment(), self._ears.deaf_until]
+        moments += [self._tellings.moment() if self._tellings and may_call else None]
         moments += [link.wake_at for link in self._links]
         if may_call and self._ledger.has_due:
             moments.append(self._ledger.due_since + FLUSH_S)
@@ -203,13 +205,7 @@ class Parent:
                 self._horses.recycle()
 
     def _note_trouble(self, now: float) -> None:
-        times, trouble = self._times, self._calls.trouble
-        if trouble is not None and times.away is None:
-            times.away = now
-            logs.server_away(self._plan.server, trouble)
-        elif trouble is None and times.away is not None:
-            logs.server_back(self._plan.server, now - times.away)
-            times.away = None
+        self._times.note_trouble(self._calls.trouble, self._plan.server, now)
         if self._calls.timeouts != self._timeouts:
             self._timeouts = self._calls.timeouts
             self._ears.renew()
@@ -217,7 +213,7 @@ class Parent:
         if markers and self._stopping is None:
             self._hungry = self._woken = True
         if orders:  # a renewal finds them
-            times.renewal = now
+            self._times.renewal = now
 
     # -- horses --------------------------------------------------------------------------------------------------------
 
@@ -281,6 +277,8 @@ class Parent:
         wants_turn = self._has_turn(now) or self._woken or due or by_time
         if now >= times.renewal:  # first: a worker that is never done must keep its leases
             self._call_renew(now)
+        elif self._tellings and self._tellings.is_due(now, self._ledger.held):
+            self._send(self._tellings.to_send(now, times.offset_ms))
         elif self._firing and not (wants_turn and self._firing.was_last):
             self._call_fire()
         elif wants_turn:
@@ -376,13 +374,16 @@ class Parent:
             self._hungry = self._firing.answered(answer) or self._hungry
             self._desk.tell(self._firing.told())
             self._times.watched = clock.mono()  # their next slots may come before what was noted when they were due
+        elif request.script == "tell":
+            self._tellings.answered(answer)
         elif request.script == "depart":
             self._departed = True
 
     def _refused(self, error: ServerError, request: Request[Any], turn: Turn | None) -> None:
         """A full server takes outcomes without their values; any other refusal is no state this worker can mend."""
         if turn is None:
-            logs.call_refused(error.text)
+            if request.script != "tell" or self._tellings.refused(clock.mono()):
+                logs.call_refused(error.text)
             self._departed = request.script == "depart"
             return
         if error.word == "OOM" and any(settlement.carries_value for settlement in turn.settlements):

@@ -85,6 +85,9 @@ class Horse:
     silent: bool = False  #: its end of the socket is closed: nothing more will come of it but its death
     death: Outcome | None = None  #: what its execution comes to if it dies now; None: by how it died
     forsaken: bool = False  #: its execution is no longer ours: nothing is reported
+    tells: bool = False  #: what it runs has something to say, which waits to be looked for
+    listen_at: float | None = None  #: when that is looked for
+    piece: bytes = b""  #: of a line whose rest is still to come
     jobs: int = 0
     retires: str | None = None
 
@@ -96,5 +99,5 @@ class Horse:
     @property
     def moment(self) -> float:
         """When something is to be done about it though nothing comes; infinity for never."""
-        moments = (self.frame_due, self.dump_at, self.kill_at)
+        moments = (self.frame_due, self.dump_at, self.kill_at, self.listen_at)
         return min((moment for moment in moments if moment is not None), default=math.inf)

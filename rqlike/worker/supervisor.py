@@ -22,6 +22,7 @@ from rqlike.records import Execution
 from rqlike.running.tracebacks import text_of
 from rqlike.settings import DUMP_S, FRAME_S
 from rqlike.states import Reason
+from rqlike.tellings import Tellings
 from rqlike.worker.channel import GENERATIONS, HorseEnd, ParentEnd, open_channel
 from rqlike.worker.deaths import how_it_died, signal_group, signal_left
 from rqlike.worker.frames import (
@@ -34,6 +35,7 @@ from rqlike.worker.frames import (
     read_outcome,
 )
 from rqlike.worker.guardian import Guardian
+from rqlike.worker.listener import Listener
 from rqlike.worker.reins import ErrandDone, Event, Horse, NeverBegan, OutcomeCame, SetupFailed, Stage, TakenBack
 from rqlike.worker.signals import blocked
 from rqlike.worker.zygote import Zygote, ZygoteLost
@@ -68,6 +70,8 @@ class Supervisor:
         self._inherited = inherited
         self._zygote = zygote
         self._guardian = guardian
+        self.tellings = Tellings()  #: what the running jobs say
+        self._listener = Listener(self.tellings)
         self.horses: list[Horse] = []
         self.setup_failures = 0  #: in a row
         self._given: list[Horse] = []
@@ -243,7 +247,7 @@ class Supervisor:
             return events
         aloud = self._aloud(horse)
         try:
-            quietly = horse.end.overhear() if horse.whispers_now else b""
+            quietly = horse.end.overhear() if horse.whispers_now or horse.tells else b""
             horse.whispers_now = horse.whispers_now and quietly is not None
             for reader, data in ((horse.whispers, quietly or b""), (horse.reader, aloud)):
                 while frames := reader.feed(data):
@@ -275,6 +279,9 @@ class Supervisor:
         return data
 
     def _heard(self, horse: Horse, frame: Frame) -> Event | None:
+        if frame.kind is FrameKind.TELLS:
+            self._listener.heard(horse, frame)
+            return None
         if horse.stage is Stage.DOOMED and frame.kind is not FrameKind.OUTCOME:
             return None
         match frame.kind:
@@ -304,6 +311,8 @@ class Supervisor:
         if execution is None or frame.execution_id != execution.token:
             raise ProtocolError("an outcome of no execution")
         outcome, retires = read_outcome(frame)
+        if horse.tells:
+            self._listener.hear_out(horse)
         horse.handed.popleft()
         horse.retires = horse.retires or retires
         if horse.handed:
@@ -378,6 +387,9 @@ class Supervisor:
         for horse in self.horses:
             if now < horse.moment:
                 continue
+            if horse.listen_at is not None and now >= horse.listen_at:
+                events += self.hear(horse)
+                self._listener.look(horse, now)
             if horse.frame_due is not None and now >= horse.frame_due:
                 horse.frame_due, horse.overdue = None, True
                 events += self.hear(horse)
@@ -446,6 +458,9 @@ class Supervisor:
         was, horse.stage = horse.stage, Stage.DOOMED
         events: list[Event] = [NeverBegan(execution) for execution in self.take_back(horse)]
         signal_left(horse.pid, signal.SIGKILL)  # what the job left behind goes with it
+        if horse.tells:
+            with suppress(ProtocolError):
+                self._listener.hear_out(horse, died=True)
         if self._guardian is not None:
             self._guardian.forget(horse.pid)
         horse.end.close()

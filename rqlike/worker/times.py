@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from rqlike import clock
+from rqlike import clock, logs
 from rqlike.settings import REPLY_S, TICK_S, UNWRITTEN_S
 from rqlike.worker.plan import Plan
 
@@ -38,6 +38,15 @@ class Times:
             moments.append(None if plan.max_idle_s is None else self.busy + plan.max_idle_s)
             moments.append(None if plan.reload is None else self.reload)
         return moments
+
+    def note_trouble(self, trouble: str | None, server: str, now: float) -> None:
+        """The server is away, or is back. `trouble`: why it cannot be reached now; None where it can."""
+        if trouble is not None and self.away is None:
+            self.away = now
+            logs.server_away(server, trouble)
+        elif trouble is None and self.away is not None:
+            logs.server_back(server, now - self.away)
+            self.away = None
 
     def waited_enough(self, now: float, patience_s: float, reachable: bool) -> bool:
         """Whether the server has been away for all of a stopping worker's patience."""

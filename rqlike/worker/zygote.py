@@ -24,8 +24,8 @@ from contextlib import suppress
 from errno import EAGAIN, ENOMEM
 from typing import Final, NoReturn
 
+from rqlike.worker.birth import cut_off, raised, stand_alone
 from rqlike.worker.channel import HorseEnd
-from rqlike.worker.horse import cut_off, raised, stand_alone
 from rqlike.worker.siblings import sibling_fork
 from rqlike.worker.signals import blocked
 

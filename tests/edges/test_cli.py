@@ -15,9 +15,12 @@ from click.testing import CliRunner, Result
 
 from rqlike.cli import main
 from rqlike.cli.arguments import parse_arguments
+from rqlike.cli.watching import progress_line
 from rqlike.job import Job
 from rqlike.queue import Queue
 from rqlike.states import JobStatus
+from rqlike.told import Progress
+from tests.process.jobs import count_up
 from tests.servers import Server
 
 Run = Callable[..., Result]
@@ -293,7 +296,14 @@ def test_show_gives_everything_as_json(run: Run, inline: Queue) -> None:
 
 
 def test_a_job_that_is_not_there_is_exit_code_3(run: Run) -> None:
-    for words in (("show", "ghost"), ("wait", "ghost"), ("requeue", "ghost"), ("cancel", "ghost"), ("rm", "ghost")):
+    for words in (
+        ("show", "ghost"),
+        ("wait", "ghost"),
+        ("watch", "ghost"),
+        ("requeue", "ghost"),
+        ("cancel", "ghost"),
+        ("rm", "ghost"),
+    ):
         result = run("jobs", *words)
         assert (result.exit_code, result.stdout) == (3, "")
         assert "There is no job ghost" in result.stderr
@@ -365,6 +375,52 @@ def test_wait_for_a_canceled_job_is_exit_code_1(run: Run, queue: Queue) -> None:
     result = run("jobs", "wait", "j")
     assert result.exit_code == 1
     assert "canceled" in result.stderr
+
+
+def test_watch_shows_the_log_and_the_last_progress_and_then_the_value(run: Run, inline: Queue) -> None:
+    inline.enqueue(count_up, "", 3, job_id="j")
+    result = run("jobs", "watch", "j")
+    assert (result.exit_code, result.stdout) == (0, "counted to 3\n3\n")
+    assert f"counting  [{'#' * 30}] 100 %  3/3  at 3\n" in result.stderr
+
+
+def test_watch_as_json_is_a_line_for_each_piece_of_news(run: Run, inline: Queue) -> None:
+    inline.enqueue(count_up, "", 3, job_id="j")
+    news = [json.loads(line) for line in run("jobs", "watch", "j", "--json").stdout.splitlines()]
+    found = {one["event"]: one for one in news}
+    assert (list(found)[-1], len(news)) == ("result", 3)
+    assert found["progress"]["percent"] == 100
+    assert (found["log"]["text"], found["result"]["return_value"]) == ("counted to 3", 3)
+
+
+def test_watch_has_the_exit_codes_of_wait(run: Run, inline: Queue, queue: Queue) -> None:
+    inline.enqueue(count_up, "", 3, 0.0, "boom", job_id="failed")
+    failed = run("jobs", "watch", "failed")
+    assert (failed.exit_code, failed.stdout) == (1, "counted to 3\n")
+    assert "ValueError: boom" in failed.stderr
+    queue.enqueue("json.loads", "1", job_id="late")
+    late = run("jobs", "watch", "late", "--timeout", "0.05")
+    assert (late.exit_code, late.stdout) == (5, "")
+    queue.enqueue("json.loads", "1", job_id="canceled").cancel()
+    assert run("jobs", "watch", "canceled").exit_code == 1
+
+
+def test_progress_is_one_line_of_what_is_known() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    half = Progress(50, 100, 2.0, "up\x1b[2J", "note\n", 1, 2, moment, "1-0")
+    bar = f"[{'#' * 15}{'.' * 15}]  50 %  50/100"
+    assert progress_line(half) == f"up\\x1b[2J  {bar}  2/s  25s left  attempt 2  note\\n"
+    assert progress_line(Progress(0.5, None, None, "", "", 1, 1, moment, "1-0")) == "0.5"
+
+
+def test_on_a_terminal_the_line_is_redrawn_below_the_log(
+    run: Run, inline: Queue, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inline.enqueue(count_up, "", 3, job_id="j")
+    monkeypatch.setattr("rqlike.cli.watching.is_terminal", lambda stream: True)
+    said = run("jobs", "watch", "j").stderr
+    assert said.count("\r\x1b[K") >= 2
+    assert said.endswith("at 3\n")
 
 
 # -- failed ------------------------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from rqlike.queue import Queue
 from rqlike.results import Result as Execution
 from rqlike.states import JobStatus
 from rqlike.store import turns
+from rqlike.told import State
 from tests.servers import ROOT, Server
 from tests.store.builders import Scene
 from tests.store.test_poison import WRONG, poisons, replaced
@@ -115,10 +116,18 @@ def test_no_text_of_somebody_else_reaches_the_terminal_raw(run: Run, queue: Queu
     client.hset(keys.job(job.id), fields.JOB["worker"], evil)
     entry: dict[Any, Any] = {"t": 2, "i": "e", "w": evil, "x": evil, "e": evil, "r": "killed", "b": 1, "d": 2}
     client.xadd(keys.results(job.id), entry)
+    client.xadd(keys.log(job.id), {"l": evil, "z": 1})
+    client.xadd(keys.live(job.id), {"p": State(1, 2, said, said).stored(None), "z": 1})
     client.sadd(keys.queues(), evil)
     client.zadd(keys.home("queued", said), {b"member": 1})
     store.run(turns.register(said, "i", {"pid": 7, "queues": [said], "host": evil, "jobs": [said], "state": evil}))
-    for words in (*READERS, ("jobs", "show", job.id), ("jobs", "wait", job.id), ("workers", "stop", "nobody")):
+    for words in (
+        *READERS,
+        ("jobs", "show", job.id),
+        ("jobs", "wait", job.id),
+        ("jobs", "watch", job.id),
+        ("workers", "stop", "nobody"),
+    ):
         run(*words)
         run("--json", *words)
     run("queues", "empty", "nobody")

@@ -1,7 +1,7 @@
 """`python -m tests.load [NAME …] [--short] [--json]`: the scenarios in full size, each on its own server.
 
-NAME: idle, waiters, leaving, gather, million, soak, schedules, limits, dependencies, control. Exit code 1 where a limit
-is not kept."""
+NAME: idle, waiters, leaving, gather, million, soak, schedules, limits, dependencies, control, progress. Exit code 1
+where a limit is not kept."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tests.load.idle import idle
 from tests.load.leaving import leaving
 from tests.load.limits import limits
 from tests.load.million import million
+from tests.load.progress import progress
 from tests.load.schedules import schedules_and_delays
 from tests.load.soak import soak
 from tests.load.waiters import waiters
@@ -42,6 +43,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
             "limits": lambda: limits(stable, seconds=2, loose=0.1),
             "dependencies": lambda: dependencies(stable, count=1_000, share=0.2),
             "control": lambda: control(stable, count=5_000),
+            "progress": lambda: progress(stable, rounds=4, seconds=0.05, lasts=2, loose=5.0),
         }
     return {
         "idle": lambda: idle(server, namespace),
@@ -54,6 +56,7 @@ def scenarios(stable: Stable, short: bool) -> dict[str, Callable[[], list[Figure
         "limits": lambda: limits(stable),
         "dependencies": lambda: dependencies(stable),
         "control": lambda: control(stable),
+        "progress": lambda: progress(stable),
     }
 
 
@@ -71,6 +74,7 @@ def main(arguments: Sequence[str]) -> int:
     """Runs what is asked for and prints it."""
     names = (
         *("idle", "waiters", "leaving", "gather", "million", "soak", "schedules", "limits", "dependencies", "control"),
+        "progress",
     )
     options = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     options.add_argument("names", nargs="*", choices=[*names, []], default=list(names))

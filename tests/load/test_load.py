@@ -65,3 +65,7 @@ def test_keys_start_as_many_jobs_as_their_limits_say_and_none_is_kept_waiting() 
 @pytest.mark.slow
 def test_a_queue_is_deleted_in_short_scripts_and_nothing_of_it_is_left() -> None:
     _keeps_its_limits("control")
+
+
+def test_a_job_that_says_how_far_it_is_loses_little_and_is_heard_soon() -> None:
+    _keeps_its_limits("progress")

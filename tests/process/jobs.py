@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rqlike import Callback, get_current_job
+from rqlike import Callback, get_current_job, progress, track
 from rqlike.running.middleware import Middleware
 
 if TYPE_CHECKING:
@@ -331,3 +331,98 @@ class Broken(Middleware):
 
 SUCCESS, FAILURE, STOPPED = (f"tests.process.jobs.note_{name}" for name in ("success", "failure", "stopped"))
 SLOW = Callback("tests.process.jobs.note_slowly", timeout=0.2)
+
+
+# -- those that tell ---------------------------------------------------------------------------------------------------
+
+
+def count_up(path: str, to: int, every_s: float = 0.0, fate: str = "") -> int:
+    """Says how far it is, and something about it; then it waits for `path` to be told, where there is one."""
+    job = get_current_job()
+    assert job is not None
+    handle = progress(to, desc="counting")
+    for number in range(1, to + 1):
+        handle.update(note=f"at {number}")
+        if every_s:
+            time.sleep(every_s)
+    job.log(f"counted to {to}")
+    while path and not told(path):
+        time.sleep(0.005)
+    if fate:
+        raise ValueError(fate)
+    return to
+
+
+def tracked(count: int) -> int:
+    """Sums up what it tracks."""
+    return sum(track(range(count), desc="summing"))
+
+
+def chatter(lines: int, length: int = 20, path: str = "") -> int:
+    """Writes so many lines into its log, as fast as it can."""
+    job = get_current_job()
+    assert job is not None
+    began = time.monotonic()
+    for number in range(lines):
+        job.log(f"{number} ".ljust(length, "x"))
+    took = time.monotonic() - began
+    while path and not told(path):
+        time.sleep(0.005)
+    return round(took * 1000)
+
+
+def calibrated(seconds: float) -> int:
+    """How many numbers are sorted in so long."""
+    count, times = 1_000, 1_000
+    began = time.process_time()
+    for _ in range(times):
+        _turns(count)
+    return max(1, round(seconds * times * count / (time.process_time() - began)))
+
+
+def _turns(count: int) -> list[int]:
+    # Not a sum: how fast that goes follows from where the allocator happens to put one more number.
+    return sorted(range(count), key=_reversed)
+
+
+def _reversed(number: int) -> int:
+    return -number
+
+
+def steps(count: int, work: int, tells: bool) -> tuple[float, float]:
+    """Does `count` pieces of work, and says so after each or does not: seconds of processor time, and of time."""
+    handle = progress(count)
+    began, cpu = time.monotonic(), time.process_time()
+    for _ in range(count):
+        _turns(work)
+        if tells:
+            handle.update()
+    return time.process_time() - cpu, time.monotonic() - began
+
+
+def last_word(after: float) -> float:
+    """Says its last value so many seconds after its first ones, and goes on for half a second; when it was said."""
+    handle = progress(10)
+    handle.update(5)
+    time.sleep(0.12 + after)
+    handle.update(5)
+    said = time.monotonic()
+    time.sleep(0.5)
+    return said
+
+
+def chorus(threads: int, lines: int) -> bytes:
+    """Threads write into the log while it returns something large, at once where the last of them has begun."""
+    job = get_current_job()
+    assert job is not None
+
+    def sing(number: int) -> None:
+        for line in range(lines):
+            job.log(f"{number}.{line}")
+
+    singers = [threading.Thread(target=sing, args=(number,)) for number in range(threads)]
+    for singer in singers:
+        singer.start()
+    for singer in singers:
+        singer.join()
+    return b"x" * 900_000

@@ -9,7 +9,7 @@ from typing import Final
 from rqlike.fields import ENTRY, JOB
 from rqlike.keys import Keys
 from rqlike.limits import RateLimit
-from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, MARKERS
+from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, LOG_LINES, MARKERS
 from rqlike.states import JobStatus
 from tests.store.builders import BASE_MS, Dump
 
@@ -56,6 +56,7 @@ class _Reading:
         yield from self._ttl_index()
         yield from self._wake_ups()
         yield from self._blobs()
+        yield from self._told()
         yield from self._limits()
         yield from self._unique_keys()
         yield from self._dependents()
@@ -241,6 +242,18 @@ class _Reading:
                 yield f"{queue} has {len(self.dump[key][1])} markers"
             if queue not in self.homes[JobStatus.QUEUED] and queue not in self.homes[JobStatus.SCHEDULED]:
                 yield f"nothing waits in {queue}, and it has markers"
+
+    def _told(self) -> Iterator[str]:
+        for prefix, most in ((self.keys.live(""), 1), (self.keys.log(""), LOG_LINES)):
+            for job_id, key in self._under(prefix):
+                _, entries, expiry = self.dump[key]
+                if len(entries) > most:
+                    yield f"{key} has {len(entries)} entries"
+                if job_id not in self.jobs or self.field(job_id, "told") is None:
+                    if expiry == -1 or expiry >= BASE_MS:
+                        yield f"{key} outlived its job"
+                elif expiry != self.dump[self.jobs[job_id]][2]:
+                    yield f"{key} expires at {expiry}, its job at {self.dump[self.jobs[job_id]][2]}"
 
     def _blobs(self) -> Iterator[str]:
         for name in _LIVE_ENDINGS:

@@ -27,17 +27,18 @@ LAYERS = (
         "safetext jsonvalues exceptions failpoints timeouts states settings fields keys clock durations tables "
         "callables policies dependency limits events logs"
     ),
-    "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
+    "options records refusals serializers identity codec told outcomes entries zones firetimes timetables",
     (
         "store.scripts store.resp store.requests store.verbs store.groups store.staff store.schedules "
         "store.pauses store.pages store.erasures store.turns store.embedded_keeper store.embedded store.sentinels "
         "store.connecting store.endpoint store.route store.link store.store store.durable store.wishes "
-        "store.waiting store.gathering store"
+        "store.waiting store.gathering store.following store"
     ),
     "running.*",
     (
-        "lookups results standoff awaiting dependencies job gathering paging failures erasure preparing sending "
-        "joining inline registry schedules pauses queue group decorators command suspension cron"
+        "tellings lookups results standoff awaiting live dependencies job gathering paging failures erasure "
+        "preparing sending joining speech inline registry schedules pauses queue group decorators command "
+        "suspension cron"
     ),
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",

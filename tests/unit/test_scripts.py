@@ -64,7 +64,7 @@ def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_wr
     readers = {name for name in scripts.names() if script(name).reads_only}
     readers_there_are = (
         "aged counts dependents failures find group history list load newest page pauses peek queues running "
-        "schedule_of schedules standings workers"
+        "schedule_of schedules standings told workers"
     )
     assert readers == set(readers_there_are.split())
 
@@ -159,7 +159,7 @@ def test_field_names_are_short_and_no_two_are_alike() -> None:
 
 def test_a_worker_asks_at_its_start_for_every_command_that_its_scripts_call() -> None:
     words = {"COUNT", "ERR", "KEEPTTL", "LIMIT", "MAXLEN", "PXAT", "REPLACE", "REV", "WITHSCORES", "WRONGTYPE"}
-    verbs = ("advance", "renew", "register", "depart", "annotate", "fire")
+    verbs = ("advance", "renew", "register", "depart", "annotate", "fire", "tell")
     called = {word for verb in verbs for word in re.findall(r"'([A-Z]{3,})'", script(verb).bare)} - words
     text = (LUA / "register.lua").read_text()
     asked = re.findall(r"'([A-Z]+)'", text[text.index("COMMANDS = {") : text.index("if redis.acl_check_cmd")])

@@ -1,15 +1,21 @@
-"""Two views: one that saves and enqueues, one that answers 202 until the job is done and then its result."""
+"""Views: one that saves and enqueues, one that answers 202 until the job is done and then its result, and a page that
+shows how far it is, by server-sent events."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
 
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from counts import tasks
 from counts.models import Text
-from rqlike import Queue
+from rqlike import Job, LogLine, Progress, Queue
 from rqlike.contrib.django import respond
+from rqlike.web import reply
 
 LONGEST_WAIT = 20  # seconds; less than the time-outs of the web server and of the proxy before it
 
@@ -38,6 +44,40 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     if text.words is not None:  # the row is the truth; the job may be long gone
         return JsonResponse({"job_id": text.job_id, "status": "finished", "result": text.words})
     return respond(queue.fetch_job(text.job_id), wait=patience(request), location=request.path)
+
+
+@require_GET
+def watch(request: HttpRequest, pk: int) -> FileResponse:
+    """The page to watch the count of a text on."""
+    return FileResponse(Path(__file__).with_name("watch.html").open("rb"), content_type="text/html")
+
+
+@require_GET
+def events(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """What the job of a text tells, as it comes. A browser asks again when this ends without the event `end`."""
+    job = queue.fetch_job(get_object_or_404(Text, pk=pk).job_id)
+    if job is None:
+        raise Http404
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # the latter is for nginx
+    return StreamingHttpResponse(told(job), content_type="text/event-stream", headers=headers)
+
+
+def told(job: Job) -> Iterator[str]:
+    """Server-sent events of a job, for at most LONGEST_WAIT seconds: a browser that is gone is noticed by then."""
+    for one in job.watch(timeout=LONGEST_WAIT):
+        if isinstance(one, Progress):
+            now = {"percent": one.percent, "eta": one.eta, "desc": one.desc, "note": one.note}
+            yield event("progress", {"current": one.current, "total": one.total, **now})
+        elif isinstance(one, LogLine):
+            yield event("log", {"text": one.text})
+    answer = reply(job)
+    if answer.status != 202:
+        yield event("end", answer.body)
+
+
+def event(name: str, data: object) -> str:
+    """One event; JSON has no line ends, which would end it."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def patience(request: HttpRequest) -> int:

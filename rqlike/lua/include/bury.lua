@@ -49,7 +49,7 @@ local function bury(job_id, queues, problem)
     E.cycle, string.match(got[4] or '', '^%d+$') or 1, E.reason, 'serialization',
     E.exc_string, 'What is stored of this job cannot be worked with: ' .. why)
   if type(told_of) == 'string' then
-    date(job_id, moment, true)
+    date(job_id, moment, true, true)
   else
     call('PEXPIREAT', key, moment) -- a history that is none stays as it is
   end

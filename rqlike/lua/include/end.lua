@@ -1,12 +1,16 @@
 --- @include now
--- date(job_id, at, blobs): everything of an ended job gets one moment of expiry.
-local function date(job_id, at, blobs)
+-- date(job_id, at, blobs, told): everything of an ended job gets one moment of expiry.
+local function date(job_id, at, blobs, told)
   call('PEXPIREAT', key_job(job_id), at)
   call('PEXPIREAT', key_results(job_id), at)
   if blobs then
     call('PEXPIREAT', key_blob(F.call, job_id), at)
     call('PEXPIREAT', key_blob(F.meta, job_id), at)
     call('PEXPIREAT', key_blob(F.overrides, job_id), at)
+  end
+  if told then
+    --- @include live
+    date_live(job_id, at)
   end
 end
 

@@ -14,10 +14,11 @@ end
 
 local function load_started(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.place, F.attempt, F.cycle, F.asked, F.repeats,
-    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents)
+    F.ttl_deadline, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told)
   return {status = got[1], queue = got[2], place = got[3], attempt = counted(got[4], 0),
     cycle = counted(got[5], 1), asked = got[6], repeats = counted(got[7], 0), deadline = got[8],
-    blobs = got[9] or got[10] or got[11], limit = got[12], unique = got[13], wanted = got[14], dependents = got[15]}
+    blobs = got[9] or got[10] or got[11], limit = got[12], unique = got[13], wanted = got[14], dependents = got[15],
+    told = got[16]}
 end
 
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
@@ -67,7 +68,7 @@ local function end_for_good(at, job)
   end
   enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp})
   call('HDEL', key_job(job_id), F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
-  if moment ~= '+inf' then date(job_id, moment, job.blobs) end
+  if moment ~= '+inf' then date(job_id, moment, job.blobs, job.told) end
   return moment
 end
 

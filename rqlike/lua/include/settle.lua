@@ -74,7 +74,7 @@ end
 
 -- result_ttl=0: the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again, and as
 -- long as a waiter has asked for.
-local function vanish(job_id, at, stop, blobs, wanted)
+local function vanish(job_id, at, stop, blobs, wanted, told)
   local id = append(job_id, at + 10, stop - 1, call('HGET', key_job(job_id), F.nonce) or '')
   call('DEL', key_job(job_id))
   if blobs then drop_blobs(job_id) end
@@ -84,6 +84,10 @@ local function vanish(job_id, at, stop, blobs, wanted)
   else
     call('PEXPIRE', key_results(job_id), C.GRACE_MS)
   end
+  if told then -- whoever watches it has not seen the last of it yet
+    call('PEXPIRE', key_live(job_id), C.GRACE_MS)
+    call('PEXPIRE', key_log(job_id), C.GRACE_MS)
+  end
   return 'ok ' .. id
 end
 
@@ -92,7 +96,7 @@ local function settle(at)
   local job_id, stop = ARGV[at], at + 10 + tonumber(ARGV[at + 9])
   local key = key_job(job_id)
   local got = call('HMGET', key, F.status, F.queue, F.token, F.result_ttl, F.call .. '#', F.meta .. '#',
-    F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents)
+    F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told)
   local status = got[1]
   if got[3] ~= ARGV[at + 1] then return trace_of(at, stop) or (status and 'stale' or 'gone'), stop end
   local verb, to, ttl = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
@@ -125,11 +129,11 @@ local function settle(at)
   end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
-  if to == 'gone' then return vanish(job_id, at, stop, blobs, got[10]), stop end
+  if to == 'gone' then return vanish(job_id, at, stop, blobs, got[10], got[12]), stop end
   local id = append(job_id, at + 10, stop - 1)
   call('HSET', key, F.status, to, F.ended, stamp)
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
   later(entered, key_home(to, queue), moment, job_id)
-  if moment ~= '+inf' then date(job_id, moment, blobs) end
+  if moment ~= '+inf' then date(job_id, moment, blobs, got[12]) end
   return 'ok ' .. id, stop
 end

@@ -2,7 +2,7 @@
 --- @include entry
 -- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
 local function look_at(job_id, nonce)
-  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue, F.notice, F.dependents)
+  local got = call('HMGET', key_job(job_id), F.status, F.nonce, F.cycle, F.since, F.queue, F.notice, F.dependents, F.told)
   local status = got[1]
   if status then
     if nonce == (got[2] or '') then return 'replayed', got end
@@ -33,5 +33,10 @@ local function begin_cycle(job_id, old, notice)
   call('PERSIST', stream)
   call('DEL', key_job(job_id))
   drop_blobs(job_id)
+  if old[8] then -- the log goes on; progress begins anew
+    call('DEL', key_live(job_id))
+    call('PERSIST', key_log(job_id))
+    call('HSET', key_job(job_id), F.told, old[8])
+  end
   return (tonumber(old[3]) or 1) + 1, newest and newest[1] or '0-0'
 end

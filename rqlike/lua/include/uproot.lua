@@ -15,7 +15,7 @@ local function uproot(job_id, nonce)
   end
   --- @include put_off
   pcall(put_off, job_id, 'gone', stamp)
-  call('DEL', key_job(job_id), key_results(job_id))
+  call('DEL', key_job(job_id), key_results(job_id), key_live(job_id), key_log(job_id))
   drop_blobs(job_id)
   notify(job_id, 'deleted', 1, nonce)
   call('PEXPIRE', key_results(job_id), C.GRACE_MS)
