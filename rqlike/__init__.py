@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.dependency import Dependency
+    from rqlike.events import Event
     from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.gathering import Waited, as_completed, wait
     from rqlike.identity import content_id
@@ -41,6 +42,7 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "dependency": "Dependency",
+    "events": "Event",
     "exceptions": "RetryLater Unrecoverable",
     "gathering": "Waited as_completed wait",
     "job": "Job cancel_job requeue_job",
@@ -66,6 +68,7 @@ __all__ = [
     "Counts",
     "Dependency",
     "EnqueueData",
+    "Event",
     "Fire",
     "Job",
     "JobFunction",

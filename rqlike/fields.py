@@ -70,6 +70,9 @@ ENTRY: Final = {
     "unkept": "k",  # why there is no value: see `states.Unkept`
 }
 
+#: Field of an entry in a queue's stream of events.
+EVENT: Final = {"text": "e"}
+
 #: Fields of a worker's hash.
 WORKER: Final = {
     "instance": "instance",

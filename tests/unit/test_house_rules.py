@@ -29,7 +29,7 @@ LAYERS = (
     ),
     "options records refusals serializers identity codec outcomes entries zones firetimes timetables",
     (
-        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.turns "
+        "store.scripts store.resp store.requests store.verbs store.schedules store.pauses store.events store.turns "
         "store.embedded_keeper "
         "store.embedded store.sentinels store.connecting store.endpoint store.route store.link store.store "
         "store.durable store.wishes store.waiting store.gathering store"
@@ -37,7 +37,7 @@ LAYERS = (
     "running.*",
     (
         "lookups results standoff awaiting dependencies job gathering preparing sending joining inline registry "
-        "schedules pauses queue group decorators command suspension cron"
+        "schedules pauses following queue group decorators command suspension cron"
     ),
     "worker.*",
     "testing web delivery.* metrics contrib.* dashboard.* cli.*",

@@ -3,7 +3,8 @@
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
 --- @include blob
 --- @include uproot
-local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents}
+--- @include happened
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents, F.attempt}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
 -- the notice is made under another key, with its time to live, and copied for each job that it fits as it is.
@@ -47,6 +48,7 @@ local function erase(job_id, got, nonce)
   call('DEL', key_job(job_id))
   drop_blobs(job_id)
   leave_notice(job_id, got[3] or 1, nonce, got[4] or '')
+  happened('delete', got[2], job_id, nil, got[3], got[9])
 end
 
 -- The same for what `is_whole` refuses.
