@@ -24,7 +24,9 @@ class Event(NamedTuple):
     status: JobStatus | None  #: in which the job is from then on; None where it is gone
     cycle: int  #: in which the job is from then on; of `repeat` the one that has ended
     attempt: int  #: the last one that has begun in that cycle, 0 before the first
-    reason: str | None  #: why an execution did not return, a `states.Reason`; "dependency" where it never began for that
+    reason: (
+        str | None
+    )  #: why an execution did not return, a `states.Reason`; "dependency" where it never began for that
     worker_name: str | None  #: whose execution it is or was; None where there is none
     at: datetime  #: aware UTC, by the server's clock
     missed: bool = False  #: whether events between the one that was read before and this one are kept no longer

@@ -17,7 +17,7 @@ _OLDEST = (0, 0)
 
 
 def follow(store: Store, queue: str, after: str | None, timeout: Seconds | None) -> Iterator[Event]:
-    """`Queue.events`. Checks what it is given, and asks the server where now is, before the first event is asked for."""
+    """`Queue.events`. What is given is checked, and where now is asked, before the first event is."""
     seconds = None if timeout is None else parse_seconds(timeout, "timeout")
     if after is None:
         return _follow(store, queue, store.run(events.newest(queue)), seconds)

@@ -57,7 +57,9 @@ def test_a_busy_turn_gives_twelve_commands_per_job_and_a_few(real_scene: Scene) 
         settlements = [scene.judged(execution, returned()) for execution in held]
         held[:] = scene.turn("w", *settlements, want=16).granted
 
-    assert given_by(scene, turn) <= 12 * 16 + 9  # two of these ask whether anything is paused, and whether events are told
+    assert (
+        given_by(scene, turn) <= 12 * 16 + 9
+    )  # two of these ask whether anything is paused, and whether events are told
 
 
 def test_an_idle_turn_gives_four_commands_however_many_queues_there_are(real_scene: Scene) -> None:
