@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType, Unkept
-from rqlike.store import turns, verbs
+from rqlike.store import events, turns, verbs
 from rqlike.store.gathering import Sought, standings
 from rqlike.store.requests import Request
 from rqlike.store.verbs import NewJob
@@ -94,6 +94,7 @@ def test_the_hash_of_a_job_stays_compact_in_every_status(alone: Scene, size: int
 @pytest.mark.parametrize(("size", "most_queued", "most_finished"), [(0, 500, 1_100), (120, 600, 1_250)])
 def test_a_job_costs_no_more_than_promised(alone: Scene, size: int, most_queued: int, most_finished: int) -> None:
     call = call_of(arguments(size), name="bench_tasks.noop")
+    alone.run(events.switch(QUEUE, False))  # whose stream is for all jobs of the queue, and does not grow with them
     alone.enqueue(*(NewJob(str(uuid.uuid4()), call) for _ in range(500)))  # scripts and tables are in place
     start = used(alone.client)
     for _ in range(JOBS // 500):
@@ -173,7 +174,21 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
 
 
 @pytest.mark.parametrize(
-    "writes", ["load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"]
+    "writes",
+    [
+        "load",
+        "history",
+        "newest",
+        "peek",
+        "standings",
+        "counts",
+        "listing",
+        "find",
+        "queues",
+        "workers",
+        "events",
+        "newest_event",
+    ],
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
     alone.run(turns.register("w", "i", {"host": "h"}))
@@ -192,6 +207,8 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "find": verbs.find("j"),
         "queues": verbs.queues(),
         "workers": verbs.workers(),
+        "events": events.heard(QUEUE, "0", 500),
+        "newest_event": events.newest(QUEUE),
     }
     alone.run(requests[writes])
     assert alone.dump() == before
