@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rqlike.command import send_kill_horse_command, send_shutdown_command, send_stop_job_command
     from rqlike.decorators import JobFunction
     from rqlike.dependency import Dependency
+    from rqlike.events import Event
     from rqlike.exceptions import RetryLater, Unrecoverable
     from rqlike.failures import FailureGroup
     from rqlike.gathering import Waited, as_completed, wait
@@ -46,6 +47,7 @@ _HOMES = {
     "command": "send_kill_horse_command send_shutdown_command send_stop_job_command",
     "decorators": "JobFunction",
     "dependency": "Dependency",
+    "events": "Event",
     "exceptions": "RetryLater Unrecoverable",
     "failures": "FailureGroup",
     "gathering": "Waited as_completed wait",
@@ -76,6 +78,7 @@ __all__ = [
     "Counts",
     "Dependency",
     "EnqueueData",
+    "Event",
     "FailureGroup",
     "Fire",
     "Group",

@@ -75,6 +75,9 @@ ENTRY: Final = {
     "said": "z",
 }
 
+#: Field of an entry in a queue's stream of events.
+EVENT: Final = {"text": "e"}
+
 #: Fields of a worker's hash.
 WORKER: Final = {
     "instance": "instance",

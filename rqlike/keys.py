@@ -170,6 +170,17 @@ class Keys:
         """Set of the ids of a group's jobs that have not ended. Gone with the last one."""
         return f"{self.prefix}pending:{group_id}"
 
+    def events(self, queue: str) -> str:
+        """Stream, the newest 10,000 or somewhat more transitions of the jobs of a queue; each is a text that
+        `events.read_event` reads. Written by whatever moves a job, in the same step; for ever, unless events are
+        switched off or the queue is obliterated."""
+        return f"{self.prefix}events:{queue}"
+
+    def muted(self) -> str:
+        """Set of the queues whose events are switched off. Written by `Queue.enable_events`, read by whatever moves a
+        job; gone with the last one."""
+        return f"{self.prefix}muted"
+
     def workers(self) -> str:
         """Sorted set of worker names by the moment they are forgotten, in ms. Written by each renewal."""
         return f"{self.prefix}workers"

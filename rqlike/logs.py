@@ -308,6 +308,12 @@ def call_refused(why: str) -> None:
     _say(logging.ERROR, "call_refused", f"the server refuses: {why}")
 
 
+def events_missed(queue: str, after: str) -> None:
+    """Who reads the events of a queue comes too late for some of them."""
+    text = f"events of {queue} that came after {after} are kept no longer; it goes on with the oldest that is"
+    _say(logging.WARNING, "events_missed", text)
+
+
 def code_changed(path: str) -> None:
     """A source file changed while the worker reloads."""
     _say(logging.INFO, "code_changed", f"{path} changed: new horses from the next job on")

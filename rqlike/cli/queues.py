@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import click
 
-from rqlike import erasure, pauses
+from rqlike import erasure, pauses, safetext
 from rqlike.cli.context import OK, NotFound, Session, pass_session, usage
-from rqlike.cli.output import confirm, emit, emit_json, emit_table, note, progress, when
+from rqlike.cli.output import confirm, emit, emit_json, emit_table, note, progress, warn, when
 from rqlike.cli.program import Group
 from rqlike.cli.values import duration
 from rqlike.erasure import Remains
+from rqlike.jsonvalues import jsonable
 from rqlike.pauses import Pause
 from rqlike.queue import Queue
 from rqlike.safetext import printable
@@ -38,6 +40,11 @@ def known_queues(session: Session, names: Sequence[str] = ()) -> list[str]:
         if name not in known:
             raise NotFound(f"there is no queue {name!r}; known: {', '.join(known) or 'none'}")
     return list(dict.fromkeys(names)) or known
+
+
+def queue_of(session: Session, name: str) -> Queue:
+    """A queue of the session's namespace."""
+    return Queue(name, session.client, namespace=session.store.namespace)
 
 
 def counted(session: Session, names: Sequence[str]) -> Counted:
@@ -264,3 +271,24 @@ def _with_schedules(remains: Remains) -> str:
 
 def _running(count: int) -> str:
     return f", {count} of the jobs running" if count else ""
+
+
+@queues.command()
+@click.argument("name", metavar="QUEUE")
+@click.option("--after", metavar="ID", help="Go on behind this event; 0 begins with the oldest that is kept.")
+@click.option("--timeout", type=duration(), metavar="TIME", help="End when nothing has happened for 90, 10m, …")
+@pass_session
+def events(session: Session, /, name: str, after: str | None, timeout: float | None) -> int:
+    """Show what happens to the jobs of a queue, as it happens, until Ctrl-C."""
+    (known,) = known_queues(session, (name,))
+    with usage():
+        following = queue_of(session, known).events(after=after, timeout=timeout)
+    for event in following:
+        if event.missed:
+            warn("events before this one are kept no longer")
+        if session.json:
+            emit(safetext.json_text(jsonable(event._asdict())))
+        else:
+            emit(printable(f"{event.id} {event}", 600))
+        sys.stdout.flush()
+    return OK

@@ -6,6 +6,7 @@
 --- @include now
 --- @include load
 --- @include grant
+--- @include happened
 local job_id, worker, token, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local flat = load_job(job_id)
 if get(flat, F.token) == token then return {now, {{job_id, flat}}} end
@@ -23,4 +24,5 @@ end
 if get(flat, F.ttl_deadline) then call('ZREM', key_ttl(queue), job_id) end
 if call('EXISTS', home) == 0 then call('DEL', key_markers(queue)) end
 call('ZADD', key_home('started', queue), string.format('%.0f', now + lease_ms), job_id)
+happened('claim', queue, job_id, 'started', get(flat, F.cycle), flat[#flat], nil, worker)
 return {now, {{job_id, flat}}}

@@ -20,9 +20,13 @@ local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
   local job_id, data = ARGV[3], ARGV[4]
   local key = key_job(job_id)
-  if call('EXISTS', key, key_results(job_id)) == 0 and #data <= C.CHUNKED_LIMIT then
+  local found = call('EXISTS', key, key_results(job_id), key_muted())
+  -- as a rule no queue is muted, and none of the three is there
+  local all_told = found == 0
+  if not all_told then found = call('EXISTS', key, key_results(job_id)) end
+  if found == 0 and #data <= C.CHUNKED_LIMIT then
     --- @include plain
-    return plain(key, job_id, data)
+    return plain(key, job_id, data, all_told)
   end
   given = {'', queue, '', 2, job_id, data}
 end
@@ -30,6 +34,7 @@ end
 --- @include ring
 --- @include blob
 --- @include packed
+--- @include happened
 local FIRST, width = 5, tonumber(given[4])
 local hold_ms, group = string.match(given[3], '^%a* ?group (%d+) (.+)$')
 local count = (#given - FIRST + 1) / width
@@ -75,6 +80,12 @@ end
 local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
 local members = {}
 local answers = {now}
+local unheard = {} -- job id, status and cycle of each that was written and not told of
+
+local function tell_all()
+  for at = 1, #unheard, 3 do happened('enqueue', queue, unheard[at], unheard[at + 1], unheard[at + 2]) end
+  unheard = {}
+end
 
 -- What was written so far into its homes.
 local function settle_in()
@@ -89,6 +100,7 @@ local function settle_in()
     if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
   end
   queued, scheduled, earliest = {}, {}, nil
+  tell_all()
 end
 
 -- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
@@ -236,7 +248,10 @@ local function write(index)
   end
   if meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
   call('HSET', key_job(job_id), unpack(fields))
+  local heard = #unheard
+  unheard[heard + 1], unheard[heard + 2], unheard[heard + 3] = job_id, status, cycle
   if doomed then
+    tell_all()
     --- @include leave
     leave('cancel', job_id, load_leaving(job_id), 'canceled', '', 'dependency')
     status = 'canceled'
@@ -250,6 +265,7 @@ local function write_plain(index)
   local score = place(C.NORMAL_BAND, sequence + index - 1)
   answers[index + 1] = 'queued'
   queued[2 * index - 1], queued[2 * index] = score, job_id
+  unheard[3 * index - 2], unheard[3 * index - 1], unheard[3 * index] = job_id, 'queued', 1
   local plain = {F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data}
   if #data > C.CHUNK then
     plain[9], plain[10] = nil, nil

@@ -56,7 +56,8 @@ local function is_left()
 end
 
 local function forget()
-  call('DEL', key_ttl(queue), key_markers(queue))
+  call('DEL', key_ttl(queue), key_markers(queue), key_events(queue))
+  redis.pcall('SREM', key_muted(), queue)
   redis.pcall('HDEL', key_watch(), queue)
   redis.pcall('HDEL', key_pauses(), queue)
   redis.pcall('SREM', key_queues(), queue)

@@ -41,7 +41,7 @@ local function restart(job_id, got, number)
   end
   local score = place(front and C.FRONT_BAND or own_band(got[5]), number)
   enter('requeue', job_id, queue, status, 'queued', score, {F.place, score, F.cycle, cycle,
-    F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce})
+    F.since, newest and newest[1] or '0-0', F.enqueued, now, F.act, nonce}, cycle)
   rung[queue] = (rung[queue] or 0) + 1
 end
 

@@ -216,6 +216,18 @@ class Store:
             raise
         return [key[head:].decode(errors="surrogateescape") for key, *_ in reply or ()]
 
+    def block_for_event(self, queue: str, after: str, seconds: float) -> None:
+        """Blocks until the queue has an event newer than id `after`, at most `seconds` (≤ 4, > 0).
+
+        The event itself is dropped here: to read it is a call that sees at the same moment what is kept no longer.
+        Connections and errors as of `block_for_entries`."""
+        read = (*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", self.keys.events(queue), after)
+        try:
+            self._blocking(*read)
+        except ResponseError as refusal:
+            if not str(refusal).startswith("UNBLOCKED"):
+                raise
+
     def block_for_markers(self, markers: Sequence[str], seconds: float) -> bool:
         """Blocks until one of the marker keys has a member, at most `seconds` (≤ 4, > 0), and takes it."""
         return self._blocking("BZPOPMIN", *markers, max(0.001, min(seconds, BLOCK_S))) is not None

@@ -301,4 +301,5 @@ def _far() -> int:
 
 def _constants(keys: Keys) -> set[str]:
     """What a namespace keeps for ever."""
-    return {keys.queues(), keys.sequence(), keys.contact(), keys.watch()}
+    streams = {keys.events(queue) for queue in QUEUES}
+    return {keys.queues(), keys.sequence(), keys.contact(), keys.watch(), *streams}

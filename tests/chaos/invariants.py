@@ -62,7 +62,8 @@ def nothing_is_stuck(evidence: Evidence) -> Iterator[str]:
 
 
 def one_status_one_home(evidence: Evidence) -> Iterator[str]:
-    """INV-3. Each job is in one status and at home there and nowhere else, and no index says otherwise."""
+    """INV-3. Each job is in one status and at home there and nowhere else, no index says otherwise, and the events of a
+    job tell a path to it that the table of transitions allows."""
     yield from evidence.unsound
 
 

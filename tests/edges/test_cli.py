@@ -558,6 +558,23 @@ def test_a_function_in_a_directory_without_init_inside_a_package_is_no_defect(
     assert (durable.exit_code, "Nothing was enqueued" in durable.output) == (1, True)
 
 
+def test_what_happens_in_a_queue_is_shown_as_lines_or_as_one_object_each(run: Run, queue: Queue) -> None:
+    queue.enqueue("json.loads", job_id="j").cancel()
+    first, second = queue.events(after="0", timeout=0)
+    shown = run("queues", "events", "mail", "--after", "0", "--timeout", "0")
+    assert shown.stdout == f"{first.id} {first}\n{second.id} {second}\n"
+    told = run("queues", "events", "mail", "--after", first.id, "--timeout", "0", "--json")
+    assert data(told) == {**second._asdict(), "at": second.at.isoformat()}
+    assert run("queues", "events", "mail", "--timeout", "0").stdout == ""
+    queue.enable_events(False)
+    queue.enable_events()
+    queue.enqueue("json.loads")
+    assert "kept no longer" in run("queues", "events", "mail", "--after", second.id, "--timeout", "0").stderr
+    refused = run("queues", "events", "mail", "--after", "now")
+    assert (refused.exit_code, "not the id of an event" in refused.stderr) == (2, True)
+    assert run("queues", "events", "nosuch").exit_code == 3
+
+
 def test_a_queue_is_paused_shown_and_resumed(run: Run, queue: Queue) -> None:
     queue.enqueue("json.loads")
     assert "paused" not in run("queues", "ls").stdout

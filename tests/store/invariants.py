@@ -6,21 +6,35 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from rqlike.fields import ENTRY, JOB
+from rqlike.events import Event, read_event
+from rqlike.fields import ENTRY, EVENT, JOB
 from rqlike.keys import Keys
 from rqlike.limits import RateLimit
 from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, LOG_LINES, MARKERS
 from rqlike.states import JobStatus
 from tests.store.builders import BASE_MS, Dump
+from tests.store.paths import strayed
 
 _F: Final = {name: short.encode() for name, short in JOB.items()}
 _E: Final = {name: short.encode() for name, short in ENTRY.items()}
+_TEXT: Final = EVENT["text"].encode()
 _LIVE_ENDINGS: Final = ("call", "meta", "overrides")
 
 
 def violations(dump: Dump, keys: Keys, now_ms: int) -> list[str]:
     """One sentence per broken rule."""
     return list(_Reading(dump, keys, now_ms).complaints())
+
+
+def told_in(dump: Dump, keys: Keys) -> Iterator[Event]:
+    """The events of all queues of a namespace, queue by queue."""
+    head = keys.events("")
+    for key, (kind, entries, _) in dump.items():
+        if key.startswith(head) and kind == "stream":
+            for entry_id, got in entries:
+                event = read_event(key.removeprefix(head), entry_id.decode(), got[_TEXT].decode())
+                assert event is not None, got
+                yield event
 
 
 class _Reading:
@@ -63,6 +77,7 @@ class _Reading:
         for nonce, key in self._under(self.keys.answer("")):
             if self.dump[key][2] == -1:
                 yield f"what the call {nonce} was answered stays for ever"
+        yield from strayed(told_in(self.dump, self.keys), {job_id: self.status(job_id) for job_id in self.jobs})
         if self.keys.scratch() in self.dump:
             yield "the scratch key outlived its script"
 

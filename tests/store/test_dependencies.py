@@ -344,7 +344,7 @@ def test_a_dependent_that_cannot_be_worked_with_keeps_none_of_the_others(scene: 
     scene.client.set(key, "x")
     scene.turn("w", scene.judged(parent, returned()))
     assert (scene.status("a"), scene.status("c")) == (JobStatus.QUEUED, JobStatus.QUEUED)
-    scene.client.delete(key)
+    scene.client.delete(key, scene.store.keys.events(QUEUE))  # which says that there is a job b
     scene.client.zrem(scene.store.keys.home("deferred", QUEUE), "b")
 
 

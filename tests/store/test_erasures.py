@@ -21,7 +21,7 @@ from rqlike.store.requests import Request, nonce
 from rqlike.timetables import Timetable
 from tests.conftest import AnyServer
 from tests.servers import Server
-from tests.store.builders import QUEUE, Dump, Scene, new_job, policy, raised, real_ms, returned, scene_on
+from tests.store.builders import PARENTS, QUEUE, Dump, Scene, new_job, policy, raised, real_ms, returned, scene_on
 from tests.store.invariants import violations
 
 LIMIT = RateLimit("k", 1).to_text()
@@ -56,11 +56,11 @@ def others(scene: Scene) -> None:
     schedule(scene, "t", "another")
 
 
-def obliterate(scene: Scene, *, force: bool = True, limit: int = 500) -> list[Obliterated]:
+def obliterate(scene: Scene, *, force: bool = True, limit: int = 500, queue: str = QUEUE) -> list[Obliterated]:
     """Calls until nothing is left."""
     steps, cursor = [], "0"
     while True:
-        steps.append(scene.run(erasures.obliterate(QUEUE, nonce(), force=force, cursor=cursor, limit=limit)))
+        steps.append(scene.run(erasures.obliterate(queue, nonce(), force=force, cursor=cursor, limit=limit)))
         cursor = steps[-1].cursor
         assert violations(scene.dump(), scene.store.keys, scene.now_ms) == []
         if steps[-1].done:
@@ -90,6 +90,8 @@ def test_nothing_is_left_of_an_obliterated_queue_and_nothing_of_another_one_goes
     others(scene)
     before = scene.dump()
     fill(scene)
+    obliterate(scene, queue=PARENTS)
+    assert scene.status("deferred") is JobStatus.CANCELED
     expected = counts(scene)
     steps = obliterate(scene, limit=limit)
     assert (sum(step.jobs for step in steps), sum(step.schedules for step in steps)) == (expected, 1)
@@ -195,7 +197,7 @@ def test_what_something_else_has_put_in_the_place_of_keys_goes_with_the_queue(sc
     assert scene.run(erasures.obliterate(QUEUE, "o", force=False)).done
     for job_id in "abc":  # those whose home was taken from them, nobody finds
         scene.run(verbs.delete([job_id], "d"))
-    assert later(scene).keys() <= {keys.sequence(), keys.watch(), keys.pauses()}
+    assert later(scene).keys() <= {keys.sequence(), keys.watch(), keys.pauses(), keys.events(QUEUE)}
     scene.client.delete(keys.pauses())
 
 

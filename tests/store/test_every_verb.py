@@ -19,7 +19,7 @@ from rqlike.store import schedules, verbs
 from rqlike.store.turns import Settlement
 from rqlike.timetables import Timetable
 from tests.store.builders import PARENTS, QUEUE, Dump, Scene, new_job, raised, repeats, retries, returned
-from tests.store.invariants import violations
+from tests.store.invariants import told_in, violations
 
 POLICIES: Final = {"retry": retries(3), "repeat": repeats(2)}
 
@@ -211,7 +211,9 @@ def test_every_verb_of_the_table_is_tried() -> None:
 
 
 @pytest.mark.parametrize(("verb", "status"), PAIRS)
-def test_a_verb_moves_a_job_as_the_table_says_or_changes_nothing(scene: Scene, verb: str, status: JobStatus) -> None:
+def test_a_verb_moves_a_job_as_the_table_says_and_tells_so_once_or_changes_nothing(
+    scene: Scene, verb: str, status: JobStatus
+) -> None:
     execution = prepared(scene, status, verb)
     before = scene.dump()
     refused = False
@@ -222,6 +224,9 @@ def test_a_verb_moves_a_job_as_the_table_says_or_changes_nothing(scene: Scene, v
     if allowed(verb, status):
         assert not refused
         assert scene.status("j") in VERBS[verb].targets
+        told = [event for event in told_in(scene.dump(), scene.store.keys) if event.job_id == "j"]
+        before_it = sum(event.job_id == "j" for event in told_in(before, scene.store.keys))
+        assert [(event.name, event.status) for event in told[before_it:]] == [(verb, scene.status("j"))]
     else:
         assert refused
         assert without_contacts(scene.dump()) == without_contacts(before)

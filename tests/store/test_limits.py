@@ -161,7 +161,7 @@ def test_a_lost_execution_holds_its_permit_until_it_is_judged(scene: Scene) -> N
 def test_a_permit_whose_holder_something_else_has_taken_away_is_free_after_the_audit(scene: Scene) -> None:
     scene.enqueue(limited("a"), limited("b"))
     scene.claim(8)
-    scene.client.delete(scene.store.keys.job("a"))
+    scene.client.delete(scene.store.keys.job("a"), scene.store.keys.events(QUEUE))  # which say that a is started
     scene.client.zrem(scene.store.keys.home("started", QUEUE), "a")
     assert claim(scene) == []
     scene.now_ms += AUDIT_MS - 1

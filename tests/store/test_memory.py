@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.options import Policy
 from rqlike.states import JobStatus, ResultType, Unkept
-from rqlike.store import erasures, pages, staff, turns, verbs
+from rqlike.store import erasures, events, pages, staff, turns, verbs
 from rqlike.store.gathering import Sought, standings
 from rqlike.store.pages import BEGINNING
 from rqlike.store.requests import Request
@@ -98,6 +98,7 @@ def test_a_job_costs_no_more_than_promised(alone: Scene, size: int, most_queued:
     alone.enqueue(NewJob("first", call))
     alone.settle(alone.claim_one(), returned(SMALL_VALUE))
     alone.run(verbs.delete(["first"], "n"))
+    alone.run(events.switch(QUEUE, False))  # whose stream is for all jobs of the queue, and does not grow with them
     alone.enqueue(*(NewJob(str(uuid.uuid4()), call) for _ in range(500)))  # scripts and tables are in place
     start = used(alone.client)
     for _ in range(JOBS // 500):
@@ -180,7 +181,7 @@ def test_a_full_server_goes_on_claiming_renewing_recovering_and_taking_orders(al
     "writes",
     [
         *("load", "history", "newest", "peek", "standings", "counts", "listing", "find", "queues", "workers"),
-        *("page", "failures", "aged"),
+        *("page", "failures", "aged", "events", "newest_event"),
     ],
 )
 def test_reads_change_nothing(alone: Scene, writes: str) -> None:
@@ -203,6 +204,8 @@ def test_reads_change_nothing(alone: Scene, writes: str) -> None:
         "page": pages.page(JobStatus.FINISHED, QUEUE, BEGINNING, 10),
         "failures": pages.failures(QUEUE, BEGINNING, told=True),
         "aged": erasures.aged(QUEUE, JobStatus.FINISHED, 0, 10, BEGINNING),
+        "events": events.heard(QUEUE, "0", 500),
+        "newest_event": events.newest(QUEUE),
     }
     alone.run(requests[writes])
     assert alone.dump() == before

@@ -353,3 +353,4 @@ def test_garbage_in_any_field_of_a_schedule_is_told_or_does_no_harm(scene: Scene
     made = schedules.job_id("bad", BASE_MS)
     if scene.status(made) is not None:
         scene.run(verbs.delete([made], "d"))
+    scene.client.delete(scene.store.keys.events("").encode() + b"\xff garbage")  # where that is its queue

@@ -97,6 +97,6 @@ def test_what_is_no_job_or_no_history_hides_no_other(scene: Scene) -> None:
     assert [one.status for one in found.values()] == [None, None, JobStatus.QUEUED, JobStatus.QUEUED]
     assert [one.newest_id for one in found.values()][2:] == ["", "0-0"]
     assert found["no history"].ending is None
-    scene.client.delete(keys.job("list"), keys.results("no history"))
+    scene.client.delete(keys.job("list"), keys.results("no history"), keys.events(QUEUE))
     scene.client.hset(keys.job("strange"), "s", "queued")
     scene.client.zrem(keys.home("queued", QUEUE), "list")

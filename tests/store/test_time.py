@@ -322,7 +322,7 @@ def test_after_all_has_ended_and_expired_only_constants_are_left(scene: Scene) -
     for worker in ("w", "other", "alive"):
         scene.run(turns.depart(worker))
     keys = scene.store.keys
-    assert set(scene.dump()) == {keys.sequence(), keys.queues(), keys.contact()}
+    assert set(scene.dump()) == {keys.sequence(), keys.queues(), keys.contact(), keys.events(QUEUE)}
 
 
 def test_the_watch_of_a_queue_without_moments_is_taken_away(scene: Scene) -> None:

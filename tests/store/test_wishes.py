@@ -87,7 +87,9 @@ def test_whatever_ends_a_job_leaves_it_until_the_deadline_of_a_waiter_and_no_lon
     assert ended(scene) == 0
     scene.turn("w", sweep=True, prune=True)
     rest = {key.removeprefix(scene.store.keys.prefix).split(":")[0] for key in scene.dump()}
-    assert rest <= {"queues", "sequence", "contact", "workers", "worker", "lastcall", "watch"}, "nothing else is left"
+    assert rest <= {"queues", "sequence", "contact", "events", "workers", "worker", "lastcall", "watch"}, (
+        "nothing else is left"
+    )
 
 
 def test_a_job_that_keeps_no_result_is_gone_at_once_and_its_entry_at_the_deadline(scene: Scene) -> None:

@@ -29,7 +29,7 @@ LAYERS = (
     ),
     "options records refusals serializers identity codec told outcomes entries zones firetimes timetables",
     (
-        "store.scripts store.resp store.requests store.verbs store.groups store.staff store.schedules "
+        "store.scripts store.resp store.requests store.verbs store.groups store.staff store.schedules store.events "
         "store.pauses store.pages store.erasures store.turns store.embedded_keeper store.embedded store.sentinels "
         "store.connecting store.endpoint store.route store.link store.store store.durable store.wishes "
         "store.waiting store.gathering store.following store"
@@ -37,7 +37,7 @@ LAYERS = (
     "running.*",
     (
         "tellings lookups results standoff awaiting live dependencies job gathering paging failures erasure "
-        "preparing sending joining speech inline registry schedules pauses queue group decorators command "
+        "preparing sending joining speech inline registry schedules pauses following queue group decorators command "
         "suspension cron"
     ),
     "worker.*",

@@ -52,6 +52,7 @@ LINES: dict[str, Callable[[], object]] = {
     "unguarded": lambda: logs.unguarded(EVIL),
     "call_refused": lambda: logs.call_refused(EVIL),
     "code_changed": lambda: logs.code_changed(EVIL),
+    "events_missed": lambda: logs.events_missed(EVIL, EVIL),
 }
 
 

@@ -1,5 +1,6 @@
 --- @include now
 --- @include end
+--- @include happened
 -- What an error says: a table from a command that failed, a text from Lua itself.
 local function told(problem)
   return string.sub(type(problem) == 'table' and problem.err or tostring(problem), 1, 300)
@@ -53,5 +54,6 @@ local function bury(job_id, queues, problem)
   else
     call('PEXPIREAT', key, moment) -- a history that is none stays as it is
   end
+  happened('bury', home, job_id, 'failed', string.match(got[4] or '', '^%d+$'), nil, 'serialization', got[3])
   return why
 end

@@ -15,7 +15,7 @@ local function make_ready(job_id, got, front)
   call('ZREM', key_home('deferred', queue), job_id)
   call('HDEL', key_job(job_id), F.needs, F.enrolled)
   if due and due > now then
-    enter('ready', job_id, queue, got[1], 'scheduled', got[5], {})
+    enter('ready', job_id, queue, got[1], 'scheduled', got[5], {}, got[8])
     woken[queue] = woken[queue] or {}
     return
   end
@@ -26,7 +26,7 @@ local function make_ready(job_id, got, front)
     fields[5], fields[6] = F.ttl_deadline, string.format('%.0f', now + ttl)
     call('ZADD', key_ttl(queue), fields[6], job_id)
   end
-  enter('ready', job_id, queue, got[1], 'queued', score, fields)
+  enter('ready', job_id, queue, got[1], 'queued', score, fields, got[8])
   call('HDEL', key_job(job_id), F.due, F.ttl)
   woken[queue] = woken[queue] or {}
   woken[queue].jobs = (woken[queue].jobs or 0) + 1
@@ -36,7 +36,8 @@ end
 local function tell(edge, outcome)
   local serial, wish, job_id = string.match(edge, '^(%d+) (%a+) (.+)$')
   if not serial then return false end
-  local got = call('HMGET', key_job(job_id), F.status, F.enrolled, F.needs, F.queue, F.due, F.place, F.ttl)
+  local got = call('HMGET', key_job(job_id), F.status, F.enrolled, F.needs, F.queue, F.due, F.place, F.ttl,
+    F.cycle)
   -- canceled, deleted or enqueued anew since
   if not allowed('ready', got[1]) or got[2] ~= serial then return false end
   local how, front = string.sub(wish, 1, 1), string.sub(wish, 2, 2) == 'f'

@@ -4,7 +4,9 @@
 --- @include blob
 --- @include uproot
 --- @include now
-local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents, F.told}
+--- @include happened
+local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents, F.told,
+  F.attempt}
 
 -- A stream takes 4 kB when it is begun, and a queue may be emptied of a million jobs within the 5 s. A copy is exact, so
 -- the notice is made under another key, with its time to live, and copied for each job that it fits as it is.
@@ -52,6 +54,7 @@ local function erase(job_id, got, nonce)
   if got[9] then call('DEL', key_live(job_id), key_log(job_id)) end
   drop_blobs(job_id)
   leave_notice(job_id, got[3] or 1, nonce, got[4] or '')
+  happened('delete', got[2], job_id, nil, got[3], got[10])
 end
 
 -- The same for what `is_whole` refuses.

@@ -6,11 +6,11 @@
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
 local function load_leaving(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
-    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told)
+    F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told, F.attempt)
   if not got[1] then return nil end
   return {status = got[1], queue = got[2], cycle = got[3], failure_ttl = got[4], deadline = got[5],
     blobs = got[6] or got[7] or got[8], limit = got[9], unique = got[10], wanted = got[11], dependents = got[12],
-    told = got[13]}
+    told = got[13], attempt = got[14]}
 end
 
 local function leave(verb, job_id, job, to, nonce, reason)
@@ -29,7 +29,7 @@ local function leave(verb, job_id, job, to, nonce, reason)
   end
   if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
   notify(job_id, to, job.cycle, nonce, reason)
-  enter(verb, job_id, job.queue, job.status, to, moment, {F.ended, now})
+  enter(verb, job_id, job.queue, job.status, to, moment, {F.ended, now}, job.cycle, job.attempt, reason)
   call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token, F.needs, F.enrolled)
   if moment ~= '+inf' then date(job_id, moment, job.blobs, job.told) end
   if job.dependents then

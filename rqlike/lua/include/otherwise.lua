@@ -24,7 +24,8 @@ end
 -- Back to its old place, free; an operator who asked for its end meanwhile gets it.
 local function give_back(job_id, job)
   local score = job.place or place(C.NORMAL_BAND, next_sequence(1))
-  enter('give_back', job_id, job.queue, job.status, 'queued', score, {F.attempt, job.attempt - 1})
+  enter('give_back', job_id, job.queue, job.status, 'queued', score, {F.attempt, job.attempt - 1}, job.cycle,
+    job.attempt - 1, nil, ARGV[2])
   call('HDEL', key_job(job_id), F.token, F.worker, F.started, F.asked, F.lapsed)
   if job.asked then
     leave('cancel', job_id, load_leaving(job_id), 'canceled')
@@ -46,11 +47,11 @@ local function go_on(at, job, fields)
     local due = string.format('%.0f', now + ARGV[at + 6])
     fields[#fields + 1] = F.due
     fields[#fields + 1] = due
-    enter(verb, job_id, job.queue, job.status, 'scheduled', due, fields)
+    enter(verb, job_id, job.queue, job.status, 'scheduled', due, fields, job.cycle, job.attempt, job.reason, job.worker)
     local head = call('ZRANGE', key_home('scheduled', job.queue), 0, 0)
     if head[1] == job_id and not job.asked then ring(job.queue, sequence, 1) end
   else
-    enter(verb, job_id, job.queue, job.status, 'queued', score, fields)
+    enter(verb, job_id, job.queue, job.status, 'queued', score, fields, job.cycle, job.attempt, job.reason, job.worker)
     if not job.asked then ring(job.queue, sequence, 1) end
   end
   if job.asked then leave('cancel', job_id, load_leaving(job_id), 'canceled') end
@@ -66,7 +67,8 @@ local function end_for_good(at, job)
     --- @include unique
     let_go(job_id, job.unique)
   end
-  enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp})
+  enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp}, job.cycle, job.attempt,
+    job.reason, job.worker)
   call('HDEL', key_job(job_id), F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
   if moment ~= '+inf' then date(job_id, moment, job.blobs, job.told) end
   return moment
@@ -89,7 +91,8 @@ local function go_on_or_back(at, stop)
     release(job_id, job.limit, verb == 'give_back')
   end
   if verb == 'give_back' then return give_back(job_id, job) end
-  local id = append(job_id, at + 10, stop - 1)
+  local id, _, _, reason, worker = append(job_id, at + 10, stop - 1)
+  job.reason, job.worker = reason, worker
   if verb == 'retry' then
     go_on(at, job, {F.crashes, ARGV[at + 8]})
   elseif verb == 'repeat' then

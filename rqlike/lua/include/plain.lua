@@ -1,8 +1,10 @@
 --- @include now
 --- @include packed
--- plain(key, job_id, data): one new job at the end of the queue, with nothing but its call. What `enqueue` does for any
+--- @include happened
+-- plain(key, job_id, data, all_told): one new job at the end of the queue, with nothing but its call. all_told: no queue is
+-- muted. What `enqueue` does for any
 -- job, without what this one does not need.
-local function plain(key, job_id, data)
+local function plain(key, job_id, data, all_told)
   local last = redis.pcall('INCRBY', key_sequence(), 1)
   if type(last) ~= 'number' then -- as in `next_sequence`
     last = now
@@ -30,5 +32,6 @@ local function plain(key, job_id, data)
     end
     call('HSET', key, unpack(fields))
   end
+  happened('enqueue', queue, job_id, 'queued', nil, nil, nil, nil, all_told)
   return packed({now, 'queued'})
 end

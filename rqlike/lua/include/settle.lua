@@ -3,6 +3,7 @@
 --- @include blob
 --- @include append
 --- @include end
+--- @include happened
 -- Carries out verdicts on executions. A verdict was made by the worker; here it is only written, and only by the holder
 -- of the current token. A verdict sent again finds its entry in the stream and is answered 'already' with the entry's
 -- id. What a verdict is, in ARGV from `at`, in the order of `turns.Settlement`: job id, token, execution, verb, to,
@@ -74,8 +75,9 @@ end
 
 -- result_ttl=0: the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again, and as
 -- long as a waiter has asked for.
-local function vanish(job_id, at, stop, blobs, wanted, told)
-  local id = append(job_id, at + 10, stop - 1, call('HGET', key_job(job_id), F.nonce) or '')
+local function vanish(job_id, queue, at, stop, blobs, wanted, told)
+  local nonce = call('HGET', key_job(job_id), F.nonce) or ''
+  local id, cycle, attempt, reason, worker = append(job_id, at + 10, stop - 1, nonce)
   call('DEL', key_job(job_id))
   if blobs then drop_blobs(job_id) end
   if wanted then
@@ -88,6 +90,7 @@ local function vanish(job_id, at, stop, blobs, wanted, told)
     call('PEXPIRE', key_live(job_id), C.GRACE_MS)
     call('PEXPIRE', key_log(job_id), C.GRACE_MS)
   end
+  happened('finish', queue, job_id, nil, cycle, attempt, reason, worker)
   return 'ok ' .. id
 end
 
@@ -129,11 +132,12 @@ local function settle(at)
   end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
-  if to == 'gone' then return vanish(job_id, at, stop, blobs, got[10], got[12]), stop end
-  local id = append(job_id, at + 10, stop - 1)
+  if to == 'gone' then return vanish(job_id, queue, at, stop, blobs, got[10], got[12]), stop end
+  local id, cycle, attempt, reason, worker = append(job_id, at + 10, stop - 1)
   call('HSET', key, F.status, to, F.ended, stamp)
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
   later(entered, key_home(to, queue), moment, job_id)
   if moment ~= '+inf' then date(job_id, moment, blobs, got[12]) end
+  happened(verb, queue, job_id, to, cycle, attempt, reason, worker)
   return 'ok ' .. id, stop
 end

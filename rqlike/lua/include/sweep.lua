@@ -37,7 +37,8 @@ local function recover(queue, lease, mint, handed, broken)
     if allowed('recover', status) then
       if get(flat, F.queue) ~= queue then mend(job_id, flat, queue) end
       local token = mint()
-      enter('recover', job_id, queue, status, 'started', lease, {F.token, token, F.lapsed, lapsed})
+      enter('recover', job_id, queue, status, 'started', lease, {F.token, token, F.lapsed, lapsed},
+        get(flat, F.cycle), get(flat, F.attempt), nil, get(flat, F.worker))
       flat[#flat + 1] = F.token
       flat[#flat + 1] = token
       handed[#handed + 1] = {job_id, flat, lapsed}
@@ -49,7 +50,7 @@ local function recover(queue, lease, mint, handed, broken)
 end
 
 local function promote_one(job_id, queue, sequence)
-  local got = call('HMGET', key_job(job_id), F.status, F.place, F.ttl)
+  local got = call('HMGET', key_job(job_id), F.status, F.place, F.ttl, F.cycle, F.attempt)
   call('ZREM', key_home('scheduled', queue), job_id)
   if not allowed('promote', got[1]) then
     check_known(job_id, got[1])
@@ -63,7 +64,7 @@ local function promote_one(job_id, queue, sequence)
     fields[3], fields[4] = F.ttl_deadline, deadline
     call('ZADD', key_ttl(queue), deadline, job_id)
   end
-  enter('promote', job_id, queue, got[1], 'queued', score, fields)
+  enter('promote', job_id, queue, got[1], 'queued', score, fields, got[4], got[5])
   call('HDEL', key_job(job_id), F.due, F.ttl)
   return 1
 end

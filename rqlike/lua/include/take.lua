@@ -1,6 +1,7 @@
 --- @include grant
 --- @include chunked
 --- @include load
+--- @include happened
 -- take(queue, want, granted, worker, mint, lease, broken, state): claims up to `want` jobs of a queue for a worker:
 -- started, token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is
 -- empty now, and whether it did not see all that waits. Jobs that turn out to be overdue or none are not counted in
@@ -38,7 +39,7 @@ local function gate()
 end
 
 local function take(queue, want, granted, worker, mint, lease, broken, state)
-  local home, started, emptied, full = key_home('queued', queue), {}, false, false
+  local home, started, cycles, emptied, full = key_home('queued', queue), {}, {}, false, false
   local first, popped, index = #granted + 1, nil, 1
   local function claim_all()
     while index < #popped do
@@ -59,6 +60,8 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
           limited = flat[at + 1]
         elseif name == F.notice then
           notice = flat[at + 1]
+        elseif name == F.cycle then
+          cycles[job_id] = flat[at + 1]
         end
       end
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
@@ -119,6 +122,10 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       undo(home, granted, first)
       broken(queue, '', problem)
       return true
+    end
+    for at = first, #granted do
+      local job_id, flat = granted[at][1], granted[at][2]
+      happened('claim', queue, job_id, 'started', cycles[job_id], flat[#flat], nil, worker) -- `grant` has put the attempt last
     end
   end
   if emptied then call('DEL', key_markers(queue)) end
