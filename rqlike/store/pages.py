@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from rqlike import codec
+from rqlike.options import Unique
 from rqlike.settings import TOUCH_LIMIT
 from rqlike.states import JobStatus, Reason
 from rqlike.store.requests import Argument, Request
@@ -78,6 +79,6 @@ def _failure(stored: Sequence[Any]) -> Failure:
         codec.text(exc_type) or None,
         _REASONS.get(reason),
         head,
-        codec.text(unique).partition(" ")[2],
+        Unique.key_of(codec.text(unique)) if unique else "",
         bool(held),
     )
