@@ -1,6 +1,7 @@
 --- @flags no-writes
 -- group: where a group stands. Reads only.
--- KEYS: prefix   ARGV: now, id, rank of the first member to name, number of them (≤ 500), '1' only those that have not ended
+-- KEYS: prefix   ARGV: now, id, rank of the first member to name, number of them (≤ 500), '1' only those that
+--       have not ended
 -- Answers: {created or '', number of members, number of those that have not ended, times it was complete, {id…}}
 local got = call('HMGET', key_group(ARGV[2]), G.created, G.completed)
 local first, ids = tonumber(ARGV[3]), {}

@@ -15,5 +15,6 @@ if not got[1] then
     if call('ZSCORE', key_home(status, queue), job_id) then ended = 1 end
   end
 end
-return packed({{now, got[1] or '', got[1] and (got[2] or 1) or '', (allowed('expire', got[1]) and got[3]) or '', ended, got[4] or ''},
+local deadline = (allowed('expire', got[1]) and got[3]) or ''
+return packed({{now, got[1] or '', got[1] and (got[2] or 1) or '', deadline, ended, got[4] or ''},
   call('XREVRANGE', key_results(job_id), '+', '-', 'COUNT', ARGV[4])})

@@ -1,5 +1,5 @@
--- happened(verb, queue, job_id, to, cycle, attempt, reason, worker, all_told): the event of a transition, in the stream of its queue.
--- The only place that writes one. The caller has made the transition, and nothing that goes wrong here may undo it.
+-- happened(verb, queue, job_id, to, cycle, attempt, reason, worker, all_told): the event of a transition, in the stream of
+-- its queue. The only place that writes one. The caller has made the transition, and nothing that goes wrong here may undo it.
 -- to: nil where the job is gone; cycle: nil the first; attempt: nil none yet. One field, since each costs.
 -- Whether they are told is asked, and the stream made shorter, once per call and queue. all_told: it is known already.
 local streams = {} -- of the queues met in this call; false where nothing is told
@@ -16,7 +16,8 @@ local function happened(verb, queue, job_id, to, cycle, attempt, reason, worker,
   else
     stream = key_events(queue)
     streams[queue] = stream
-    id = redis.pcall('XADD', stream, 'MAXLEN', '~', 'C.EVENTS_KEPT', '*', V.text, text) -- in quotes: see `stamp` in now.lua
+    -- in quotes: see `stamp` in now.lua
+    id = redis.pcall('XADD', stream, 'MAXLEN', '~', 'C.EVENTS_KEPT', '*', V.text, text)
   end
   if type(id) ~= 'table' then return end
   local why = tostring(id.err)

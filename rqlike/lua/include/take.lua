@@ -125,7 +125,8 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
     end
     for at = first, #granted do
       local job_id, flat = granted[at][1], granted[at][2]
-      happened('claim', queue, job_id, 'started', cycles[job_id], flat[#flat], nil, worker) -- `grant` has put the attempt last
+      -- `grant` has put the attempt last
+      happened('claim', queue, job_id, 'started', cycles[job_id], flat[#flat], nil, worker)
     end
   end
   if emptied then call('DEL', key_markers(queue)) end
