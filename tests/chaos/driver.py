@@ -12,14 +12,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from rqlike.keys import Keys
-from rqlike.settings import FIRES_KEPT
-from rqlike.store import schedules, turns, verbs
+from rqlike.exceptions import NoSuchGroupError
+from rqlike.records import NoticeRecord
+from rqlike.settings import FIRES_KEPT, TOUCH_LIMIT
+from rqlike.states import JobStatus
+from rqlike.store import groups, schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
 from tests.chaos.askers import Askers
-from tests.chaos.evidence import Evidence, JobSeen, ScheduleSeen, read, read_bodies
+from tests.chaos import families
+from tests.chaos.evidence import Evidence, GroupSeen, JobSeen, Lists, ScheduleSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
+from tests.chaos.kinship import waits_rightly
 from tests.chaos.kinds import (
     FIRED_RETRIES,
     QUEUES,
@@ -114,6 +119,9 @@ class _Director:
         given = list(self.orders.values())
         self.people = People(url, namespace, str(log), given, settings.seconds, standing, holds)
         self.askers = self._askers(quick=settings.mix == DUE)
+        plan = families.calls(settings.seed, settings.seconds, quick=settings.mix == DUE)
+        self.orders |= {order.id: order for call in plan for order in call.orders}
+        self.families = families.Families(self.people, plan)
         self.store = Store(stage.stable.client(), namespace)
 
     def _askers(self, *, quick: bool) -> Askers:
@@ -133,6 +141,7 @@ class _Director:
         watch = self.watch = Watch(self.stage.server.url, self.store.keys, dict(self.orders))
         self.people.start()
         self.askers.start()
+        self.families.start()
         end = time.monotonic() + self.settings.seconds
         while time.monotonic() < end:
             self.stage.tend()
@@ -141,6 +150,7 @@ class _Director:
         self.faults.heal()
         last = time.monotonic()
         settled(self.people, 60)
+        eventually(lambda: self.families.done, 60, 0.05, "all families were enqueued")
         eventually(lambda: self.askers.done, 60, 0.05, "all was asked and answered")
         quiet_s = self._quiet(last)
         self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
@@ -148,6 +158,7 @@ class _Director:
         watch.stop()
         pass_time(SHORT_TTL_S + 0.1)  # what fades is gone, and not going while it is looked at
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
+        self.lists, self.grouped = self._lists(), self._groups()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
@@ -156,11 +167,47 @@ class _Director:
         while time.monotonic() < last + _QUIET_S:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(QUEUES))]
-            live = any(row[status] for row in rows for status in row if not status.terminal)
-            if not live and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
+            live = any(row[status] for row in rows for status in row if not status.terminal and status is not JobStatus.DEFERRED)
+            if not live and self._all_are_told() and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
                 break
             pass_time(0.02)
         return time.monotonic() - last
+
+    def _all_are_told(self) -> bool:
+        """Whether nobody is to learn of an end, and who is deferred is to stay so."""
+        lists, keys = self._lists(), self.store.keys
+        if lists.telling or any(not member.startswith("- gone ") for member in lists.unsettled):
+            return False
+        homes = [keys.home(JobStatus.DEFERRED, queue) for queue in QUEUES]
+        deferred = [raw.decode() for home in homes for raw in self.store.client.zrange(home, 0, -1)]
+        if not deferred:
+            return True
+        found = Evidence(orders=self.orders, jobs=self._jobs(), needs=self.people.needs)
+        return all(job_id in found.jobs and waits_rightly(found, job_id) for job_id in deferred)
+
+    def _lists(self) -> Lists:
+        client, keys = self.store.client, self.store.keys
+
+        def found(pattern: str) -> list[str]:
+            return [key.decode() for key in client.scan_iter(pattern, count=1000)]
+
+        waiting = {
+            key.removeprefix(keys.dependents("")): tuple(edge.decode() for edge in client.lrange(key, 0, -1))
+            for key in found(keys.dependents("*"))
+        }
+        unsettled = tuple(member.decode() for member in client.zrange(keys.unsettled(), 0, -1))
+        return Lists(waiting, tuple(found(keys.telling("*"))), unsettled)
+
+    def _groups(self) -> dict[str, GroupSeen | None]:
+        found: dict[str, GroupSeen | None] = {}
+        for name in self.families.groups:
+            try:
+                seen = self.store.run(groups.group(name, 0, TOUCH_LIMIT))
+            except NoSuchGroupError:
+                found[name] = None
+            else:
+                found[name] = GroupSeen(frozenset(seen.job_ids), seen.pending, seen.completed)
+        return found
 
     def _permits(self) -> list[str]:
         """Keys of limits that are left, once workers have had time to look at them."""
@@ -195,6 +242,9 @@ class _Director:
     def _know_fired(self) -> None:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
         for job_id in fired_ids(self.store):
+            if job_id.partition("@")[0] in self.families.groups:
+                self.orders[job_id] = Order(job_id, "quick")
+                continue
             standing = self.standing[job_id.partition("@")[0]]
             self.orders[job_id] = Order(
                 job_id, "quick", standing.queue, retries=FIRED_RETRIES, unique=standing.unique, wish=standing.wish
@@ -206,8 +256,20 @@ class _Director:
             for record in self.store.run(verbs.load(ids[at : at + _LOAD])):
                 if record is not None:
                     history = self.store.run(verbs.history(record.id))
-                    found[record.id] = JobSeen(record.status, record.cycle, tuple(reversed(history)), record.slot_ms)
+                    found[record.id] = JobSeen(
+                        record.status,
+                        record.cycle,
+                        tuple(reversed(history)),
+                        record.slot_ms,
+                        record.created_ms,
+                        record.ended_ms,
+                        self._notice(record.id) if record.status is JobStatus.CANCELED else "",
+                    )
         return found
+
+    def _notice(self, job_id: str) -> str:
+        (newest,) = self.store.run(verbs.peek(job_id, "", 1)).entries or (None,)
+        return newest.reason if isinstance(newest, NoticeRecord) else ""
 
     def _evidence(self, found: tuple[Any, list[str], Counter[str], Counter[str]], waiting: int) -> Evidence:
         jobs, complaints, counts, tally = found
@@ -229,6 +291,10 @@ class _Director:
             denied=self.people.denied,
             given=self.people.given,
             batches=self.people.batches,
+            needs=self.people.needs,
+            orphaned=self.people.orphaned,
+            groups=self.grouped,
+            lists=self.lists,
             holdings=list(self.watch.holdings),
             unique=self.watch.unique,
             unreleased=self.unreleased,
