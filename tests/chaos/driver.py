@@ -54,6 +54,7 @@ _FEW: Final = 0.2  #: of these on a machine that is to be idle
 _ORPHANS_S: Final = 2.0
 _FAR_MS: Final = 10 * 31_536_000_000
 _LOAD: Final = 500
+_LIVES: Final = 30  #: of a chain whose links wait for each other to be run again, twice as many as there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,10 +334,14 @@ class _Director:
             self.store.run(schedules.unschedule(key))
         self._let_expire(scene.dump())
         turn = Turn("caretaker", "caretaker", 1, QUEUES, sweep=True, prune=True)
-        for number in range(1, 4):
-            self.store.run(turns.advance(turn._replace(number=number), now_ms=_far()))
-        self._let_expire(scene.dump())
-        return sorted(set(scene.dump()) - _constants(keys))
+        for later in range(1, _LIVES + 1):  # who waits for one that is gone is canceled, and kept for a while itself
+            for number in range(3 * later, 3 * later + 3):
+                self.store.run(turns.advance(turn._replace(number=number), now_ms=_far(later)))
+            self._let_expire(scene.dump())
+            left = sorted(set(scene.dump()) - _constants(keys))
+            if not left:
+                break
+        return left
 
     def _let_expire(self, dump: Dump) -> None:
         for key, (_, _, expiry) in dump.items():
@@ -361,8 +366,8 @@ def fired_ids(store: Store) -> list[str]:
     return [key.decode().removeprefix(prefix) for key in store.client.scan_iter(f"{prefix}*@*", count=1000)]
 
 
-def _far() -> int:
-    return time.time_ns() // 1_000_000 + _FAR_MS
+def _far(times: int) -> int:
+    return time.time_ns() // 1_000_000 + times * _FAR_MS
 
 
 def _constants(keys: Keys) -> set[str]:
