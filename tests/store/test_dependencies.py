@@ -175,6 +175,15 @@ def test_it_is_canceled_when_the_one_it_waits_for_is_gone_for_good(scene: Scene)
     assert (scene.status("a"), reason_of(scene, "a"), nothing_left(scene)) == (JobStatus.CANCELED, "dependency", True)
 
 
+def test_so_it_is_where_that_one_had_failed_before_it_came(scene: Scene) -> None:
+    parent = start(scene, policy=policy(failure_ttl=60.0))
+    scene.settle(parent, raised())
+    scene.enqueue(new_job("a", needs="w p"))
+    scene.pass_ms(60_002)
+    scene.turn("w", sweep=True)
+    assert (scene.status("a"), reason_of(scene, "a"), nothing_left(scene)) == (JobStatus.CANCELED, "dependency", True)
+
+
 def test_one_that_failed_longer_than_expected_is_waited_for_longer(scene: Scene) -> None:
     parent = start(scene, policy=policy(failure_ttl=60.0))
     scene.enqueue(new_job("a", needs="w p"))
