@@ -117,19 +117,20 @@ local function told_of(word, old, meant)
 end
 
 -- What it depends on, where it does.
-local function dependencies(needs)
+local NONE = {}
+local function dependencies(needs, coming)
   if needs == '' then return nil end
   if not who or not who.needed then
     who = who or ask()
     --- @include depend
     who.needed, who.depend = needed, depend
   end
-  return who.needed(needs)
+  return who.needed(needs, coming or NONE)
 end
 
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
 local function refusals()
-  local found, ids, keys = false, {}, {}
+  local found, ids, keys, coming = false, {}, {}, {}
   local out = {now}
   for index = 1, count do
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
@@ -141,8 +142,9 @@ local function refusals()
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     if not twice and (word == 'new' or word == 'cycle') then
-      local _, _, missing = dependencies(needs)
-      if missing and not ids[missing] then word, meant = 'orphan', missing end
+      local _, _, missing = dependencies(needs, coming)
+      if missing then word, meant = 'orphan', missing end
+      coming[job_id] = not earlier or nil
     end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end

@@ -257,6 +257,17 @@ def test_an_atomic_call_may_depend_on_itself_and_is_refused_whole_where_a_parent
     assert [answer.word for answer in scene.run(verbs.enqueue(QUEUE, jobs[:2], atomic=True))] == ["new", "new"]
 
 
+@pytest.mark.parametrize("needs", ["c a\nc none", "c held"])
+def test_so_it_is_where_only_one_of_its_parents_is_of_the_call_or_one_of_the_call_is_not_made(
+    scene: Scene, needs: str
+) -> None:
+    scene.enqueue(new_job("holder", unique="k"))
+    jobs = [new_job("a"), new_job("held", unique="k", wish="return"), new_job("b", needs=needs)]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert [answer.word for answer in answers] == ["refused", "refused", "orphan"]
+    assert [scene.status(job.id) for job in jobs] == [None] * 3
+
+
 # -- how it comes to its queue -----------------------------------------------------------------------------------------
 
 
