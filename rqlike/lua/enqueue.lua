@@ -198,7 +198,7 @@ local function write(index)
     members[#members + 1] = sequence + index - 1
     members[#members + 1] = job_id
   elseif word == 'cycle' and old[7] then
-    add(F.dependents, old[7]) -- for those who wait until it is run again
+    add(F.dependents, '1') -- for those who wait until it is run again
   end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end

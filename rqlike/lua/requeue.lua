@@ -30,6 +30,7 @@ local function restart(job_id, got, number)
   call('ZREM', key_home(status, queue), job_id)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
     F.wanted)
+  if got[8] then call('HSET', key_job(job_id), F.dependents, '1') end -- how it was canceled says nothing of this cycle
   if got[6] then take_key(got[6], job_id) end
   if got[7] and call('EXISTS', key_group(got[7])) == 1 then
     --- @include group
@@ -43,7 +44,8 @@ end
 
 for index = 0, count - 1 do
   local job_id = ARGV[4 + index]
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group)
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group,
+    F.dependents)
   local holder = not got.err and got[6] and holder_of(got[6])
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err

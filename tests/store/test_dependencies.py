@@ -131,6 +131,19 @@ def test_so_may_one_that_is_canceled_while_it_runs(scene: Scene) -> None:
     assert (scene.status("p"), scene.status("a")) == (JobStatus.CANCELED, JobStatus.QUEUED)
 
 
+@pytest.mark.parametrize("way", ["requeued", "enqueued"])
+def test_so_it_may_for_that_cycle_alone(scene: Scene, way: str) -> None:
+    scene.enqueue(new_job("p"), new_job("a", needs="c p"))
+    scene.run(verbs.cancel("p", "n", enqueue_dependents=True))
+    if way == "requeued":
+        scene.run(verbs.requeue(["p"], "m", at_front=False))
+    else:
+        scene.enqueue(new_job("p", "again"))
+    scene.enqueue(new_job("b", needs="c p"))
+    scene.run(verbs.cancel("p", "o"))
+    assert (scene.status("a"), scene.status("b")) == (JobStatus.QUEUED, JobStatus.CANCELED)
+
+
 def test_an_attempt_that_is_followed_by_another_one_ends_nothing(scene: Scene) -> None:
     parent = start(scene, policy=retries(1))
     scene.enqueue(new_job("a", needs="c p"))
