@@ -337,11 +337,19 @@ class _Director:
         for later in range(1, _LIVES + 1):  # who waits for one that is gone is canceled, and kept for a while itself
             for number in range(3 * later, 3 * later + 3):
                 self.store.run(turns.advance(turn._replace(number=number), now_ms=_far(later)))
+            self._delete_queued()
             self._let_expire(scene.dump())
             left = sorted(set(scene.dump()) - _constants(keys))
             if not left:
                 break
         return left
+
+    def _delete_queued(self) -> None:
+        """Those that run whatever becomes of the one they waited for."""
+        for queue in QUEUES:
+            ids = self.store.client.zrange(self.store.keys.home(JobStatus.QUEUED, queue), 0, TOUCH_LIMIT - 1)
+            if ids:
+                self.store.run(verbs.delete([raw.decode() for raw in ids], ""))
 
     def _let_expire(self, dump: Dump) -> None:
         for key, (_, _, expiry) in dump.items():
