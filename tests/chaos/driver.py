@@ -11,20 +11,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from rqlike.keys import Keys
 from rqlike.exceptions import NoSuchGroupError
+from rqlike.keys import Keys
 from rqlike.records import NoticeRecord
 from rqlike.settings import FIRES_KEPT, TOUCH_LIMIT
-from rqlike.states import JobStatus
+from rqlike.states import TERMINAL, JobStatus
 from rqlike.store import groups, schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
-from tests.chaos.askers import Askers
 from tests.chaos import families
+from tests.chaos.askers import Askers
 from tests.chaos.evidence import Evidence, GroupSeen, JobSeen, Lists, ScheduleSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
-from tests.chaos.kinship import waits_rightly
 from tests.chaos.kinds import (
     FIRED_RETRIES,
     QUEUES,
@@ -37,6 +36,7 @@ from tests.chaos.kinds import (
     shared_orders,
     standing_orders,
 )
+from tests.chaos.kinship import waits_rightly
 from tests.chaos.people import People, now_ms, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.chaos.watching import Watch
@@ -168,8 +168,10 @@ class _Director:
         while time.monotonic() < last + _QUIET_S:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(QUEUES))]
-            live = any(row[status] for row in rows for status in row if not status.terminal and status is not JobStatus.DEFERRED)
-            if not live and self._all_are_told() and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
+            ended = {*TERMINAL, JobStatus.DEFERRED}  # some may stay deferred
+            live = any(row[status] for row in rows for status in row.keys() - ended)
+            slots = (one.next_ms for one in schedules_of(self.store, self.standing).values())
+            if not live and all(slot is None for slot in slots) and self._all_are_told():
                 break
             pass_time(0.02)
         return time.monotonic() - last
@@ -180,7 +182,7 @@ class _Director:
         if lists.telling or any(not member.startswith("- gone ") for member in lists.unsettled):
             return False
         homes = [keys.home(JobStatus.DEFERRED, queue) for queue in QUEUES]
-        deferred = [raw.decode() for home in homes for raw in self.store.client.zrange(home, 0, -1)]
+        deferred = [job_id for home in homes for job_id in self._members(home)]
         if not deferred:
             return True
         found = Evidence(orders=self.orders, jobs=self._jobs(), needs=self.people.needs)
@@ -193,11 +195,14 @@ class _Director:
             return [key.decode() for key in client.scan_iter(pattern, count=1000)]
 
         waiting = {
-            key.removeprefix(keys.dependents("")): tuple(edge.decode() for edge in client.lrange(key, 0, -1))
+            key.removeprefix(keys.dependents("")): tuple(_text(edge) for edge in client.lrange(key, 0, -1))
             for key in found(keys.dependents("*"))
         }
-        unsettled = tuple(member.decode() for member in client.zrange(keys.unsettled(), 0, -1))
+        unsettled = tuple(self._members(keys.unsettled()))
         return Lists(waiting, tuple(found(keys.telling("*"))), unsettled)
+
+    def _members(self, key: str) -> list[str]:
+        return [_text(raw) for raw in self.store.client.zrange(key, 0, -1)]
 
     def _groups(self) -> dict[str, GroupSeen | None]:
         found: dict[str, GroupSeen | None] = {}
@@ -347,9 +352,9 @@ class _Director:
     def _delete_queued(self) -> None:
         """Those that run whatever becomes of the one they waited for."""
         for queue in QUEUES:
-            ids = self.store.client.zrange(self.store.keys.home(JobStatus.QUEUED, queue), 0, TOUCH_LIMIT - 1)
+            ids = self._members(self.store.keys.home(JobStatus.QUEUED, queue))[:TOUCH_LIMIT]
             if ids:
-                self.store.run(verbs.delete([raw.decode() for raw in ids], ""))
+                self.store.run(verbs.delete(ids, ""))
 
     def _let_expire(self, dump: Dump) -> None:
         for key, (_, _, expiry) in dump.items():
@@ -372,6 +377,10 @@ def fired_ids(store: Store) -> list[str]:
     """The ids of the jobs that schedules have made."""
     prefix = store.keys.job("")
     return [key.decode().removeprefix(prefix) for key in store.client.scan_iter(f"{prefix}*@*", count=1000)]
+
+
+def _text(raw: Any) -> str:
+    return str(raw.decode())
 
 
 def _far(times: int) -> int:

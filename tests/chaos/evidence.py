@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from rqlike.dependency import Need
@@ -135,9 +136,11 @@ class GroupSeen(NamedTuple):
 class Lists(NamedTuple):
     """What is left in the store of those who wait for others."""
 
-    waiting: Mapping[str, tuple[str, ...]]  #: job -> "number wish dependent", for each that waits for it
-    telling: tuple[str, ...]  #: lists that are being worked through
-    unsettled: tuple[str, ...]  #: what is to be looked at
+    waiting: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {}
+    )  #: job -> "number wish dependent", for each that waits for it
+    telling: tuple[str, ...] = ()  #: lists that are being worked through
+    unsettled: tuple[str, ...] = ()  #: what is to be looked at
 
 
 class Batch(NamedTuple):
@@ -259,7 +262,7 @@ class Evidence:
     needs: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)  #: of each enqueue that was sent
     orphaned: Sequence[Orphaned] = ()
     groups: Mapping[str, GroupSeen | None] = field(default_factory=dict)  #: of which somebody was told that it is there
-    lists: Lists = Lists({}, (), ())
+    lists: Lists = field(default_factory=Lists)
     unique: int = 0  #: how often a living job with a key until it ends was seen
     unreleased: Sequence[str] = ()  #: unique keys without a time to live that are left when all jobs have ended
     permits: Sequence[str] = ()  #: keys of limits that are left when all jobs have ended

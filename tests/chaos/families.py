@@ -62,7 +62,9 @@ def _fan(dice: random.Random, seed: int, seconds: float, *, quick: bool) -> list
     name, group, queue = f"{seed}-fan", f"{seed}-gfan" if seed % 2 else "", dice.choice(QUEUES)
     parent = Order(name, dice.choice(("slow", "slow", "system_exit")), dice.choice(QUEUES), 1.0, dice.choice((0, 3)))
     many = [
-        Order(f"{name}{number}", "quick", queue, retries=9, group=group, needs=(need_of(dice, name, may_wait=not group),))
+        Order(
+            f"{name}{number}", "quick", queue, retries=9, group=group, needs=(need_of(dice, name, may_wait=not group),)
+        )
         for number in range(_FEW if quick else FAN)
     ]
     at = dice.uniform(0.2, 0.4) * seconds

@@ -23,8 +23,8 @@ from tests.chaos.kinship import (
     groups_are_complete_once_all_have_ended,
     nobody_is_canceled_for_what_finished,
     nobody_is_left_in_a_list,
-    who_depends_on_no_job_was_told_the_truth,
     waits_rightly,
+    who_depends_on_no_job_was_told_the_truth,
 )
 from tests.chaos.oneness import (
     CLOCK_MS,

@@ -165,4 +165,3 @@ def who_depends_on_no_job_was_told_the_truth(evidence: Evidence) -> Iterator[str
             yield f"{job_id} was told that {named} is gone, which is there"
         if job_id in evidence.jobs or job_id in evidence.begun:
             yield f"{job_id} is there, and was refused since {named} is gone"
-

@@ -16,6 +16,7 @@ from redis.retry import Retry as ClientRetry
 
 from rqlike import Dependency, Group, Job, Queue, Repeat, Retry, Schedule, clock
 from rqlike.command import send_stop_job_command
+from rqlike.dependency import Need
 from rqlike.exceptions import (
     DuplicateJobError,
     EnqueueManyError,
@@ -24,7 +25,6 @@ from rqlike.exceptions import (
     RqlikeError,
     WaitError,
 )
-from rqlike.dependency import Need
 from rqlike.preparing import prepare
 from rqlike.sending import _job_of
 from rqlike.states import JobStatus
