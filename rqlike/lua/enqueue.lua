@@ -240,6 +240,10 @@ local function write(index)
   call('HSET', key_job(job_id), unpack(fields))
   if doomed then
     --- @include leave
+    if group then -- it comes and goes at once
+      --- @include group
+      entered_group(group, {table.remove(members, #members - 1), table.remove(members)})
+    end
     leave('cancel', job_id, load_leaving(job_id), 'canceled', '', 'dependency')
     status = 'canceled'
   end
@@ -265,6 +269,7 @@ local function undo()
 end
 
 local fine, problem = pcall(function()
+  if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
   for index = 1, count do answers[index + 1] = write(index) end
   settle_in()
   if group then
