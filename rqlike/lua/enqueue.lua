@@ -159,6 +159,7 @@ if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
 end
+if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
 
 local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
@@ -269,7 +270,6 @@ local function undo()
 end
 
 local fine, problem = pcall(function()
-  if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
   for index = 1, count do answers[index + 1] = write(index) end
   settle_in()
   if group then

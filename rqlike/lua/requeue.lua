@@ -24,13 +24,15 @@ local function restart(job_id, got, number)
   local status, queue, cycle = got[1], got[2], (tonumber(got[3]) or 1) + 1
   local newest = newest_entry(job_id)
   if newest and entry_field(newest, E.notice) then call('XDEL', key_results(job_id), newest[1]) end
+  if call('HGET', key_job(job_id), F.dependents) == C.TELL_AS_FINISHED then
+    call('HSET', key_job(job_id), F.dependents, '1') -- how it was canceled says nothing of this cycle
+  end
   call('PERSIST', key_results(job_id))
   call('PERSIST', key_job(job_id))
   for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PERSIST', key_blob(field, job_id)) end
   call('ZREM', key_home(status, queue), job_id)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
     F.wanted)
-  if got[8] then call('HSET', key_job(job_id), F.dependents, '1') end -- how it was canceled says nothing of this cycle
   if got[6] then take_key(got[6], job_id) end
   if got[7] and call('EXISTS', key_group(got[7])) == 1 then
     --- @include group
@@ -44,8 +46,7 @@ end
 
 for index = 0, count - 1 do
   local job_id = ARGV[4 + index]
-  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group,
-    F.dependents)
+  local got = redis.pcall('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.act, F.band, F.unique, F.group)
   local holder = not got.err and got[6] and holder_of(got[6])
   if got.err then
     words[#words + 1] = 'BROKEN ' .. got.err
