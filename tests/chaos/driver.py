@@ -185,7 +185,7 @@ class _Director:
         deferred = [job_id for home in homes for job_id in self._members(home)]
         if not deferred:
             return True
-        found = Evidence(orders=self.orders, jobs=self._jobs(), needs=self.people.needs)
+        found = Evidence(orders=self.orders, jobs=self._jobs(history=False), needs=self.people.needs)
         return all(job_id in found.jobs and waits_rightly(found, job_id) for job_id in deferred)
 
     def _lists(self) -> Lists:
@@ -256,20 +256,20 @@ class _Director:
                 job_id, "quick", standing.queue, retries=FIRED_RETRIES, unique=standing.unique, wish=standing.wish
             )
 
-    def _jobs(self) -> dict[str, JobSeen]:
+    def _jobs(self, *, history: bool = True) -> dict[str, JobSeen]:
         ids, found = list(self.orders), {}
         for at in range(0, len(ids), _LOAD):
             for record in self.store.run(verbs.load(ids[at : at + _LOAD])):
                 if record is not None:
-                    history = self.store.run(verbs.history(record.id))
+                    entries = self.store.run(verbs.history(record.id)) if history else []
                     found[record.id] = JobSeen(
                         record.status,
                         record.cycle,
-                        tuple(reversed(history)),
+                        tuple(reversed(entries)),
                         record.slot_ms,
                         record.created_ms,
                         record.ended_ms,
-                        self._notice(record.id) if record.status is JobStatus.CANCELED else "",
+                        self._notice(record.id) if history and record.status is JobStatus.CANCELED else "",
                     )
         return found
 
@@ -343,8 +343,9 @@ class _Director:
             for number in range(3 * later, 3 * later + 3):
                 self.store.run(turns.advance(turn._replace(number=number), now_ms=_far(later)))
             self._delete_queued()
-            self._let_expire(scene.dump())
-            left = sorted(set(scene.dump()) - _constants(keys))
+            dump = scene.dump()
+            self._let_expire(dump)
+            left = sorted({key for key, (_, _, expiry) in dump.items() if expiry < 0} - _constants(keys))
             if not left:
                 break
         return left

@@ -28,7 +28,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     start_or_skip("valkey").close()
     given = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     mixes = [mix for mix in MIXES if {"mix": mix} in given]
-    settings = [Settings(seed=1, mix=mix, jobs=250, seconds=4.0) for mix in mixes]
+    settings = [Settings(seed=1, mix=mix, jobs=200, seconds=4.0) for mix in mixes]
     folders = [tmp_path_factory.mktemp(mix) for mix in mixes]
     with ThreadPoolExecutor(len(mixes)) as pool:
         return dict(zip(mixes, pool.map(run, settings, folders), strict=True))
