@@ -147,7 +147,9 @@ def _has_same_key(evidence: Evidence, job_id: str, named: str) -> bool:
 
 
 def _existed(evidence: Evidence, job_id: str) -> bool:
-    return job_id in evidence.jobs or job_id in evidence.acked or job_id in evidence.refused or job_id in evidence.begun
+    known = (evidence.jobs, evidence.acked, evidence.refused, evidence.begun)
+    # of what is shared nobody notes whom a call that may take its place or give way has made
+    return any(job_id in some for some in known) or any(evidence.was(what, job_id) for what in ("return", "replace"))
 
 
 def _may_hold(evidence: Evidence, order: Order, since_ms: float, until_ms: float) -> bool:

@@ -660,6 +660,11 @@ def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not
             asked_for_z("", "z2"), asked_for_z("", "z1", cycle=1), asked_for_z("", "z1", cycle=1, how="cached")
         ),
         with_shared(asked_for_z("WaitTimeout", at=1070, cycle=3), asked_for_z("WaitTimeout", at=1070, cycle=0)),
+        replace(
+            with_shared(acts=[*SOUND.acts, Act("replace", "y", "asked", T0 + 50), Act("delete", "y", "ok", T0 + 52)]),
+            orders={**with_shared().orders, "y": Order("y", "signed", shared=True)},
+            given=[Given("y", "y", "joined", T0 + 50, T0 + 52)],
+        ),
         with_gathered(done=(("z", 2), ("a", 1)), pending=(), at=82),
         with_gathered(done=(("z", 2),), pending=(("z", 3),), at=165),
         with_gathered(done=(("z", 1),), pending=(("z", 2),), at=65, when="FIRST_COMPLETED"),
