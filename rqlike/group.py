@@ -84,7 +84,6 @@ class Group:
         Raises what that raises, ValueError for a queue of another namespace, NoSuchGroupError."""
         if queue.store.namespace != self.store.namespace:
             there, here = queue.store.namespace, self.store.namespace
-            there, here = queue.store.namespace, self.store.namespace
             raise ValueError(f"{queue!r} is in namespace {there!r}, the group in {here!r}")
         return queue.enqueue_many(job_datas, group_id=self.id)
 

@@ -129,19 +129,20 @@ local function told_of(word, old, meant)
 end
 
 -- What it depends on, where it does.
-local function dependencies(needs)
+local NONE = {}
+local function dependencies(needs, coming)
   if needs == '' then return nil end
   if not who or not who.needed then
     who = who or ask()
     --- @include depend
     who.needed, who.depend = needed, depend
   end
-  return who.needed(needs)
+  return who.needed(needs, coming or NONE)
 end
 
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
 local function refusals()
-  local found, ids, keys = false, {}, {}
+  local found, ids, keys, coming = false, {}, {}, {}
   local out = {now}
   for index = 1, count do
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
@@ -153,8 +154,9 @@ local function refusals()
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     if not twice and (word == 'new' or word == 'cycle') then
-      local _, _, missing = dependencies(needs)
-      if missing and not ids[missing] then word, meant = 'orphan', missing end
+      local _, _, missing = dependencies(needs, coming)
+      if missing then word, meant = 'orphan', missing end
+      coming[job_id] = not earlier or nil
     end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
@@ -169,6 +171,7 @@ if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
 end
+if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
 
 local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
@@ -208,7 +211,7 @@ local function write(index)
     members[#members + 1] = sequence + index - 1
     members[#members + 1] = job_id
   elseif word == 'cycle' and old[7] then
-    add(F.dependents, old[7]) -- for those who wait until it is run again
+    add(F.dependents, '1') -- for those who wait until it is run again
   end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
@@ -253,6 +256,10 @@ local function write(index)
   if doomed then
     tell_all()
     --- @include leave
+    if group then -- it comes and goes at once
+      --- @include group
+      entered_group(group, {table.remove(members, #members - 1), table.remove(members)})
+    end
     leave('cancel', job_id, load_leaving(job_id), 'canceled', '', 'dependency')
     status = 'canceled'
   end

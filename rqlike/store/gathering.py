@@ -117,6 +117,11 @@ def gather(
                 raise
         if found := crowd.found():
             yield found
+    if (
+        end is not None and crowd.pending and crowd.asked_all_s < end
+    ):  # a look at some of them took the rest of the time
+        crowd.look(list(crowd.pending), store.look_each)
+        yield crowd.found()
 
 
 class _Crowd:
@@ -134,6 +139,7 @@ class _Crowd:
         self._expiries: dict[int, float] = {}  #: when this waiter may expire them
         self._expired: set[int] = set()  #: it has tried to
         self._reach = 1  #: how many at the end are to be looked at, by who waits for all
+        self.asked_all_s = -math.inf  #: when the last look at all of them began
         self._seen_s = self._seen_all_s = self._rest_s = -math.inf
 
     def found(self) -> list[int]:
@@ -149,14 +155,14 @@ class _Crowd:
         """Asks where these stand. `each` sends requests."""
         parts = [numbers[at : at + TOUCH_LIMIT] for at in range(0, len(numbers), TOUCH_LIMIT)]
         requests = (standings([self._sought[number] for number in part], how=self._how) for part in parts)
-        everything, before = len(numbers) == len(self.pending), len(self.pending)
+        everything, before, began = len(numbers) == len(self.pending), len(self.pending), clock.mono()
         for part, answers in zip(parts, each(requests), strict=True):
             moment = clock.mono()
             for number, standing in zip(part, answers, strict=True):
                 self._note(number, standing, moment)
         self._seen_s = clock.mono()
         if everything:
-            self._seen_all_s = self._seen_s
+            self.asked_all_s, self._seen_all_s = began, self._seen_s
             self._expired.clear()
         all_over = before - len(self.pending) == len(numbers)
         self._reach = _GROWTH * self._reach if numbers and all_over else 1

@@ -62,6 +62,18 @@ def perform_own(log: str, seconds: float = 0.0) -> Any:
     return perform(log, job.id, "nap", seconds)
 
 
+#: In the environment of workers: the file that a body tells which is not given it.
+LOG: Final = "RQLIKE_CHAOS_LOG"
+
+
+def completed(group_id: str) -> Any:
+    """The callback of a group: its key is its id."""
+    job = get_current_job()
+    assert job is not None
+    assert job.id.startswith(f"{group_id}@")
+    return perform(os.environ[LOG], job.id, "nap")
+
+
 def called_back(job: Any, connection: Any, result: Any) -> None:
     """The callback of a success."""
     tell(job.args[0], "called", job.args[1])

@@ -11,13 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from rqlike.exceptions import NoSuchGroupError
 from rqlike.keys import Keys
-from rqlike.settings import FIRES_KEPT
-from rqlike.store import schedules, turns, verbs
+from rqlike.records import NoticeRecord
+from rqlike.settings import FIRES_KEPT, TOUCH_LIMIT
+from rqlike.states import TERMINAL, JobStatus
+from rqlike.store import groups, schedules, turns, verbs
 from rqlike.store.store import Store
 from rqlike.store.turns import Turn
+from tests.chaos import families
 from tests.chaos.askers import Askers
-from tests.chaos.evidence import Evidence, JobSeen, ScheduleSeen, read, read_bodies
+from tests.chaos.evidence import Evidence, GroupSeen, JobSeen, Lists, ScheduleSeen, read, read_bodies
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
 from tests.chaos.kinds import (
@@ -32,6 +36,7 @@ from tests.chaos.kinds import (
     shared_orders,
     standing_orders,
 )
+from tests.chaos.kinship import waits_rightly
 from tests.chaos.people import People, now_ms, settled
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.chaos.watching import Watch
@@ -49,6 +54,7 @@ _FEW: Final = 0.2  #: of these on a machine that is to be idle
 _ORPHANS_S: Final = 2.0
 _FAR_MS: Final = 10 * 31_536_000_000
 _LOAD: Final = 500
+_LIVES: Final = 30  #: of a chain whose links wait for each other to be run again, twice as many as there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,9 @@ class _Director:
         given = list(self.orders.values())
         self.people = People(url, namespace, str(log), given, settings.seconds, standing, holds)
         self.askers = self._askers(quick=settings.mix == DUE)
+        plan = families.calls(settings.seed, settings.seconds, quick=settings.mix == DUE)
+        self.orders |= {order.id: order for call in plan for order in call.orders}
+        self.families = families.Families(self.people, plan)
         self.store = Store(stage.stable.client(), namespace)
 
     def _askers(self, *, quick: bool) -> Askers:
@@ -133,6 +142,7 @@ class _Director:
         watch = self.watch = Watch(self.stage.server.url, self.store.keys, dict(self.orders))
         self.people.start()
         self.askers.start()
+        self.families.start()
         end = time.monotonic() + self.settings.seconds
         while time.monotonic() < end:
             self.stage.tend()
@@ -141,6 +151,7 @@ class _Director:
         self.faults.heal()
         last = time.monotonic()
         settled(self.people, 60)
+        eventually(lambda: self.families.done, 60, 0.05, "all families were enqueued")
         eventually(lambda: self.askers.done, 60, 0.05, "all was asked and answered")
         quiet_s = self._quiet(last)
         self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
@@ -148,6 +159,7 @@ class _Director:
         watch.stop()
         pass_time(SHORT_TTL_S + 0.1)  # what fades is gone, and not going while it is looked at
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
+        self.lists, self.grouped = self._lists(), self._groups()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
@@ -156,11 +168,52 @@ class _Director:
         while time.monotonic() < last + _QUIET_S:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(QUEUES))]
-            live = any(row[status] for row in rows for status in row if not status.terminal)
-            if not live and all(one.next_ms is None for one in schedules_of(self.store, self.standing).values()):
+            ended = {*TERMINAL, JobStatus.DEFERRED}  # some may stay deferred
+            live = any(row[status] for row in rows for status in row.keys() - ended)
+            slots = (one.next_ms for one in schedules_of(self.store, self.standing).values())
+            if not live and all(slot is None for slot in slots) and self._all_are_told():
                 break
             pass_time(0.02)
         return time.monotonic() - last
+
+    def _all_are_told(self) -> bool:
+        """Whether nobody is to learn of an end, and who is deferred is to stay so."""
+        lists, keys = self._lists(), self.store.keys
+        if lists.telling or any(not member.startswith("- gone ") for member in lists.unsettled):
+            return False
+        homes = [keys.home(JobStatus.DEFERRED, queue) for queue in QUEUES]
+        deferred = [job_id for home in homes for job_id in self._members(home)]
+        if not deferred:
+            return True
+        found = Evidence(orders=self.orders, jobs=self._jobs(history=False), needs=self.people.needs)
+        return all(job_id in found.jobs and waits_rightly(found, job_id) for job_id in deferred)
+
+    def _lists(self) -> Lists:
+        client, keys = self.store.client, self.store.keys
+
+        def found(pattern: str) -> list[str]:
+            return [key.decode() for key in client.scan_iter(pattern, count=1000)]
+
+        waiting = {
+            key.removeprefix(keys.dependents("")): tuple(_text(edge) for edge in client.lrange(key, 0, -1))
+            for key in found(keys.dependents("*"))
+        }
+        unsettled = tuple(self._members(keys.unsettled()))
+        return Lists(waiting, tuple(found(keys.telling("*"))), unsettled)
+
+    def _members(self, key: str) -> list[str]:
+        return [_text(raw) for raw in self.store.client.zrange(key, 0, -1)]
+
+    def _groups(self) -> dict[str, GroupSeen | None]:
+        found: dict[str, GroupSeen | None] = {}
+        for name in self.families.groups:
+            try:
+                seen = self.store.run(groups.group(name, 0, TOUCH_LIMIT))
+            except NoSuchGroupError:
+                found[name] = None
+            else:
+                found[name] = GroupSeen(frozenset(seen.job_ids), seen.pending, seen.completed)
+        return found
 
     def _permits(self) -> list[str]:
         """Keys of limits that are left, once workers have had time to look at them."""
@@ -195,19 +248,34 @@ class _Director:
     def _know_fired(self) -> None:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
         for job_id in fired_ids(self.store):
+            if job_id.partition("@")[0] in self.families.groups:
+                self.orders[job_id] = Order(job_id, "quick")
+                continue
             standing = self.standing[job_id.partition("@")[0]]
             self.orders[job_id] = Order(
                 job_id, "quick", standing.queue, retries=FIRED_RETRIES, unique=standing.unique, wish=standing.wish
             )
 
-    def _jobs(self) -> dict[str, JobSeen]:
+    def _jobs(self, *, history: bool = True) -> dict[str, JobSeen]:
         ids, found = list(self.orders), {}
         for at in range(0, len(ids), _LOAD):
             for record in self.store.run(verbs.load(ids[at : at + _LOAD])):
                 if record is not None:
-                    history = self.store.run(verbs.history(record.id))
-                    found[record.id] = JobSeen(record.status, record.cycle, tuple(reversed(history)), record.slot_ms)
+                    entries = self.store.run(verbs.history(record.id)) if history else []
+                    found[record.id] = JobSeen(
+                        record.status,
+                        record.cycle,
+                        tuple(reversed(entries)),
+                        record.slot_ms,
+                        record.created_ms,
+                        record.ended_ms,
+                        self._notice(record.id) if history and record.status is JobStatus.CANCELED else "",
+                    )
         return found
+
+    def _notice(self, job_id: str) -> str:
+        (newest,) = self.store.run(verbs.peek(job_id, "", 1)).entries or (None,)
+        return newest.reason if isinstance(newest, NoticeRecord) else ""
 
     def _evidence(self, found: tuple[Any, list[str], Counter[str], Counter[str]], waiting: int) -> Evidence:
         jobs, complaints, counts, tally = found
@@ -229,6 +297,10 @@ class _Director:
             denied=self.people.denied,
             given=self.people.given,
             batches=self.people.batches,
+            needs=self.people.needs,
+            orphaned=self.people.orphaned,
+            groups=self.grouped,
+            lists=self.lists,
             holdings=list(self.watch.holdings),
             unique=self.watch.unique,
             unreleased=self.unreleased,
@@ -267,10 +339,23 @@ class _Director:
             self.store.run(schedules.unschedule(key))
         self._let_expire(scene.dump())
         turn = Turn("caretaker", "caretaker", 1, QUEUES, sweep=True, prune=True)
-        for number in range(1, 4):
-            self.store.run(turns.advance(turn._replace(number=number), now_ms=_far()))
-        self._let_expire(scene.dump())
-        return sorted(set(scene.dump()) - _constants(keys))
+        for later in range(1, _LIVES + 1):  # who waits for one that is gone is canceled, and kept for a while itself
+            for number in range(3 * later, 3 * later + 3):
+                self.store.run(turns.advance(turn._replace(number=number), now_ms=_far(later)))
+            self._delete_queued()
+            dump = scene.dump()
+            self._let_expire(dump)
+            left = sorted({key for key, (_, _, expiry) in dump.items() if expiry < 0} - _constants(keys))
+            if not left:
+                break
+        return left
+
+    def _delete_queued(self) -> None:
+        """Those that run whatever becomes of the one they waited for."""
+        for queue in QUEUES:
+            ids = self._members(self.store.keys.home(JobStatus.QUEUED, queue))[:TOUCH_LIMIT]
+            if ids:
+                self.store.run(verbs.delete(ids, ""))
 
     def _let_expire(self, dump: Dump) -> None:
         for key, (_, _, expiry) in dump.items():
@@ -295,8 +380,12 @@ def fired_ids(store: Store) -> list[str]:
     return [key.decode().removeprefix(prefix) for key in store.client.scan_iter(f"{prefix}*@*", count=1000)]
 
 
-def _far() -> int:
-    return time.time_ns() // 1_000_000 + _FAR_MS
+def _text(raw: Any) -> str:
+    return str(raw.decode())
+
+
+def _far(times: int) -> int:
+    return time.time_ns() // 1_000_000 + times * _FAR_MS
 
 
 def _constants(keys: Keys) -> set[str]:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
+from rqlike.dependency import Need
 from rqlike.records import ResultRecord
 from rqlike.states import JobStatus
 from rqlike.store.schedules import FireRecord
@@ -69,6 +71,7 @@ class Act(NamedTuple):
     job_id: str
     answer: str
     at_ms: float
+    kin: bool = False  #: with regard to those that depend on it: they go on, or go too
 
 
 class Wait(NamedTuple):
@@ -113,6 +116,31 @@ class Given(NamedTuple):
     how: str  #: held | joined | cached
     sent_ms: float
     at_ms: float
+
+
+class Orphaned(NamedTuple):
+    """An enqueue that was answered with NoSuchJobError, since there is no such job to depend on."""
+
+    job_id: str
+    named: str  #: by the error
+
+
+class GroupSeen(NamedTuple):
+    """A group at the end."""
+
+    members: frozenset[str]
+    pending: int
+    completed: int
+
+
+class Lists(NamedTuple):
+    """What is left in the store of those who wait for others."""
+
+    waiting: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {}
+    )  #: job -> "number wish dependent", for each that waits for it
+    telling: tuple[str, ...] = ()  #: lists that are being worked through
+    unsettled: tuple[str, ...] = ()  #: what is to be looked at
 
 
 class Batch(NamedTuple):
@@ -194,6 +222,9 @@ class JobSeen(NamedTuple):
     cycle: int
     entries: tuple[ResultRecord, ...]
     slot_ms: int | None = None  #: of its schedule
+    created_ms: int = 0
+    ended_ms: int | None = None
+    notice: str = ""  #: why it has left without an execution
 
 
 @dataclass(frozen=True)
@@ -228,6 +259,10 @@ class Evidence:
     given: Sequence[Given] = ()
     batches: Sequence[Batch] = ()
     holdings: Sequence[Holding] = ()  #: each once
+    needs: Mapping[str, tuple[Need, ...]] = field(default_factory=dict)  #: of each enqueue that was sent
+    orphaned: Sequence[Orphaned] = ()
+    groups: Mapping[str, GroupSeen | None] = field(default_factory=dict)  #: of which somebody was told that it is there
+    lists: Lists = field(default_factory=Lists)
     unique: int = 0  #: how often a living job with a key until it ends was seen
     unreleased: Sequence[str] = ()  #: unique keys without a time to live that are left when all jobs have ended
     permits: Sequence[str] = ()  #: keys of limits that are left when all jobs have ended
@@ -268,6 +303,16 @@ class Evidence:
             if at and not slot.startswith("now-"):
                 found[key].append((job_id, job))
         return found
+
+    @cached_property
+    def cleared(self) -> frozenset[str]:
+        """Jobs that may have been deleted with one they depend on."""
+        found = {act.job_id for act in self.acts if act.what == "delete" and act.kin}
+        roots, size = frozenset(found), -1
+        while size < len(found):
+            size = len(found)
+            found |= {job_id for job_id, needs in self.needs.items() if any(need.job_id in found for need in needs)}
+        return frozenset(found - roots)
 
     def was(self, what: str, job_id: str) -> bool:
         """Whether that was done to the job, or may have been: an error of a connection tells nothing."""

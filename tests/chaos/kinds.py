@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from rqlike import RateLimit
+from rqlike.dependency import Need
 from tests.chaos.bodies import LARGE, signature
 
 RETURNS: Final = ""  #: in place of a reason
@@ -94,6 +95,7 @@ class Order:
     at_front: bool = False
     result_ttl: float | None = None
     act: str = ""  #: cancel | stop | delete | requeue, or nothing
+    act_kin: bool = False  #: cancel: those that depend on it go on; delete: they go too
     act_after: float = 0.0  #: seconds after it was acknowledged
     waits: bool = False  #: somebody blocks on it
     resend: bool = False  #: the same call is sent twice
@@ -106,6 +108,8 @@ class Order:
     batch: str = ""  #: those of one name are enqueued by one call; "atomic…": all of them or none
     shared: bool = False  #: many ask for it, again and again
     awaited: bool = False  #: by the one who enqueues it, perhaps with a deadline
+    needs: tuple[Need, ...] = ()  #: jobs that were ordered before
+    group: str = ""
 
     @property
     def expires(self) -> bool:
@@ -234,7 +238,8 @@ def orders(seed: int, count: int) -> list[Order]:
     names, weights = list(KINDS), [kind.weight for kind in KINDS.values()]
     made = [_order(dice, f"{seed}-{number}", dice.choices(names, weights)[0]) for number in range(count)]
     limits, keys = random.Random(f"limits {seed}"), random.Random(f"keys {seed}")
-    return _in_batches(keys, [_unique(keys, _limited(limits, order), 0.25, 0.3) for order in made])
+    batched = _in_batches(keys, [_unique(keys, _limited(limits, order), 0.25, 0.3) for order in made])
+    return related(random.Random(f"kin {seed}"), batched, 0.25)
 
 
 def _unique(dice: random.Random, order: Order, share: float, longest: float = 0.0) -> Order:
@@ -343,7 +348,33 @@ def due_orders(seed: int, count: int) -> list[Order]:
     """Nothing but quick jobs that are due later, some of them with unique keys."""
     dice, keys = random.Random(seed), random.Random(f"keys {seed}")
     made = [Order(f"{seed}-{number}", "quick", delay=dice.uniform(0.05, 1.5)) for number in range(count)]
-    return _in_batches(keys, [_unique(keys, order, 0.15) for order in made])
+    batched = _in_batches(keys, [_unique(keys, order, 0.15) for order in made])
+    return related(random.Random(f"kin {seed}"), batched, 0.1)
+
+
+def related(dice: random.Random, made: Sequence[Order], share: float) -> list[Order]:
+    """Some of them depend on up to three that come before, mostly on those just before. What is done to a job may be
+    done with regard to those that depend on it."""
+    found: list[Order] = []
+    lingering: set[str] = set()  # what may wait for ever, as others are to go on: nobody waits for it
+    for order in made:
+        if found and dice.random() < share:
+            near = found[-(8 if dice.random() < 0.5 else 200) :]
+            parents = dice.sample(near, min(len(near), dice.choice((1, 1, 2, 3))))
+            order = replace(order, needs=tuple(need_of(dice, parent.id) for parent in parents))
+        if any(need.on_failure == "wait" or need.job_id in lingering for need in order.needs):
+            lingering.add(order.id)
+            order = replace(order, waits=False, unique="", unique_for=None, wish="raise")
+        if order.act in ("cancel", "delete"):
+            order = replace(order, act_kin=dice.random() < 0.4)
+        found.append(order)
+    return found
+
+
+def need_of(dice: random.Random, job_id: str, *, may_wait: bool = True) -> Need:
+    """On that job."""
+    how = dice.choices(("cancel", "run", "wait"), (5, 3, 2 if may_wait else 0))[0]
+    return Need(job_id, how, dice.random() < 0.2)
 
 
 def _order(dice: random.Random, job_id: str, name: str) -> Order:

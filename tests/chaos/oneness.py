@@ -17,13 +17,22 @@ KILL_MS: Final = 2000.0  #: for a body whose job was deleted to be killed
 
 
 def gone(evidence: Evidence, job_id: str) -> bool:
-    """Whether the job may be gone: it was deleted, or its result was to be kept for a moment at most."""
-    return evidence.was("delete", job_id) or evidence.orders[job_id].fades
+    """Whether the job may be gone: it was deleted, perhaps with one it depends on, or its result was to be kept for a
+    moment at most."""
+    return deleted(evidence, job_id) or evidence.orders[job_id].fades
+
+
+def deleted(evidence: Evidence, job_id: str) -> bool:
+    """Whether it may have been deleted, perhaps with one it depends on."""
+    return evidence.was("delete", job_id) or job_id in evidence.cleared
 
 
 def may_be_canceled(evidence: Evidence, job_id: str) -> bool:
-    """Whether somebody may have canceled the job: an operator, by a stop between two attempts too, or a replacement."""
+    """Whether somebody may have canceled the job: an operator, by a stop between two attempts too, a replacement, or
+    the end of one it depends on."""
     order = evidence.orders[job_id]
+    if any(need.on_failure != "run" for need in evidence.needs.get(job_id, ())):
+        return True
     if any(evidence.was(what, job_id) for what in ("cancel", "stop", "replace")):
         return True
     rivals = (one for one in evidence.rivals.get(order.unique, ()) if one.id != job_id)
@@ -138,7 +147,9 @@ def _has_same_key(evidence: Evidence, job_id: str, named: str) -> bool:
 
 
 def _existed(evidence: Evidence, job_id: str) -> bool:
-    return job_id in evidence.jobs or job_id in evidence.acked or job_id in evidence.refused or job_id in evidence.begun
+    known = (evidence.jobs, evidence.acked, evidence.refused, evidence.begun)
+    # of what is shared nobody notes whom a call that may take its place or give way has made
+    return any(job_id in some for some in known) or any(evidence.was(what, job_id) for what in ("return", "replace"))
 
 
 def _may_hold(evidence: Evidence, order: Order, since_ms: float, until_ms: float) -> bool:

@@ -14,8 +14,9 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry as ClientRetry
 
-from rqlike import Job, Queue, Repeat, Retry, Schedule, clock
+from rqlike import Dependency, Group, Job, Queue, Repeat, Retry, Schedule, clock
 from rqlike.command import send_stop_job_command
+from rqlike.dependency import Need
 from rqlike.exceptions import (
     DuplicateJobError,
     EnqueueManyError,
@@ -31,7 +32,7 @@ from rqlike.store import verbs
 from rqlike.store.requests import nonce
 from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
-from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Wait
+from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Orphaned, Wait
 from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
 from tests.servers import eventually
 
@@ -82,6 +83,8 @@ class People:
         self.denied: list[Denied] = []
         self.given: list[Given] = []
         self.batches: list[Batch] = []
+        self.needs: dict[str, tuple[Need, ...]] = {}
+        self.orphaned: list[Orphaned] = []
         self._todo: list[tuple[float, int, str, Job[Any], int]] = []
         self._number = 0
         self._lock = threading.Lock()
@@ -131,7 +134,7 @@ class People:
             queue = queues[orders[0].queue]
             try:
                 if orders[0].batch:
-                    self._enqueue_many(queue, orders, atomic=batch.startswith("atomic"))
+                    self.enqueue_many(queue, orders, atomic=batch.startswith("atomic"))
                 else:
                     self._enqueue(queue, orders[0])
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
@@ -142,7 +145,8 @@ class People:
         sent = now_ms()
         due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
         arguments = (self.log, order.id, order.of.act, order.seconds)
-        new = prepare(queue._terms, bodies.perform, arguments, {}, options_of(order), due)
+        options = {**options_of(order), **self._needed(order)}
+        new = prepare(queue._terms, bodies.perform, arguments, {}, options, due)
         request = verbs.enqueue(queue.name, (new,))
         try:
             (answer,) = queue.store.run(request)
@@ -154,24 +158,46 @@ class People:
             self._came(order, _job_of(queue.store, queue.name, new, answer), sent, again)
         except DuplicateJobError as problem:
             self.denied.append(Denied(order.id, problem.job_id, sent, now_ms()))
+        except NoSuchJobError as problem:
+            self.orphaned.append(Orphaned(order.id, problem.job_id))
 
-    def _enqueue_many(self, queue: Queue, orders: Sequence[Order], *, atomic: bool) -> None:
+    def _needed(self, order: Order, of_call: Sequence[Order] = ()) -> dict[str, Any]:
+        """The option by which it depends on others: on those whose enqueue has returned, and on those before it in the
+        same call."""
+        before = {one.id for one in of_call[: of_call.index(order)]} if of_call else set()
+        needs = tuple(need for need in order.needs if need.job_id in self.acked or need.job_id in before)
+        if not needs:
+            return {}
+        self.needs[order.id] = needs
+        some = [Dependency(need.job_id, False, need.at_front, on_failure=need.on_failure) for need in needs]  # type: ignore[arg-type]
+        return {"depends_on": some}
+
+    def enqueue_many(
+        self, queue: Queue, orders: Sequence[Order], *, atomic: bool = False, group: Group | None = None
+    ) -> None:
+        """By one call, into a group where there is one."""
         sent = now_ms()
         data = [
             Queue.prepare_data(
-                bodies.perform, (self.log, one.id, one.of.act, one.seconds), delay=one.delay, **options_of(one)
+                bodies.perform,
+                (self.log, one.id, one.of.act, one.seconds),
+                delay=one.delay,
+                **options_of(one),
+                **self._needed(one, orders),
             )
             for one in orders
         ]
         jobs: Sequence[Job[Any] | None] = ()
         error = ""
         try:
-            jobs = queue.enqueue_many(data, atomic=atomic)
+            jobs = queue.enqueue_many(data, atomic=atomic, group_id=None if group is None else group.id)
         except EnqueueManyError as problem:
             jobs, error = problem.jobs, "EnqueueManyError"
             for at, cause in problem.errors.items():
                 if isinstance(cause, DuplicateJobError):
                     self.denied.append(Denied(orders[at].id, cause.job_id, sent, now_ms()))
+                elif isinstance(cause, NoSuchJobError):
+                    self.orphaned.append(Orphaned(orders[at].id, cause.job_id))
         except RedisError as problem:
             error = type(problem).__name__
             self.refused.update((one.id, error) for one in orders)
@@ -191,7 +217,7 @@ class People:
             self._waiters.append(threading.Thread(target=self._wait, args=(job,), daemon=True))
             self._waiters[-1].start()
         if order.act and job.id == order.id:
-            self._later(order.act_after, order.act, job, _REQUEUES)
+            self._later(order.act_after, order.act + ("_kin" if order.act_kin else ""), job, _REQUEUES)
 
     @staticmethod
     def _again(queue: Queue, request: Any) -> str:
@@ -226,7 +252,8 @@ class People:
                     self._later(_AGAIN_S, what, job, chances - 1)
                     if isinstance(problem, InvalidJobOperation):
                         continue
-            self.acts.append(Act(what, job.id, answer, now_ms() if answer == JobStatus.CANCELED else at))
+            deed, _, kin = what.partition("_")
+            self.acts.append(Act(deed, job.id, answer, now_ms() if answer == JobStatus.CANCELED else at, bool(kin)))
 
     # -- who pauses ----------------------------------------------------------------------------------------------------
 
@@ -399,6 +426,15 @@ def _delete(job: Job[Any]) -> str:
     return "ok"
 
 
+def _cancel_kin(job: Job[Any]) -> str:
+    return str(job.store.run(verbs.cancel(job.id, nonce(), enqueue_dependents=True)))
+
+
+def _delete_kin(job: Job[Any]) -> str:
+    job.delete(delete_dependents=True)
+    return "ok"
+
+
 def _stop(job: Job[Any]) -> str:
     send_stop_job_command(job.connection, job.id, namespace=job.namespace)
     return "ok"
@@ -414,6 +450,8 @@ DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {
     "stop": _stop,
     "delete": _delete,
     "requeue": _requeue,
+    "cancel_kin": _cancel_kin,
+    "delete_kin": _delete_kin,
 }
 
 

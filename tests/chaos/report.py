@@ -33,6 +33,9 @@ def as_dict(run: Run) -> dict[str, object]:
         "given": dict(sorted(Counter(given.how for given in evidence.given).items())),
         "atomic": dict(sorted(Counter(batch.error or "enqueued" for batch in evidence.batches).items())),
         "unique": evidence.unique,
+        "dependents": dict(sorted(Counter(_status(evidence, job_id) for job_id in evidence.needs).items())),
+        "orphaned": len(evidence.orphaned),
+        "completed": {name: seen.completed for name, seen in evidence.groups.items() if seen is not None},
         "gathered": len(evidence.gathered),
         "waits": dict(sorted(Counter(wait.error or "value" for wait in evidence.waits).items())),
         "quiet_s": round(run.quiet_s, 2),
@@ -41,6 +44,10 @@ def as_dict(run: Run) -> dict[str, object]:
         "not_yet": list(NOT_YET),
         "violations": {name: list(said) for name, said in run.violations.items()},
     }
+
+
+def _status(evidence: Evidence, job_id: str) -> str:
+    return str(evidence.jobs[job_id].status) if job_id in evidence.jobs else "gone"
 
 
 def as_json(run: Run) -> str:
@@ -62,6 +69,9 @@ def as_text(run: Run, most: int = 5) -> str:
         "denied",
         "given",
         "waits",
+        "dependents",
+        "orphaned",
+        "completed",
         "strikes",
         "reasons",
         "quiet_s",
@@ -95,7 +105,7 @@ def as_stories(run: Run) -> list[str]:
 
 
 def _story(evidence: Evidence, job_id: str, zero: float) -> Iterator[str]:
-    yield str(evidence.orders[job_id])
+    yield f"{evidence.orders[job_id]}, needed {evidence.needs.get(job_id, ())}"
     for body in evidence.begun.get(job_id, ()):
         over = None if body.over_ns is None else (body.over_ns - body.began_ns) / 1e6
         yield f"{body.began_ms - zero:.0f} body {body.execution} for {over} ms, pid {body.pid}"

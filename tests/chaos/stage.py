@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from rqlike.failpoints import VARIABLE
+from tests.chaos.bodies import LOG
 from tests.chaos.evidence import Exit
 from tests.chaos.kinds import MAX_CRASHES, QUEUES
 from tests.process.proxies import UnsteadyProxy
@@ -70,7 +71,7 @@ class Stage:
         self.server = self._stack.enter_context(Server(kind, options=AOF))
         self.stable = Stable(self.server, f"chaos-{seed}", folder)
         self._stack.callback(self._end)
-        self.lease_s = lease_s
+        self.lease_s, self._log = lease_s, str(folder / "bodies")
         self.plan = {"lease_ms": round(lease_s * 1000), "renew_s": lease_s / 10}
         self.exits: list[Exit] = []
         self.leaving: list[Leaving] = []
@@ -94,7 +95,7 @@ class Stage:
             url=None if proxy is None else proxy.url,
             plan=self.plan,
             wait=False,
-            env={MARK: self.mark, VARIABLE: failpoint},
+            env={MARK: self.mark, VARIABLE: failpoint, LOG: self._log},
             concurrency=2,
             kill_grace=0.3,
             shutdown_timeout=SHUTDOWN_S,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from rqlike.states import JobStatus
 from tests.chaos.driver import Run, Settings, run
 from tests.chaos.kinds import LIMITS
 from tests.chaos.report import as_text
@@ -27,7 +28,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     start_or_skip("valkey").close()
     given = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     mixes = [mix for mix in MIXES if {"mix": mix} in given]
-    settings = [Settings(seed=1, mix=mix, jobs=250, seconds=4.0) for mix in mixes]
+    settings = [Settings(seed=1, mix=mix, jobs=200, seconds=4.0) for mix in mixes]
     folders = [tmp_path_factory.mktemp(mix) for mix in mixes]
     with ThreadPoolExecutor(len(mixes)) as pool:
         return dict(zip(mixes, pool.map(run, settings, folders), strict=True))
@@ -51,6 +52,12 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, runs: Map
     assert done.evidence.unique
     assert done.evidence.denied
     assert done.evidence.batches
+    assert {need.on_failure for needs in done.evidence.needs.values() for need in needs} == {"cancel", "run", "wait"}
+    assert {done.evidence.jobs[name].status for name in done.evidence.needs.keys() & done.evidence.jobs.keys()} >= {
+        JobStatus.FINISHED,
+        JobStatus.CANCELED,
+    }
+    assert any(seen.completed for seen in done.evidence.groups.values() if seen is not None)
 
 
 @pytest.mark.slow

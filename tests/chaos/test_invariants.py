@@ -9,8 +9,10 @@ from typing import Any, Final
 
 import pytest
 
+from rqlike.dependency import Need
 from rqlike.records import ResultRecord
 from rqlike.serializers import resolve_serializer
+from rqlike.settings import TELL_LIMIT
 from rqlike.states import JobStatus, Reason, ResultType
 from rqlike.store.schedules import FireRecord
 from rqlike.timetables import slot_text
@@ -26,16 +28,20 @@ from tests.chaos.evidence import (
     Exit,
     Gathered,
     Given,
+    GroupSeen,
     Held,
     Holding,
     JobSeen,
     Kept,
+    Lists,
+    Orphaned,
     ScheduleSeen,
     Strike,
     Told,
     Wait,
     read_bodies,
 )
+from tests.chaos.families import PRODUCERS, calls
 from tests.chaos.faults import EVERYTHING, MIXES
 from tests.chaos.invariants import INVARIANTS, NOT_YET, violations
 from tests.chaos.kinds import (
@@ -229,6 +235,69 @@ def with_gathered(
 ) -> Evidence:
     """Somebody who waited for many jobs from 60 ms on, for 0.1 s."""
     return with_shared(gathered=[Gathered(done, pending, when, T0 + 60, T0 + at, 0.1)])
+
+
+def with_kin(how: str = "cancel", /, **parent: Any) -> Evidence:
+    """A job q that depends on p. p ran from 30 to 40 ms, q from 60 to 65 ms; `parent`: what is known of p otherwise."""
+    made = {"status": JobStatus.FINISHED, "cycle": 1, "entries": (entry("p1", "p", 41),), "ended_ms": int(T0) + 41}
+    return replace(
+        SOUND,
+        orders={**SOUND.orders, "p": Order("p", "quick"), "q": Order("q", "quick")},
+        acked={**SOUND.acked, "p": Acked(T0, T0 + 1), "q": Acked(T0 + 2, T0 + 3)},
+        needs={"q": (Need("p", how),)},
+        bodies=[*SOUND.bodies, body("p1", "p", 30, 40), body("q1", "q", 60, 65)],
+        jobs={
+            **SOUND.jobs,
+            "p": JobSeen(**{**made, **parent}),
+            "q": JobSeen(JobStatus.FINISHED, 1, (entry("q1", "q", 66),)),
+        },
+        tally={},
+        counts={},
+    )
+
+
+FAILED: Final = {
+    "status": JobStatus.FAILED,
+    "entries": (entry("p1", "p", 41, type=ResultType.FAILED, reason=Reason.ABANDONED, value=None),),
+}
+
+
+def with_waiting(how: str = "wait", /, **parent: Any) -> Evidence:
+    """q has not run, and is deferred, since p has failed."""
+    made = with_kin(how, **{**FAILED, **parent})
+    return replace(
+        made,
+        bodies=made.bodies[:-1],
+        jobs={**made.jobs, "q": JobSeen(JobStatus.DEFERRED, 1, ())},
+        lists=Lists({"p": (f"7 {how[0]} q",)}, (), ("- gone p",)),
+        strikes=[Strike("parent", "w1", T0, T0 + 6500)],
+    )
+
+
+def with_canceled(how: str = "cancel", /, **parent: Any) -> Evidence:
+    """q has not run, and was canceled for a dependency."""
+    made = with_waiting(how, **parent)
+    return replace(
+        made,
+        jobs={**made.jobs, "q": JobSeen(JobStatus.CANCELED, 1, (), notice="dependency")},
+        lists=Lists({}, (), ()),
+    )
+
+
+def with_group(*, created_ms: int = 70, begun: bool = True, seen: GroupSeen | None = None, **changes: Any) -> Evidence:
+    """p and q in a group, which was complete when q had ended."""
+    made = with_kin()
+    calls = {"g@1": JobSeen(JobStatus.FINISHED, 1, (entry("g1", "g@1", 76),), None, int(T0) + created_ms)}
+    orders = {name: replace(order, group="g" if name in "pq" else "") for name, order in made.orders.items()}
+    jobs = {**made.jobs, **calls, "q": made.jobs["q"]._replace(ended_ms=int(T0) + 66)}
+    found = replace(
+        made,
+        orders={**orders, "g@1": Order("g@1", "quick")},
+        bodies=[*made.bodies, *([body("g1", "g@1", 72, 75)] if begun else [])],
+        jobs=jobs,
+        groups={"g": seen or GroupSeen(frozenset("pq"), 0, 1)},
+    )
+    return replace(found, **changes)
 
 
 A, B1, B2 = SOUND.jobs["a"].entries[0], *SOUND.jobs["b"].entries
@@ -493,6 +562,72 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-23",
         lambda: replace(SOUND, held=[Held("", T0, T0 + 500)], claims=[Claim("a", "b", int(T0) + 200, "a1")]),
     ),
+    "a dependent begins before its parent has ended": (
+        "INV-15",
+        lambda: with_kin(entries=(entry("p1", "p", 80),)),
+    ),
+    "a dependent runs though its parent failed": ("INV-15", lambda: with_kin(**FAILED)),
+    "a dependent runs though its parent was canceled": (
+        "INV-15",
+        lambda: with_kin(status=JobStatus.CANCELED, entries=()),
+    ),
+    "a dependent that runs in any case does so before its parent was canceled": (
+        "INV-15",
+        lambda: with_kin("run", status=JobStatus.CANCELED, entries=(), ended_ms=int(T0) + 80),
+    ),
+    "a dependent is deferred for a parent that finished": (
+        "INV-2",
+        lambda: with_waiting(status=JobStatus.FINISHED, entries=(entry("p1", "p", 41),)),
+    ),
+    "a dependent is deferred that was to be canceled": ("INV-2", lambda: with_waiting("cancel")),
+    "a job that finished is waited for": (
+        "INV-31",
+        lambda: replace(with_kin(), lists=Lists({"p": ("7 c q",)}, (), ())),
+    ),
+    "a job that is gone is waited for": ("INV-31", lambda: replace(SOUND, lists=Lists({"p": ("7 c q",)}, (), ()))),
+    "nobody was told that a job has failed": (
+        "INV-31",
+        lambda: replace(with_waiting(), lists=Lists({"p": ("7 c q",)}, (), ())),
+    ),
+    "a list is left": ("INV-31", lambda: replace(SOUND, lists=Lists({}, ("{x}:telling:7",), ()))),
+    "an end is to be told": ("INV-31", lambda: replace(SOUND, lists=Lists({}, (), ("7 finished a",)))),
+    "a producer adds to a group for ever": ("INV-31", lambda: replace(SOUND, lists=Lists({}, (), ("- open g",)))),
+    "a job is to be looked at for whom nobody waits": (
+        "INV-31",
+        lambda: replace(SOUND, lists=Lists({}, (), ("- gone a",))),
+    ),
+    "a job is canceled for a parent that finished": (
+        "INV-32",
+        lambda: with_canceled(status=JobStatus.FINISHED, entries=(entry("p1", "p", 41),)),
+    ),
+    "a job is canceled for a parent whose failure was to be no matter": ("INV-32", lambda: with_canceled("run")),
+    "a job is canceled for a parent that is kept": ("INV-32", lambda: with_canceled("wait")),
+    "a job is canceled for a dependency, and has none": ("INV-32", lambda: replace(with_canceled(), needs={})),
+    "a group is gone": ("INV-33", lambda: with_group(groups={"g": None})),
+    "a group does not know one of its jobs": ("INV-33", lambda: with_group(seen=GroupSeen(frozenset("p"), 0, 1))),
+    "a group is not complete": ("INV-33", lambda: with_group(seen=GroupSeen(frozenset("pq"), 1, 1))),
+    "a callback of a group is missing": ("INV-33", lambda: with_group(seen=GroupSeen(frozenset("pq"), 0, 2))),
+    "a callback of a group comes early": ("INV-33", lambda: with_group(created_ms=50)),
+    "a callback of a group never begins": ("INV-33", lambda: with_group(begun=False)),
+    "a group was complete, and again, and its callback came once": (
+        "INV-33",
+        lambda: with_group(
+            created_ms=50,
+            acked={**SOUND.acked, "p": Acked(T0, T0 + 1), "q": Acked(T0 + 50, T0 + 52)},
+        ),
+    ),
+    "an enqueue is refused for the sake of a parent that is there": (
+        "INV-34",
+        lambda: replace(with_canceled(), orphaned=[Orphaned("q", "p")]),
+    ),
+    "an enqueue is refused for the sake of a job it does not depend on": (
+        "INV-34",
+        lambda: replace(SOUND, orphaned=[Orphaned("q", "d")]),
+    ),
+    "an enqueue is refused for the sake of a parent and leaves a job": (
+        "INV-34",
+        lambda: replace(with_kin(), acts=[*SOUND.acts, Act("delete", "p", "ok", T0)], orphaned=[Orphaned("q", "p")]),
+    ),
     "a count is wrong": ("INV-18", lambda: replace(SOUND, counts={"finished": 4, "canceled": 1})),
 }
 
@@ -509,7 +644,7 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 31)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 35)}
 
 
 @pytest.mark.parametrize(
@@ -525,6 +660,11 @@ def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not
             asked_for_z("", "z2"), asked_for_z("", "z1", cycle=1), asked_for_z("", "z1", cycle=1, how="cached")
         ),
         with_shared(asked_for_z("WaitTimeout", at=1070, cycle=3), asked_for_z("WaitTimeout", at=1070, cycle=0)),
+        replace(
+            with_shared(acts=[*SOUND.acts, Act("replace", "y", "asked", T0 + 50), Act("delete", "y", "ok", T0 + 52)]),
+            orders={**with_shared().orders, "y": Order("y", "signed", shared=True)},
+            given=[Given("y", "y", "joined", T0 + 50, T0 + 52)],
+        ),
         with_gathered(done=(("z", 2), ("a", 1)), pending=(), at=82),
         with_gathered(done=(("z", 2),), pending=(("z", 3),), at=165),
         with_gathered(done=(("z", 1),), pending=(("z", 2),), at=65, when="FIRST_COMPLETED"),
@@ -534,6 +674,30 @@ def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not
 def test_what_is_allowed_of_ids_and_keys_violates_nothing(evidence: Evidence) -> None:
     sound = {"INV-4", "INV-7"} if evidence.strikes == [] else set()  # b was killed, and this evidence says by nobody
     assert violations(evidence).keys() <= sound
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        with_kin(),
+        with_kin("run", **FAILED),
+        replace(with_kin(), acts=[*SOUND.acts, Act("cancel", "p", "started", T0 + 20, kin=True)]),
+        replace(with_kin(**FAILED), acts=[*SOUND.acts, Act("requeue", "q", "ok", T0 + 58)]),
+        with_waiting(),
+        with_canceled(),
+        with_group(),
+        with_group(seen=GroupSeen(frozenset("pq"), 0, 1), acked={**SOUND.acked, "p": Acked(T0, T0 + 1)}),
+    ],
+)
+def test_what_is_allowed_of_dependents_and_groups_violates_nothing(evidence: Evidence) -> None:
+    kin = {"INV-15", *(f"INV-{number}" for number in range(31, 35)), "INV-2", "INV-13"}
+    assert not violations(evidence).keys() & kin
+
+
+def test_who_was_deleted_with_a_parent_of_a_parent_may_be_gone() -> None:
+    made = replace(with_kin(), acts=[Act("delete", "p", "ok", T0 + 5, kin=True)])
+    made = replace(made, needs={**made.needs, "r": (Need("q"),)})
+    assert made.cleared == {"q", "r"}
 
 
 def test_what_was_claimed_before_a_pause_and_as_fast_as_a_rate_allows_violates_nothing() -> None:
@@ -611,6 +775,34 @@ def test_what_is_asked_in_a_run_follows_from_its_seed_and_is_of_all_kinds() -> N
     at_once = [ask for ask in asked(7) if sum(ask.at_s == other.at_s for other in asked(7)) == ASKERS]
     assert {ask.who for ask in at_once} == set(range(ASKERS))
     assert all(any(getattr(ask, name) for ask in asked(7)) for name in ("cancels", "deadline", "timeout_s"))
+
+
+def test_the_jobs_of_a_run_depend_on_others_in_all_ways() -> None:
+    many = [*orders(1, 500), *(order for call in calls(1, 5.0) for order in call.orders)]
+    needs = [need for order in many for need in order.needs]
+    assert {need.on_failure for need in needs} == {"cancel", "run", "wait"}
+    assert {need.at_front for need in needs} == {True, False}
+    assert {len(order.needs) for order in many} == {0, 1, 2, 3}
+    assert any(order.needs and order.delay for order in many)
+    assert any(order.needs and order.batch for order in many)
+    assert {order.act for order in many if order.act_kin} == {"cancel", "delete"}
+    known: set[str] = set()
+    for order in many:
+        assert {need.job_id for need in order.needs} <= known
+        known.add(order.id)
+
+
+def test_families_follow_from_the_seed_and_are_chains_a_fan_told_in_steps_and_groups_that_several_fill() -> None:
+    assert calls(7, 5.0) == calls(7, 5.0) != calls(8, 5.0)
+    for seed in (7, 8):
+        made = calls(seed, 5.0)
+        assert max(len(call.orders) for call in made) > TELL_LIMIT
+        groups = {call.group for call in made} - {""}
+        assert len(groups) > 1
+        for group in groups - {f"{seed}-gfan"}:
+            assert {call.who for call in made if call.group == group} == set(range(PRODUCERS))
+        assert sum(order.needs != () for call in made for order in call.orders if "chain" in order.id) > 9
+    assert {call.atomic for seed in range(9) for call in calls(seed, 5.0)} == {True, False}
 
 
 def test_every_fault_is_in_some_mix_and_everything_is_all_of_them() -> None:

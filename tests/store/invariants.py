@@ -207,7 +207,8 @@ class _Reading:
             yield f"{job_id} is started and begins attempt {attempt}"
         if status is not JobStatus.STARTED and self.field(job_id, "asked") is not None:
             yield f"{job_id} is {status}, and something is asked of it"
-        if (self.field(job_id, "due") is not None) != (status is JobStatus.SCHEDULED):
+        due = self.field(job_id, "due") is not None
+        if due != (status is JobStatus.SCHEDULED) and not (due and status is JobStatus.DEFERRED):
             yield f"{job_id} is {status}, due {self.field(job_id, 'due')!r}"
 
     def _stream(self, job_id: str) -> Iterator[str]:

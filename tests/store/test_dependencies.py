@@ -132,6 +132,19 @@ def test_so_may_one_that_is_canceled_while_it_runs(scene: Scene) -> None:
     assert (scene.status("p"), scene.status("a")) == (JobStatus.CANCELED, JobStatus.QUEUED)
 
 
+@pytest.mark.parametrize("way", ["requeued", "enqueued"])
+def test_so_it_may_for_that_cycle_alone(scene: Scene, way: str) -> None:
+    scene.enqueue(new_job("p"), new_job("a", needs="c p"))
+    scene.run(verbs.cancel("p", "n", enqueue_dependents=True))
+    if way == "requeued":
+        scene.run(verbs.requeue(["p"], "m", at_front=False))
+    else:
+        scene.enqueue(new_job("p", "again"))
+    scene.enqueue(new_job("b", needs="c p"))
+    scene.run(verbs.cancel("p", "o"))
+    assert (scene.status("a"), scene.status("b")) == (JobStatus.QUEUED, JobStatus.CANCELED)
+
+
 def test_an_attempt_that_is_followed_by_another_one_ends_nothing(scene: Scene) -> None:
     parent = start(scene, policy=retries(1))
     scene.enqueue(new_job("a", needs="c p"))
@@ -172,6 +185,15 @@ def test_it_is_canceled_when_the_one_it_waits_for_is_gone_for_good(scene: Scene)
     scene.settle(parent, raised())
     scene.pass_ms(60_002)
     assert scene.status("p") is None
+    scene.turn("w", sweep=True)
+    assert (scene.status("a"), reason_of(scene, "a"), nothing_left(scene)) == (JobStatus.CANCELED, "dependency", True)
+
+
+def test_so_it_is_where_that_one_had_failed_before_it_came(scene: Scene) -> None:
+    parent = start(scene, policy=policy(failure_ttl=60.0))
+    scene.settle(parent, raised())
+    scene.enqueue(new_job("a", needs="w p"))
+    scene.pass_ms(60_002)
     scene.turn("w", sweep=True)
     assert (scene.status("a"), reason_of(scene, "a"), nothing_left(scene)) == (JobStatus.CANCELED, "dependency", True)
 
@@ -247,6 +269,17 @@ def test_an_atomic_call_may_depend_on_itself_and_is_refused_whole_where_a_parent
     assert [answer.word for answer in answers] == ["refused", "refused", "orphan"]
     assert scene.status("a") is None
     assert [answer.word for answer in scene.run(verbs.enqueue(QUEUE, jobs[:2], atomic=True))] == ["new", "new"]
+
+
+@pytest.mark.parametrize("needs", ["c a\nc none", "c held"])
+def test_so_it_is_where_only_one_of_its_parents_is_of_the_call_or_one_of_the_call_is_not_made(
+    scene: Scene, needs: str
+) -> None:
+    scene.enqueue(new_job("holder", unique="k"))
+    jobs = [new_job("a"), new_job("held", unique="k", wish="return"), new_job("b", needs=needs)]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert [answer.word for answer in answers] == ["refused", "refused", "orphan"]
+    assert [scene.status(job.id) for job in jobs] == [None] * 3
 
 
 # -- how it comes to its queue -----------------------------------------------------------------------------------------

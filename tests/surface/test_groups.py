@@ -133,6 +133,21 @@ def test_the_jobs_of_a_group_may_depend_on_each_other(group: Group, queue: Queue
     assert completions(queue) == ["g@1"]
 
 
+def test_a_job_of_a_group_that_is_canceled_at_once_for_a_parent_keeps_it_from_nothing(
+    group: Group, queue: Queue, client: redis.Redis, work: Work
+) -> None:
+    failed = queue.enqueue(tasks.fail)
+    work()
+    doomed = datas(queue, [1], depends_on=failed)
+    group.enqueue_many(queue, [*doomed, *datas(queue, [2])])
+    assert (group.counts().canceled, group.progress, completions(queue)) == (1, 0.5, [])
+    work()
+    assert (group.progress, completions(queue)) == (1.0, ["g@1"])
+    group.enqueue_many(queue, doomed)
+    assert (group.counts().canceled, group.progress, completions(queue)) == (2, 1.0, ["g@2", "g@1"])
+    assert client.pttl(queue.store.keys.group("g")) > 0
+
+
 def test_what_is_wrong_is_refused(group: Group, queue: Queue, client: redis.Redis, namespace: str) -> None:
     with pytest.raises(NoSuchGroupError, match="no group none"):
         Group.fetch("none", client, namespace=namespace)

@@ -12,7 +12,7 @@ import redis
 from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry as Again
 
-from rqlike import Job, Queue, Repeat, Result, Retry, SimpleWorker, Waited, as_completed, wait
+from rqlike import Job, Queue, Repeat, Result, Retry, SimpleWorker, Waited, as_completed, clock, wait
 from rqlike.exceptions import WaitTimeout
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
@@ -370,6 +370,31 @@ def test_what_ends_just_before_the_time_is_over_is_told(queue: Queue, client: re
     waiter = waiting(client, lambda: wait(jobs, 0.25))
     jobs[0].cancel()  # who waits for all of them does not look at this one yet
     assert waiter.outcomes() == [([jobs[0]], jobs[1:])]
+
+
+def test_what_ends_in_time_is_told_where_the_look_at_another_one_takes_the_rest_of_the_time(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = enqueued(queue, 2)
+    first, last = started(queue, jobs)
+    store, mono = jobs[0].store, clock.mono
+    at_first, again = store.run_each, store.look_each
+
+    def one_ends_after_the_first_look(requests: Any) -> Any:
+        yield from at_first(requests)
+        settle(queue, last, VALUE)
+
+    def time_is_over_after_the_second(requests: Any) -> Any:
+        yield from again(requests)
+        if last.job_id not in ended:
+            ended.append(last.job_id)
+            settle(queue, first, VALUE)
+            monkeypatch.setattr(clock, "mono", lambda: mono() + 10)
+
+    ended: list[str] = []
+    monkeypatch.setattr(store, "run_each", one_ends_after_the_first_look)
+    monkeypatch.setattr(store, "look_each", time_is_over_after_the_second)
+    assert wait(jobs, 9) == (jobs, [])
 
 
 @pytest.mark.parametrize("decode_responses", [False, True])

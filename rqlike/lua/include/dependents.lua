@@ -3,6 +3,7 @@
 --- @include ring
 --- @include move
 --- @include leave
+--- @include until_gone
 -- tell_dependents(broken): tells at most C.TELL_LIMIT of the jobs that wait for others, and whose others have ended, in
 -- the order in which these have. What is told is gone from its list, and a list that is empty from the set of lists, so a
 -- call that fails half-way, or is made again, goes on where it stands. Answers whether there is more.
@@ -66,8 +67,7 @@ end
 local function keep_waiting(parent, edges)
   for _, edge in ipairs(edges) do call('RPUSH', key_dependents(parent), edge) end
   call('HSET', key_job(parent), F.dependents, '1')
-  local expires_at = call('PEXPIRETIME', key_job(parent))
-  if expires_at > 0 then call('ZADD', key_unsettled(), string.format('%.0f', expires_at + 1), '- gone ' .. parent) end
+  until_gone(parent)
 end
 
 -- Whatever the job says of itself.
