@@ -307,7 +307,8 @@ def test_a_job_that_waits_for_one_which_no_horse_is_left_to_run_is_told(stable: 
 
 
 def test_two_jobs_that_wait_on_all_horses_are_told(served: Queue) -> None:
-    jobs = [served.enqueue(tasks.asks, served.name, served.store.namespace) for _ in range(2)]
+    one = served.prepare_data(tasks.asks, (served.name, served.store.namespace))
+    jobs = served.enqueue_many([one, one])  # in one step, so that neither asks before both are there
     ended = [job.latest_result(timeout=10) for job in jobs]
     assert "rqlike.exceptions.WaitDeadlock" in {result and result.exc_type for result in ended}
 

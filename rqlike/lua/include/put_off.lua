@@ -10,6 +10,7 @@ local function put_off(job_id, outcome, moment)
     left_group(got[1], job_id, got[2], moment)
   end
   if call('EXISTS', key_dependents(job_id)) == 0 then return end
+  if outcome == 'gone' or outcome == 'erase' then call('ZREM', key_unsettled(), '- gone ' .. job_id) end
   local serial = redis.pcall('INCR', key_sequence())
   if type(serial) ~= 'number' then serial = now .. math.random(1000, 9999) end -- no counter; the next enqueue mends it
   call('RENAME', key_dependents(job_id), key_telling(serial))
