@@ -19,6 +19,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from threading import Lock
 from typing import Final
 
 from rqlike import fields, keys, settings, states
@@ -29,6 +30,7 @@ _KEY: Final = re.compile(r"\bkey_(\w+)\(((?:[^()]|\([^()]*\))*)\)")
 _ALLOWED: Final = re.compile(r"\ballowed\('(\w+)', (\w+(?:\.\w+|\[\d+\])?)\)")
 _JOINED: Final = re.compile(r"(?<=')([^'\n]*)' \.\. '([^'\n]*)(?=')")
 _COMMENT: Final = re.compile(r"(?m)^\s*--(?!-).*\n|\s+-- .*(?=\n)")
+_ASSEMBLING: Final = Lock()
 _FIELDS: Final = {
     "F": fields.JOB,
     "E": fields.ENTRY,
@@ -54,6 +56,13 @@ class Script:
 @cache
 def script(name: str) -> Script:
     """The assembled verb `name`; `advance_oom` is `advance` with the flag allow-oom."""
+    # A thousand waiters in threads may all want one at the same moment, and it takes milliseconds: once is enough.
+    with _ASSEMBLING:
+        return _assembled(name)
+
+
+@cache
+def _assembled(name: str) -> Script:
     filename, _, flavour = name.partition("_oom")
     text = _read(filename)
     flags = [value for _, kind, value in _DIRECTIVE.findall(text) if kind == "flags"]

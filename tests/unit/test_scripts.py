@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fakeredis
@@ -165,3 +166,18 @@ def test_a_worker_asks_at_its_start_for_every_command_that_its_scripts_call() ->
     asked = re.findall(r"'([A-Z]+)'", text[text.index("COMMANDS = {") : text.index("if redis.acl_check_cmd")])
     assert called == set(asked)
     assert asked == sorted(asked)
+
+
+def test_a_script_that_many_threads_want_at_once_is_assembled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts.script.cache_clear()
+    scripts._assembled.cache_clear()
+    expand, calls = scripts._expanded, []
+
+    def slowly(name: str) -> str:
+        calls.append(name)
+        return expand(name)
+
+    monkeypatch.setattr(scripts, "_expanded", slowly)
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(scripts.script, ["expire"] * 64))
+    assert (len({id(one) for one in found}), calls) == (1, ["expire"])
