@@ -6,6 +6,7 @@ Everything listens on loopback ports. The settings are fast: a primary that is g
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import redis
@@ -134,7 +135,13 @@ class Group:
 
     def demoted(self, server: Server, timeout: float = 30.0) -> None:
         """Waits until a primary of old has become a replica: the sentinels leave it alone for its first 8 seconds."""
-        eventually(lambda: not _is_primary(server), timeout, 0.05, "the old primary is a replica")
+
+        def is_replica() -> bool:
+            with suppress(redis.ConnectionError):  # it closes its connections when it is demoted
+                return not _is_primary(server)
+            return False
+
+        eventually(is_replica, timeout, 0.05, "the old primary is a replica")
 
     def _attached(self) -> int:
         with self.servers[0].client() as client:

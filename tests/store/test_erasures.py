@@ -319,10 +319,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Scripts that have worked long enough as soon as they ask."""
     monkeypatch.setattr("rqlike.settings.SCRIPT_S", -1.0)
     scripts.script.cache_clear()
+    scripts._assembled.cache_clear()
     scripts._expanded.cache_clear()
     yield
     monkeypatch.undo()
     scripts.script.cache_clear()
+    scripts._assembled.cache_clear()
     scripts._expanded.cache_clear()
 
 
