@@ -49,8 +49,12 @@ JOB: Final = {
     "meta": "m",
     "overrides": "o",
     "callback_error": "!",
+    "extra": "+",  # there is, or was, one of the `EXTRA` fields; else its end need not look for each of them
     "told": "%",  # token and number of the last telling that was written; there is progress or a log, where it is there
 }
+
+#: What few jobs have and the end of an execution has to see to: who writes one of these writes `extra` too.
+EXTRA: Final = ("result_ttl", "limit", "unique", "wanted", "dependents", "told", "asked", "ttl_deadline", "lapsed")
 
 #: Fields of a stream entry.
 ENTRY: Final = {
@@ -74,9 +78,6 @@ ENTRY: Final = {
     "line": "l",
     "said": "z",
 }
-
-#: Field of an entry in a queue's stream of events.
-EVENT: Final = {"text": "e"}
 
 #: Fields of a worker's hash.
 WORKER: Final = {

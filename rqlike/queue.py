@@ -487,7 +487,7 @@ class Queue:
 
         `after`: the id of an event to go on behind it, also in another process; "0" begins with the oldest that is
         kept; None with what comes from this call on. It ends when `timeout` seconds have passed without an event; None
-        never. About the newest 10,000 are kept: an event with `missed` comes behind a gap, which is logged too. A
+        never. At least the newest 10,000 are kept: an event with `missed` comes behind a gap, which is logged too. A
         server that goes away meanwhile is waited for until the timeout, then its error is raised. Not for several
         threads at once.
 

@@ -14,8 +14,8 @@ FOREVER: Final = -1.0  #: a ttl that never ends, a job_timeout that never comes
 
 HISTORY_LENGTH: Final = 10  #: executions kept in a job's stream, exactly
 NONCES_KEPT: Final = 500  #: bytes of nonces in the notice of a replaced cycle, whose calls may be sent again
-EVENTS_KEPT: Final = 10_000  #: newest events kept per queue; a node of the stream more, at most
-EVENTS_READ: Final = 200  #: events that one call reads
+EVENTS_KEPT: Final = 10_000  #: entries of a queue's events, of up to eight each, that are kept at least
+EVENTS_READ: Final = 100  #: entries of events that one call reads
 GRACE_MS: Final = 5_000  #: what a job leaves behind at result_ttl=0 and delete(): waiters and replays need a trace
 
 LEASE_MS: Final = 30_000  #: who has not renewed for this long may be replaced

@@ -31,8 +31,10 @@ if #ARGV == 4 then
   given = {'', queue, '', 2, job_id, data}
 end
 --- @include place
+--- @include chunked
 --- @include ring
 --- @include blob
+--- @include drop_blobs
 --- @include packed
 --- @include happened
 local FIRST, width = 5, tonumber(given[4])
@@ -80,12 +82,7 @@ end
 local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
 local members = {}
 local answers = {now}
-local unheard = {} -- job id, status and cycle of each that was written and not told of
-
-local function tell_all()
-  for at = 1, #unheard, 3 do happened('enqueue', queue, unheard[at], unheard[at + 1], unheard[at + 2]) end
-  unheard = {}
-end
+together = true
 
 -- What was written so far into its homes.
 local function settle_in()
@@ -100,7 +97,6 @@ local function settle_in()
     if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
   end
   queued, scheduled, earliest = {}, {}, nil
-  tell_all()
 end
 
 -- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
@@ -200,6 +196,7 @@ local function write(index)
   local status = deferred and 'deferred' or due and 'scheduled' or 'queued'
   answers[index + 1] = status -- from here on there is something to undo
   fields, size = {F.status, status, F.queue, queue, F.created, stamp, F.place, score}, 8
+  local extra = false
   if cycle > 1 then
     add(F.cycle, cycle)
     add(F.since, since)
@@ -207,15 +204,18 @@ local function write(index)
   if notice then add(F.notice, notice) end
   if group then
     add(F.group, group)
+    extra = true
     add(F.dependents, '1') -- whoever ends it is to look for those who want to know
     members[#members + 1] = sequence + index - 1
     members[#members + 1] = job_id
   elseif word == 'cycle' and old[7] then
+    extra = true
     add(F.dependents, '1') -- for those who wait until it is run again
   end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
   if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+  if limit ~= '' or unique ~= '' or ttl_ms ~= '' or extra then add(F.extra, '1') end
   if limit ~= '' then add(F.limit, limit) end
   if unique ~= '' then
     add(F.unique, unique)
@@ -251,10 +251,8 @@ local function write(index)
   end
   if meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
   call('HSET', key_job(job_id), unpack(fields))
-  local heard = #unheard
-  unheard[heard + 1], unheard[heard + 2], unheard[heard + 3] = job_id, status, cycle
+  happened('enqueue', queue, job_id, status, cycle)
   if doomed then
-    tell_all()
     --- @include leave
     if group then -- it comes and goes at once
       --- @include group
@@ -272,7 +270,7 @@ local function write_plain(index)
   local score = place(C.NORMAL_BAND, sequence + index - 1)
   answers[index + 1] = 'queued'
   queued[2 * index - 1], queued[2 * index] = score, job_id
-  unheard[3 * index - 2], unheard[3 * index - 1], unheard[3 * index] = job_id, 'queued', 1
+  happened('enqueue', queue, job_id, 'queued')
   local plain = {F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data}
   if #data > C.CHUNK then
     plain[9], plain[10] = nil, nil
@@ -319,6 +317,16 @@ local fine, problem = pcall(function()
 end)
 if not fine then
   undo()
+  for _, fields in pairs(unheard) do
+    for at = #fields, 2, -2 do
+      if string.sub(fields[at], 1, 8) == 'enqueue ' then
+        table.remove(fields, at)
+        table.remove(fields, at - 1)
+      end
+    end
+  end
+  tell_all()
   return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
 end
+tell_all()
 return packed(answers)

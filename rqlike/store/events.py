@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from rqlike import codec
-from rqlike.events import Event, read_event
-from rqlike.fields import EVENT
+from rqlike.events import Event, event_id, read_event
 from rqlike.store.requests import Request
-
-_TEXT = EVENT["text"].encode()
 
 
 class Heard(NamedTuple):
@@ -21,19 +19,27 @@ class Heard(NamedTuple):
 
 
 def heard(queue: str, after: str, most: int) -> Request[Heard]:
-    """Events of a queue after the one of an id, at most so many."""
+    """Events of a queue after the one of an id, of at most so many entries of its stream."""
+    entry, inside, number = after.partition(".")  # of one inside an entry, where others follow it
 
     def read(reply: Any) -> Heard:
         oldest, entries = codec.unpack_reply(reply)
         found: list[Event] = []
         last = ""
-        for entry_id, flat in entries:
-            last = codec.text(entry_id)
-            if len(flat) == 2 and flat[0] == _TEXT and (event := read_event(queue, last, codec.text(flat[1]))):
-                found.append(event)
+        for raw, flat in entries:
+            last = codec.text(raw)
+            found += _events_of(queue, last, flat, int(number) if inside and last == entry else 0)
         return Heard(codec.text(oldest), last, tuple(found))
 
-    return Request("events", (queue, after, most), read)
+    return Request("events", (queue, entry if inside else f"({entry}", most), read)
+
+
+def _events_of(queue: str, entry: str, flat: codec.Flat, known: int) -> Iterator[Event]:
+    """The events of one entry but for the first `known`. Each is a field; what they are called says nothing."""
+    texts = flat[1::2]
+    for number, text in enumerate(texts[known:], known + 1):
+        if event := read_event(queue, event_id(entry, number, len(texts)), codec.text(text)):
+            yield event
 
 
 def newest(queue: str) -> Request[str]:

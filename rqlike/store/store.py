@@ -221,7 +221,7 @@ class Store:
 
         The event itself is dropped here: to read it is a call that sees at the same moment what is kept no longer.
         Connections and errors as of `block_for_entries`."""
-        read = (*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", self.keys.events(queue), after)
+        read = (*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", self.keys.events(queue), after.partition(".")[0])
         try:
             self._blocking(*read)
         except ResponseError as refusal:

@@ -1,6 +1,7 @@
 --- @include place
 --- @include move
 --- @include blob
+--- @include drop_blobs
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
 -- wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job that holds its unique key, where
 -- there is one that stays: then nothing is made.
@@ -29,6 +30,7 @@ local function write_new(job_id, template, sequence, slot)
   end
   if slot then add(F.slot, slot) end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
+  if (limit or '') ~= '' or (unique or '') ~= '' or (ttl_ms or '') ~= '' then add(F.extra, '1') end
   if limit and limit ~= '' then add(F.limit, limit) end
   if unique and unique ~= '' then
     --- @include unique

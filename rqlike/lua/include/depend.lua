@@ -27,6 +27,7 @@ local function depend(job_id, serial, open)
   for _, one in ipairs(open) do
     call('RPUSH', key_dependents(one[2]), serial .. ' ' .. one[1] .. ' ' .. job_id)
     call('HSETNX', key_job(one[2]), F.dependents, '1')
+    call('HSET', key_job(one[2]), F.extra, '1')
     if one[3] then until_gone(one[2]) end -- it has ended already
   end
 end
