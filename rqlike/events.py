@@ -8,6 +8,8 @@ from typing import NamedTuple
 from rqlike import clock
 from rqlike.states import JobStatus
 
+#: With these a cycle begins; one that `repeat` begins has no such event, since that one tells of the cycle before.
+_BEGINNINGS = frozenset({"enqueue", "fire", "requeue"})
 _LINES = 3  #: of the text of an event
 _WORDS = 5  #: in its first line
 
@@ -78,3 +80,13 @@ def event_place(event_id: str) -> tuple[int, int]:
     if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in (first, second if dash else "0")):
         raise ValueError(f"{event_id!r} is not the id of an event; '0' stands for the oldest that is kept")
     return int(first), int(second or 0)
+
+
+def begins_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle came before."""
+    return event.name in _BEGINNINGS
+
+
+def ends_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle comes after."""
+    return event.status is None or event.status.terminal or event.name == "repeat"

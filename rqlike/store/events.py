@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from rqlike import codec
@@ -25,15 +26,25 @@ def heard(queue: str, after: str, most: int) -> Request[Heard]:
 
     def read(reply: Any) -> Heard:
         oldest, entries = codec.unpack_reply(reply)
-        found: list[Event] = []
-        last = ""
-        for entry_id, flat in entries:
-            last = codec.text(entry_id)
-            if len(flat) == 2 and flat[0] == _TEXT and (event := read_event(queue, last, codec.text(flat[1]))):
-                found.append(event)
-        return Heard(codec.text(oldest), last, tuple(found))
+        last = codec.text(entries[-1][0]) if entries else ""
+        return Heard(codec.text(oldest), last, _events(queue, entries))
 
     return Request("events", (queue, after, most), read)
+
+
+def own_events(queue: str, job_id: str, entries: Iterable[codec.Entry]) -> tuple[Event, ...]:
+    """The events of one job among the entries of its queue."""
+    return tuple(event for event in _events(queue, entries) if event.job_id == job_id)
+
+
+def _events(queue: str, entries: Iterable[codec.Entry]) -> tuple[Event, ...]:
+    """Without what is none."""
+    read = (
+        read_event(queue, codec.text(entry_id), codec.text(flat[1]))
+        for entry_id, flat in entries
+        if len(flat) == 2 and flat[0] == _TEXT
+    )
+    return tuple(event for event in read if event is not None)
 
 
 def newest(queue: str) -> Request[str]:
