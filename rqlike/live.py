@@ -121,10 +121,10 @@ def _in_order(told: Iterable[Watched], steps: Iterable[Watched], results: Sequen
 
 
 def _place(one: Watched) -> tuple[int, int, int, int]:
-    """In the same millisecond an execution is claimed, tells, ends, and has its result."""
+    """In the same millisecond an execution is claimed, tells, has its result, and what follows from that happens."""
     if isinstance(one, Event):
-        rank = 0 if one.name == "claim" else 2
+        rank = 0 if one.name == "claim" else 3
     else:
-        rank = 3 if isinstance(one, Result) else 1
+        rank = 2 if isinstance(one, Result) else 1
     first, second = event_place(one.id)
     return first, one.attempt, rank, second

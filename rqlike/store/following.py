@@ -4,9 +4,10 @@ What is kept is read from ids that are known, never from "now", and all of it at
 falls between two looks, and what a look brings can be put in order. Between two looks a read blocks on the streams of
 the job for at most 4 s: whatever happened to it, a watcher learns.
 
-The events of a job stand in the stream of its queue, among those of all its jobs. A read blocks on that one too, until
-it it is woken by what another job did. Then it does not for a moment, longer each time up to a second, so that a watcher
-costs much the same however much goes on in the queue; but no longer than half the time that the stream reaches back.
+The events of a job stand in the stream of its queue, among those of all its jobs. A read blocks on that one too. Where
+it is woken by what another job did, the watcher leaves the stream out of its reads for a moment, longer each time up to
+a second, so that it costs much the same however much goes on in the queue; but no longer than half the time that the
+stream reaches back.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final, NamedTuple
 from rqlike import codec
 from rqlike.clock import mono
 from rqlike.events import Event, begins_cycle, event_place
-from rqlike.settings import BLOCK_S, EVENTS_CAUGHT_UP, EVENTS_SOUGHT
+from rqlike.settings import EVENTS_CAUGHT_UP, EVENTS_SOUGHT
 from rqlike.states import JobStatus
 from rqlike.store.events import own_events
 from rqlike.store.requests import Request
@@ -27,9 +28,9 @@ from rqlike.store.waiting import AWAY, Patience, expire
 
 #: A watcher leaves an overdue job to a worker's sweep for so long.
 _SWEEP_CHANCE_S: Final = 0.1
-#: For how long what other jobs do does not wake a watcher, in seconds: the first time, doubled up to the last. Where a
-#: stream keeps the events of less than twice that, half of it, but not less than the third.
-_DEAF_S, _LONGEST_DEAF_S, _LEAST_DEAF_S = 0.25, 1.0, 0.1
+#: For how long what other jobs do does not wake a watcher, in seconds: the first time, doubled up to the second. Where
+#: a stream reaches back by less than twice that, it is half of it, but not less than the third.
+_BACKOFF_S, _LONGEST_BACKOFF_S, _LEAST_BACKOFF_S = 0.25, 1.0, 0.1
 _DICE: Final = SystemRandom()
 
 
@@ -84,7 +85,7 @@ def follow(store: Store, job: Followed, timeout: float | None) -> Iterator[News]
     patience = Patience(None if timeout is None else mono() + timeout)
     place = _Place("0-0", "0-0", job.since, f"{max(0, job.begun_ms - 1)}-0", "")
     send: Callable[[Request[_Look]], _Look] = store.run  # by the rules of the caller's client, at first
-    deaf_s = 0.0  # for how long it is to be deaf to what other jobs of the queue do
+    backoff_s = 0.0  # for how long the events of other jobs are not to wake it
     while True:
         try:
             news, there = _look(send, job, place)
@@ -93,7 +94,7 @@ def follow(store: Store, job: Followed, timeout: float | None) -> Iterator[News]
                 raise
             continue
         moved = place.stands != "" and there.event != place.event
-        deaf_s = 0.0 if news.events or not moved else max(deaf_s, _DEAF_S)
+        backoff_s = 0.0 if news.events or not moved else max(backoff_s, _BACKOFF_S)
         place, send = there, store.look
         patience.renew()
         yield news
@@ -101,31 +102,31 @@ def follow(store: Store, job: Followed, timeout: float | None) -> Iterator[News]
         if left <= 0:
             return
         try:
-            deaf_s = _block(store, job, place, _until_deadline(store, job.job_id, news.seen, left), deaf_s)
+            backoff_s = _block(store, job, place, _until_deadline(store, job.job_id, news.seen, left), backoff_s)
         except AWAY as problem:
             if not patience.outlasts(problem):
                 raise
 
 
-def _block(store: Store, job: Followed, place: _Place, left: float, deaf_s: float) -> float:
-    """Blocks until there may be news, at most `left` seconds; without an ear for the events of the queue for `deaf_s` of
-    them, where that is not 0, and from the first one of another job on. Answers for how long it is to be deaf the next
-    time, if they go on."""
+def _block(store: Store, job: Followed, place: _Place, left: float, backoff_s: float) -> float:
+    """Blocks until there may be news, at most `left` seconds. The events of the queue do not wake it for `backoff_s` of
+    them, where that is not 0, nor any more after the first one of another job. Answers what `backoff_s` is to be the
+    next time, if those go on."""
     if left <= 0:
-        return deaf_s
+        return backoff_s
     live, log, results = (getattr(store.keys, kind)(job.job_id) for kind in ("live", "log", "results"))
     own, events = {live: place.state, log: place.line, results: place.result}, store.keys.events(job.queue)
-    if not deaf_s:
+    if not backoff_s:
         end = mono() + left
         found = store.block_for_streams({**own, events: place.event} if place.audible else own, left)
         if found.keys() != {events} or own_events(job.queue, job.job_id, found[events]):
             return 0.0
-        deaf_s, left = _DEAF_S, end - mono()
-    longest = min(_LONGEST_DEAF_S, max(_LEAST_DEAF_S, place.reach_s / 2))
-    deaf_s = min(deaf_s, longest)
-    if left <= 0 or store.block_for_streams(own, min(left, deaf_s * _DICE.uniform(0.75, 1.25))):
-        return deaf_s
-    return 2 * deaf_s
+        backoff_s, left = _BACKOFF_S, end - mono()
+    longest = min(_LONGEST_BACKOFF_S, max(_LEAST_BACKOFF_S, place.reach_s / 2))
+    backoff_s = min(backoff_s, longest)
+    if left <= 0 or store.block_for_streams(own, min(left, backoff_s * _DICE.uniform(0.75, 1.25))):
+        return backoff_s
+    return 2 * backoff_s
 
 
 def _until_deadline(store: Store, job_id: str, seen: Seen, left: float) -> float:
