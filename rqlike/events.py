@@ -12,6 +12,7 @@ from rqlike.states import JobStatus
 _BEGINNINGS = frozenset({"enqueue", "fire", "requeue"})
 _LINES = 3  #: of the text of an event
 _WORDS = 5  #: in its first line
+_DIGITS = 20  #: of the greatest number in an id
 
 
 class Event(NamedTuple):
@@ -77,9 +78,13 @@ def read_event(queue: str, event_id: str, text: str) -> Event | None:
 def event_place(event_id: str) -> tuple[int, int]:
     """Where an id stands in the order of events. Raises ValueError for what is none."""
     first, dash, second = event_id.partition("-")
-    if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in (first, second if dash else "0")):
+    if not all(_is_number(part) for part in (first, second if dash else "0")):
         raise ValueError(f"{event_id!r} is not the id of an event; '0' stands for the oldest that is kept")
     return int(first), int(second or 0)
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) <= _DIGITS and int(part) < 1 << 64
 
 
 def begins_cycle(event: Event) -> bool:

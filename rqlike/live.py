@@ -66,8 +66,9 @@ class Live(Generic[T]):
         (claimed and given back).
 
         `timeout`: seconds; None without limit; when they are over it ends too. One connection of its own. Two round
-        trips per piece of news, and at most four times a second where other jobs of its queue do something. Raises
-        TimeoutFormatError, and redis-py's errors where the server is away at first, or still at the end of the timeout.
+        trips per piece of news; where other jobs of its queue do something also without news, as a rule once a second,
+        ten times at most. Raises TimeoutFormatError, and redis-py's errors where the server is away at first, or still
+        at the end of the timeout.
         """
         return _watch(self._store, self._record, None if timeout is None else parse_seconds(timeout, "timeout"))
 

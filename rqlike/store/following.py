@@ -72,7 +72,7 @@ class _Place(NamedTuple):
     event: str  #: of any job of the queue
     stands: str  #: how the job stood when its events up to there had been seen; "" before the first time
     gap: bool = False  #: whether events are kept no longer that may have been its own
-    audible: bool = True  #: whether the events can be blocked on
+    readable: bool = True  #: whether the events are what can be blocked on
     reach_s: float = 0.0  #: how far back those go that are kept
 
 
@@ -114,16 +114,19 @@ def _block(store: Store, job: Followed, place: _Place, left: float, backoff_s: f
     next time, if those go on."""
     if left <= 0:
         return backoff_s
-    live, log, results = (getattr(store.keys, kind)(job.job_id) for kind in ("live", "log", "results"))
-    own, events = {live: place.state, log: place.line, results: place.result}, store.keys.events(job.queue)
+    keys, events = store.keys, store.keys.events(job.queue)
+    own = {
+        keys.live(job.job_id): place.state,
+        keys.log(job.job_id): place.line,
+        keys.results(job.job_id): place.result,
+    }
     if not backoff_s:
         end = mono() + left
-        found = store.block_for_streams({**own, events: place.event} if place.audible else own, left)
+        found = store.block_for_streams({**own, events: place.event} if place.readable else own, left)
         if found.keys() != {events} or own_events(job.queue, job.job_id, found[events]):
             return 0.0
         backoff_s, left = _BACKOFF_S, end - mono()
-    longest = min(_LONGEST_BACKOFF_S, max(_LEAST_BACKOFF_S, place.reach_s / 2))
-    backoff_s = min(backoff_s, longest)
+    backoff_s = min(backoff_s, _LONGEST_BACKOFF_S, max(_LEAST_BACKOFF_S, place.reach_s / 2))
     if left <= 0 or store.block_for_streams(own, min(left, backoff_s * _DICE.uniform(0.75, 1.25))):
         return backoff_s
     return 2 * backoff_s
@@ -177,7 +180,8 @@ def _request(job: Followed, place: _Place, most: int) -> Request[_Look]:
         oldest = codec.text(first)
         states, lines, results = ([(entry_id, flat) for entry_id, flat in entries] for entries in told)
         events = own_events(job.queue, job.job_id, found)
-        gap = place.gap or event_place(place.event) < event_place(oldest or "0-0")
+        moved = codec.text(stands) != place.stands
+        gap = place.gap or (moved and event_place(place.event) < event_place(oldest or "0-0"))
         if events and gap and not begins_cycle(events[0]):
             events = (events[0]._replace(missed=True), *events[1:])
         there = _Place(

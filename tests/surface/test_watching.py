@@ -251,7 +251,7 @@ def test_a_key_that_holds_something_else_in_place_of_the_events_takes_only_these
     seen = job.watch(0)
     assert list(seen) == []
     client.delete(queue.store.keys.events("q"))
-    client.xadd(queue.store.keys.events("q"), {"not": "ours"})
+    client.xadd(queue.store.keys.events("q"), {"not": "ours"}, id=f"1-{(1 << 64) - 1}")
     client.xadd(queue.store.keys.events("q"), {"e": f"\n{job.id}"})
     settle(queue, execution, RETURNED)
     assert short(given(watcher)) == ["finish", "SUCCESSFUL"]
