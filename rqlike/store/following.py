@@ -93,8 +93,8 @@ def follow(store: Store, job: Followed, timeout: float | None) -> Iterator[News]
             if send == store.run or not patience.outlasts(problem):
                 raise
             continue
-        moved = place.stands != "" and there.event != place.event
-        backoff_s = 0.0 if news.events or not moved else max(backoff_s, _BACKOFF_S)
+        if news.events or there.event == place.event:  # the others are quiet, or it is worth it
+            backoff_s = 0.0
         place, send = there, store.look
         patience.renew()
         yield news
