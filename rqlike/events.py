@@ -9,8 +9,11 @@ from typing import NamedTuple
 from rqlike import clock
 from rqlike.states import JobStatus
 
+#: With these a cycle begins; one that `repeat` begins has no such event, since that one tells of the cycle before.
+_BEGINNINGS = frozenset({"enqueue", "fire", "requeue"})
 _LINES = 3  #: of the text of an event
 _WORDS = 5  #: in its first line
+_DIGITS = 20  #: of the greatest number in an id
 
 
 class Event(NamedTuple):
@@ -82,7 +85,20 @@ def event_place(event_id: str) -> tuple[int, int, float]:
     """Where an id stands in the order of events. Raises ValueError for what is none."""
     entry, dot, number = event_id.partition(".")
     first, dash, second = entry.partition("-")
-    parts = (first, second if dash else "0", number if dot else "0")
-    if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in parts):
+    if not all(_is_number(part) for part in (first, second if dash else "0", number if dot else "0")):
         raise ValueError(f"{event_id!r} is not the id of an event; '0' stands for the oldest that is kept")
     return int(first), int(second or 0), int(number) if dot else inf
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) <= _DIGITS and int(part) < 1 << 64
+
+
+def begins_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle came before."""
+    return event.name in _BEGINNINGS
+
+
+def ends_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle comes after."""
+    return event.status is None or event.status.terminal or event.name == "repeat"

@@ -16,6 +16,8 @@ HISTORY_LENGTH: Final = 10  #: executions kept in a job's stream, exactly
 NONCES_KEPT: Final = 500  #: bytes of nonces in the notice of a replaced cycle, whose calls may be sent again
 EVENTS_KEPT: Final = 10_000  #: entries of a queue's events, of up to eight each, that are kept at least
 EVENTS_READ: Final = 100  #: entries of events that one call reads
+EVENTS_SOUGHT: Final = 50  #: entries of a queue among which a look of a watcher finds those of its job
+EVENTS_CAUGHT_UP: Final = 200  #: the same in each further call, where the job has moved
 GRACE_MS: Final = 5_000  #: what a job leaves behind at result_ttl=0 and delete(): waiters and replays need a trace
 
 LEASE_MS: Final = 30_000  #: who has not renewed for this long may be replaced

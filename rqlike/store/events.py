@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from rqlike import codec
-from rqlike.events import Event, event_id, read_event
+from rqlike.events import Event, event_id, event_place, read_event
 from rqlike.store.requests import Request
 
 
@@ -20,26 +20,30 @@ class Heard(NamedTuple):
 
 def heard(queue: str, after: str, most: int) -> Request[Heard]:
     """Events of a queue after the one of an id, of at most so many entries of its stream."""
-    entry, inside, number = after.partition(".")  # of one inside an entry, where others follow it
+    entry, inside, _ = after.partition(".")  # of one inside an entry, where others follow it
+    place = event_place(after)
 
     def read(reply: Any) -> Heard:
         oldest, entries = codec.unpack_reply(reply)
-        found: list[Event] = []
-        last = ""
-        for raw, flat in entries:
-            last = codec.text(raw)
-            found += _events_of(queue, last, flat, int(number) if inside and last == entry else 0)
-        return Heard(codec.text(oldest), last, tuple(found))
+        last = codec.text(entries[-1][0]) if entries else ""
+        found = _events(queue, entries)
+        return Heard(codec.text(oldest), last, tuple(event for event in found if event_place(event.id) > place))
 
     return Request("events", (queue, entry if inside else f"({entry}", most), read)
 
 
-def _events_of(queue: str, entry: str, flat: codec.Flat, known: int) -> Iterator[Event]:
-    """The events of one entry but for the first `known`. Each is a field; what they are called says nothing."""
-    texts = flat[1::2]
-    for number, text in enumerate(texts[known:], known + 1):
-        if event := read_event(queue, event_id(entry, number, len(texts)), codec.text(text)):
-            yield event
+def own_events(queue: str, job_id: str, entries: Iterable[codec.Entry]) -> tuple[Event, ...]:
+    """The events of one job among the entries of its queue."""
+    return tuple(event for event in _events(queue, entries) if event.job_id == job_id)
+
+
+def _events(queue: str, entries: Iterable[codec.Entry]) -> Iterator[Event]:
+    """Each field of an entry is one; what they are called says nothing. Without what is none."""
+    for raw, flat in entries:
+        entry, texts = codec.text(raw), flat[1::2]
+        for number, text in enumerate(texts, 1):
+            if event := read_event(queue, event_id(entry, number, len(texts)), codec.text(text)):
+                yield event
 
 
 def newest(queue: str) -> Request[str]:

@@ -112,6 +112,7 @@ def test_they_are_switched_off_and_on_and_the_gap_shows(queue: Queue) -> None:
     [
         ({"after": "$"}, ValueError, "not the id of an event"),
         ({"after": "1-"}, ValueError, "not the id of an event"),
+        ({"after": f"1-{1 << 64}"}, ValueError, "not the id of an event"),
         ({"after": "-1"}, ValueError, "not the id of an event"),
         ({"after": "٣"}, ValueError, "not the id of an event"),
         ({"after": 5}, TypeError, "not int"),

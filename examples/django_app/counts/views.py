@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from counts import tasks
 from counts.models import Text
-from rqlike import Job, LogLine, Progress, Queue
+from rqlike import Event, Job, LogLine, Progress, Queue
 from rqlike.contrib.django import respond
 from rqlike.web import reply
 
@@ -70,6 +70,8 @@ def told(job: Job) -> Iterator[str]:
             yield event("progress", {"current": one.current, "total": one.total, **now})
         elif isinstance(one, LogLine):
             yield event("log", {"text": one.text})
+        elif isinstance(one, Event):
+            yield event("transition", {"name": one.name, "status": one.status, "attempt": one.attempt})
     answer = reply(job)
     if answer.status != 202:
         yield event("end", answer.body)
