@@ -6,12 +6,14 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from rqlike.cli.context import Session, explained
 from rqlike.cli.output import note
+
+_A_SENTENCE: Final = 500  #: characters; more than any has
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -77,6 +79,14 @@ class Group(Command, click.Group):
 
     command_class = Command
     group_class = type
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Its commands, each with the first sentence of its help; click would cut one that is longer than a line."""
+        found = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        listed = [(one.name or "", one.get_short_help_str(_A_SENTENCE)) for one in found if one and not one.hidden]
+        if listed:
+            with formatter.section("Commands"):
+                formatter.write_dl(listed)
 
 
 class Program(Group):

@@ -67,6 +67,13 @@ def data(result: Result) -> Any:
 # -- the frame ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("group", ["", "jobs", "failed", "queues", "schedules", "server", "workers"])
+def test_help_of_a_group_tells_what_each_command_does_in_a_whole_sentence(group: str) -> None:
+    commands = nowhere(*group.split(), "--help").stdout.partition("\nCommands:\n")[2]
+    assert commands and "..." not in commands
+    assert all(len(line) <= 80 for line in commands.splitlines())
+
+
 def test_help_names_every_command_and_none_that_is_not_built() -> None:
     shown = nowhere("--help").stdout
     for name in (

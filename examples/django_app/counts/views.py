@@ -44,7 +44,7 @@ def answer(request: HttpRequest, pk: int) -> HttpResponse:
     text = get_object_or_404(Text, pk=pk)
     if text.words is not None:  # the row is the truth; the job may be long gone
         return JsonResponse({"job_id": text.job_id, "status": "finished", "result": text.words})
-    return respond(queue.fetch_job(text.job_id), wait=between(request, "wait", LONGEST_WAIT), location=request.path)
+    return respond(queue.fetch_job(text.job_id), wait=patience(request), location=request.path)
 
 
 @require_GET
@@ -79,6 +79,11 @@ def told(job: Job) -> Iterator[str]:
 def event(name: str, data: object) -> str:
     """One event; JSON has no line ends, which would end it."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def patience(request: HttpRequest) -> float:
+    """The seconds of `?wait=`, within what this site allows."""
+    return between(request, "wait", LONGEST_WAIT)
 
 
 def between(request: HttpRequest, name: str, most: float) -> float:
