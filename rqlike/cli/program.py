@@ -115,6 +115,9 @@ class Program(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command to call. From here on there may be garbage, see `__main__`, but not among what is there already:
         that is not looked through any more, nor written to in each horse that looks through it."""
+        if args and self.get_command(ctx, args[0]) is None:
+            for name in self._modules:  # click proposes one of those it has
+                self.get_command(ctx, name)
         found = super().resolve_command(ctx, args)
         gc.freeze()
         gc.enable()
