@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import redis
 from click.testing import CliRunner, Result
@@ -25,6 +28,7 @@ from tests.process.jobs import count_up
 from tests.servers import Server
 
 Run = Callable[..., Result]
+CLICK_PROPOSES = hasattr(click.exceptions, "NoSuchCommand")  # older ones do so for options only
 
 
 @pytest.fixture
@@ -66,6 +70,20 @@ def data(result: Result) -> Any:
 
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["", "jobs", "failed", "queues", "schedules", "server", "workers"])
+def test_help_of_a_group_tells_what_each_command_does_in_a_whole_sentence(group: str) -> None:
+    commands = nowhere(*group.split(), "--help").stdout.partition("\nCommands:\n")[2]
+    assert commands and "..." not in commands
+    assert all(len(line) <= 80 for line in commands.splitlines())
+
+
+@pytest.mark.parametrize(("words", "meant"), [(["jbos"], "jobs"), (["jobs", "lss"], "ls")])
+def test_a_command_that_is_misspelt_is_told_the_one_that_may_be_meant(words: list[str], meant: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "rqlike", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no such command" in done.stderr and (f"Did you mean '{meant}'?" in done.stderr or not CLICK_PROPOSES)
 
 
 def test_help_names_every_command_and_none_that_is_not_built() -> None:
