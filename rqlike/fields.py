@@ -129,4 +129,5 @@ SCHEDULE: Final = {
     "limit": "limit",
     "unique": "unique",
     "wish": "wish",  # where another job holds the key
+    "needs": "needs",  # the jobs that its jobs depend on, as `NewJob.needs`; '' none
 }
