@@ -45,7 +45,7 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
     if answer.word in ("duplicate", "twice"):
         raise verbs.duplicate(new, answer)
     if answer.word == "orphan":
-        raise verbs.orphan(answer)
+        raise verbs.orphan(answer.meant)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 
 

@@ -188,12 +188,10 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
     return out
 
 
-def orphan(answer: Enqueued) -> NoSuchJobError:
+def orphan(parent: str) -> NoSuchJobError:
     """The error for a job that depends on one which is none."""
-    text = (
-        f"There is no job {answer.meant} to depend on: it never was in this namespace, was deleted, or has ended and "
-    )
-    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=answer.meant)
+    text = f"There is no job {parent} to depend on: it never was in this namespace, was deleted, or has ended and "
+    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=parent)
 
 
 def record_of(answer: Enqueued) -> JobRecord | None:

@@ -260,7 +260,7 @@ def test_who_depends_on_no_job_is_refused_and_the_rest_of_the_call_goes_on(scene
     answers = scene.enqueue(new_job("a", needs="c none"), new_job("b"), new_job("c", needs="c b"))
     assert [(answer.word, answer.meant) for answer in answers] == [("orphan", "none"), ("new", ""), ("new", "")]
     assert [scene.status(name) for name in "abc"] == [None, JobStatus.QUEUED, JobStatus.DEFERRED]
-    assert str(verbs.orphan(answers[0])).startswith("There is no job none to depend on")
+    assert str(verbs.orphan(answers[0].meant)).startswith("There is no job none to depend on")
 
 
 def test_an_atomic_call_may_depend_on_itself_and_is_refused_whole_where_a_parent_is_none(scene: Scene) -> None:
