@@ -322,8 +322,8 @@ class Queue:
         `start`, `end`: the slots are from the one to the other. `limit`: that many slots fire. A slot that comes up to
         `grace` seconds late fires as if in time; None is half the period, at most 60 s. Beyond that `missed` says what
         happens: "skip" nothing, "once" the newest one fires for all, "all" the newest `max_catchup` fire, oldest first.
-        `options` are those of the jobs; their ids are made of key and slot. With `depends_on` each of them waits for these
-        jobs as they are when its slot fires; one that is gone by then is not waited for.
+        `options` are those of the jobs; their ids are made of key and slot. With `depends_on` each waits for these jobs
+        as they are when its slot fires; one that is gone by then is not waited for.
 
         Raises ValueError that says what is wrong with the timetable, and what `enqueue` raises; NoSuchJobError where
         `depends_on` names a job that is none, and did not before.

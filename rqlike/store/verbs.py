@@ -240,6 +240,12 @@ def cancel_waiting(job_id: str, nonce: str, cycle: int) -> Request[JobStatus]:
     return Request("cancel", (job_id, nonce, cycle, ""), _status_of(job_id), _refusal(job_id, "cancel"))
 
 
+def cancel_many(job_ids: Sequence[str], nonce: str, now_ms: int | None = None) -> Request[list[str]]:
+    """`cancel` of at most 500 jobs, as many as one call does: per job the status it has now | NOJOB | WRONGSTATE status
+    | BROKEN problem; fewer words than jobs, and at least one, where others are left for another call."""
+    return Request("cancel_many", (nonce, *job_ids), _read_words, now_ms=now_ms)
+
+
 def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
     """A started job is to be killed."""
     return Request("stop", (job_id, nonce), _status_of(job_id), _refusal(job_id, "stop"))
