@@ -29,6 +29,6 @@ end
 if got[1] and got[1] ~= instance then
   return redis.error_reply('TAKEN ' .. (got[2] or '?') .. ' ' .. (got[3] or '?'))
 end
-call('HSET', 'HSETNX', key_worker(worker), W.instance, instance, W.birth, now)
+call('HSET', key_worker(worker), W.instance, instance, W.birth, now)
 beat(worker, 5, tonumber(ARGV[4]))
 return now

@@ -179,6 +179,36 @@ def test_a_job_that_waits_for_another_try_is_queued_when_that_one_finishes(scene
     assert (scene.status("a"), unsettled(scene)) == (JobStatus.QUEUED, [])
 
 
+@pytest.mark.parametrize("way", ["requeued", "enqueued"])
+def test_nobody_looks_for_the_end_of_one_that_lives_again(scene: Scene, way: str) -> None:
+    parent = start(scene)
+    scene.enqueue(new_job("a", needs="w p"))
+    scene.settle(parent, raised())
+    assert unsettled(scene) == [b"- gone p"]
+    if way == "requeued":
+        scene.run(verbs.requeue(["p"], "n", at_front=False))
+    else:
+        scene.enqueue(new_job("p", "again"))
+    assert (unsettled(scene), scene.run(groups.dependents("p"))) == ([], ["a"])
+    scene.settle(scene.claim_one(), raised())
+    assert unsettled(scene) == [b"- gone p"]
+    scene.run(verbs.delete(["p"], "d"))
+    assert (scene.status("a"), nothing_left(scene)) == (JobStatus.CANCELED, True)
+
+
+def test_those_that_had_not_been_told_of_a_failure_are_told_of_the_success_after_it(scene: Scene) -> None:
+    parent, count = start(scene, policy=policy(failure_ttl=60.0)), TELL_LIMIT + 50
+    scene.enqueue(*(new_job(f"a{n}", needs="w p") for n in range(count)))
+    scene.settle(parent, raised())  # the last 50 of them do not know it yet
+    scene.run(verbs.requeue(["p"], "n", at_front=True))
+    (again,) = scene.turn("w", want=1).granted
+    scene.settle(again, returned())
+    for _ in range(3):
+        scene.turn("other", sweep=True)
+    assert len(scene.order()) == count
+    assert nothing_left(scene)
+
+
 def test_it_is_canceled_when_the_one_it_waits_for_is_gone_for_good(scene: Scene) -> None:
     parent = start(scene, policy=policy(failure_ttl=60.0))
     scene.enqueue(new_job("a", needs="w p"))
