@@ -118,7 +118,8 @@ class Queue:
         job, as far as the server has these.
 
         Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError where a live job has its
-        id, or its key is held, and `on_duplicate` says nothing else; with `durable` DurabilityUnavailable, nothing
+        id, or its key is held, and `on_duplicate` says nothing else; NoSuchJobError where it depends on a job that is
+        none, and InvalidJobOperation on one that waits for it; with `durable` DurabilityUnavailable, nothing
         being written, and NotDurableError, the job being enqueued.
         """
         if not kwargs:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, NoSuchJobError, RqlikeError
+from rqlike.exceptions import (
+    DuplicateJobError,
+    DurabilityUnavailable,
+    EnqueueManyError,
+    InvalidJobOperation,
+    NoSuchJobError,
+    RqlikeError,
+)
 from rqlike.job import Job
 from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
@@ -39,11 +46,14 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
 
 
 def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]:
-    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
+    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants;
+    InvalidJobOperation and NoSuchJobError for jobs it cannot depend on."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
     if answer.word in ("duplicate", "twice"):
         raise verbs.duplicate(new, answer)
+    if answer.word in ("circle", "crowd"):
+        raise verbs.circle(new, answer)
     if answer.word == "orphan":
         raise verbs.orphan(answer.meant)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
@@ -124,7 +134,7 @@ class _Sender:
                 continue
             try:
                 self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
-            except (DuplicateJobError, NoSuchJobError) as error:
+            except (DuplicateJobError, InvalidJobOperation, NoSuchJobError) as error:
                 self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
 

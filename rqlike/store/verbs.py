@@ -10,6 +10,7 @@ from rqlike.durations import to_ms
 from rqlike.exceptions import (
     DeserializationError,
     DuplicateJobError,
+    InvalidJobOperation,
     InvalidTransition,
     NoSuchGroupError,
     NoSuchJobError,
@@ -58,7 +59,7 @@ _NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "", "")
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate | orphan | held | cached | failed | twice | refused; `enqueue.lua`
+    word: str  #: new | cycle | replayed | duplicate | orphan | held | …: all of them stand in `enqueue.lua`
     status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
@@ -192,6 +193,15 @@ def orphan(parent: str) -> NoSuchJobError:
     """The error for a job that depends on one which is none."""
     text = f"There is no job {parent} to depend on: it never was in this namespace, was deleted, or has ended and "
     return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=parent)
+
+
+def circle(new: NewJob, answer: Enqueued) -> InvalidJobOperation:
+    """The error for a job that depends on one which waits for it."""
+    why = f"which waits until job {new.id} is run again: neither would ever run"
+    if answer.word == "crowd":
+        why = f"which may be one of the hundreds of jobs that wait until job {new.id} is run again"
+    text = f"Job {new.id} cannot depend on job {answer.meant}, {why}. Requeue it, or give the call another id."
+    return InvalidJobOperation(text, job_id=new.id, status=answer.status)
 
 
 def record_of(answer: Enqueued) -> JobRecord | None:

@@ -10,7 +10,7 @@ import redis
 
 from rqlike import Dependency, Job, JobStatus, Queue, Repeat, Retry
 from rqlike.cron import CronScheduler
-from rqlike.exceptions import DuplicateJobError, EnqueueManyError, JobCanceled, NoSuchJobError
+from rqlike.exceptions import DuplicateJobError, EnqueueManyError, InvalidJobOperation, JobCanceled, NoSuchJobError
 from tests.surface import tasks
 from tests.surface.conftest import Work
 from tests.surface.waiters import waiting
@@ -76,6 +76,18 @@ def test_one_that_waits_for_another_try_gets_it_by_requeue(queue: Queue, work: W
     parent.requeue()
     work()
     assert child.wait(timeout=0) == 1
+
+
+def test_a_job_that_would_wait_for_itself_by_way_of_others_is_refused(queue: Queue, work: Work) -> None:
+    parent = queue.enqueue(tasks.fail, job_id="a")
+    work()
+    child = queue.enqueue(tasks.add, 1, depends_on=Dependency(parent, on_failure="wait"))
+    with pytest.raises(InvalidJobOperation, match=f"Job a cannot depend on job {child.id}, which waits until job a"):
+        queue.enqueue(tasks.add, 1, job_id="a", depends_on=child)
+    with pytest.raises(EnqueueManyError) as caught:
+        queue.enqueue_many([queue.prepare_data(tasks.add, (1,), job_id="a", depends_on=child)])
+    assert isinstance(caught.value.errors[0], InvalidJobOperation)
+    assert (parent.get_status(), child.get_status()) == ("failed", "deferred")
 
 
 def test_to_go_to_the_front(queue: Queue) -> None:
