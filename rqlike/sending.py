@@ -50,7 +50,7 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
     InvalidJobOperation and NoSuchJobError for jobs it cannot depend on."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
-    if answer.word in ("duplicate", "twice"):
+    if answer.word in ("duplicate", "twice", "mixed"):
         raise verbs.duplicate(new, answer)
     if answer.word in ("circle", "crowd"):
         raise verbs.circle(new, answer)

@@ -12,7 +12,8 @@
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
 --          include/identity.lua) | orphan, the job that is meant is none to depend on | circle, it waits for this one, or
---          crowd, it may (see include/circle.lua); of an atomic call also twice, where
+--          crowd, it may (see include/circle.lua) | mixed, one before it in the call keeps that job from being replaced; of an
+--          atomic call also twice, where
 --          one before it in the call has its id or its key, and refused, where another one is the reason
 -- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', 'orphan' or 'circle', and the
 --          other jobs go on unless the call is atomic.
@@ -109,17 +110,20 @@ local who = nil
 local function ask()
   if not who then
     --- @include identity
+    --- @include mixture
     who = {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key,
-      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job}
+      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job, mine = mine,
+      keep_for = keep_for, note_taker = note_taker, taker_of = taker_of}
   end
   return who
 end
+local kept = {} -- {id = true}, see include/mixture.lua
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
-  return ask().identify(job_id, nonce, unique, wish, all_new, before)
+  return ask().identify(job_id, nonce, unique, wish, all_new, before, kept)
 end
 
-local REFUSALS = {duplicate = true, orphan = true, circle = true, crowd = true}
+local REFUSALS = {duplicate = true, mixed = true, orphan = true, circle = true, crowd = true}
 
 -- What is told of a job that is not written: `meant` stands in its place.
 local function told_of(word, old, meant)
@@ -154,6 +158,7 @@ local function refusals()
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
     if word == 'replayed' then return nil end -- nothing stood in its way when it came first
+    if meant then who.keep_for(kept, word, meant) end
     local key = nil
     if unique ~= '' then _, key = who.unique_of(unique) end
     local earlier = ids[job_id] or key and keys[key]
@@ -186,6 +191,7 @@ end
 if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
+  kept = {}
 end
 if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
 
@@ -201,7 +207,13 @@ local function write(index)
     fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
   end
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
-  if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
+  if word ~= 'new' and word ~= 'cycle' then
+    who.keep_for(kept, word, meant)
+    if word == 'replayed' then who.note_taker(job_id, unique) end
+    return told_of(word, old, meant)
+  end
+  local taker = who and wish ~= 'replace' and who.taker_of(job_id, unique)
+  if taker then return told_of(wish == '' and 'duplicate' or 'held', old, taker) end
   if bad then return told_of(bad, old, missing) end
   if wish == 'replace' then open, doomed = dependencies(needs) end -- one of them may have been in its way
   local deferred = open and (doomed or #open > 0)
@@ -212,6 +224,7 @@ local function write(index)
   elseif not all_new then
     who.forget(job_id)
   end
+  if unique ~= '' or not all_new then who.mine[job_id] = true end
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
   local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)

@@ -475,6 +475,12 @@ def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
             f"Another job before it in this call has the {what}. Leave one of them out, or say on_duplicate='return'."
         )
         return DuplicateJobError(text, job_id=answer.meant, status=None)
+    if answer.word == "mixed":
+        text = (
+            f"Job {answer.meant} stands in the way of another job before it in this call, which leaves it in peace, so "
+            "this one cannot replace it. Say the same on_duplicate of both, or send them in two calls."
+        )
+        return DuplicateJobError(text, job_id=answer.meant, status=answer.status)
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
         return _key_held(Unique.key_of(new.unique), answer.meant, answer.status)
     if answer.status is None:
