@@ -18,7 +18,7 @@ from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
 from rqlike.settings import BATCH
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import groups, verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
 from rqlike.store.store import Store
@@ -53,9 +53,9 @@ def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]
     if answer.word in ("duplicate", "twice", "mixed"):
         raise verbs.duplicate(new, answer)
     if answer.word in ("circle", "crowd"):
-        raise verbs.circle(new, answer)
+        raise groups.circle(new, answer)
     if answer.word == "orphan":
-        raise verbs.orphan(answer.meant)
+        raise groups.orphan(answer.meant)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 
 

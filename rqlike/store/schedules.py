@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from rqlike import codec, fields
 from rqlike.exceptions import NoSuchScheduleError, RqlikeError, ScheduleChanged
 from rqlike.records import CallRecord
+from rqlike.store.groups import orphan
 from rqlike.store.requests import Argument, Request
-from rqlike.store.verbs import NewJob, held_by, orphan
+from rqlike.store.verbs import NewJob, held_by
 from rqlike.timetables import Due, Timetable, slot_text
 
 

@@ -10,7 +10,6 @@ from rqlike.durations import to_ms
 from rqlike.exceptions import (
     DeserializationError,
     DuplicateJobError,
-    InvalidJobOperation,
     InvalidTransition,
     NoSuchGroupError,
     NoSuchJobError,
@@ -187,21 +186,6 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
             seen = (codec.text(word), _STATUS_OF.get(status), cycle, codec.text(since), now, codec.text(meant))
             out.append(Enqueued(*seen, *flat))
     return out
-
-
-def orphan(parent: str) -> NoSuchJobError:
-    """The error for a job that depends on one which is none."""
-    text = f"There is no job {parent} to depend on: it never was in this namespace, was deleted, or has ended and "
-    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=parent)
-
-
-def circle(new: NewJob, answer: Enqueued) -> InvalidJobOperation:
-    """The error for a job that depends on one which waits for it."""
-    why = f"which waits until job {new.id} is run again: neither would ever run"
-    if answer.word == "crowd":
-        why = f"which may be one of the hundreds of jobs that wait until job {new.id} is run again"
-    text = f"Job {new.id} cannot depend on job {answer.meant}, {why}. Requeue it, or give the call another id."
-    return InvalidJobOperation(text, job_id=new.id, status=answer.status)
 
 
 def record_of(answer: Enqueued) -> JobRecord | None:

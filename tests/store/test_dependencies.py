@@ -264,7 +264,7 @@ def test_a_job_cannot_be_enqueued_again_to_wait_for_one_that_waits_for_it(scene:
         del before[scene.store.keys.sequence()], after[scene.store.keys.sequence()]
         assert after == before
         before = scene.dump()
-    assert "which waits until job p is run again" in str(verbs.circle(new, answer))
+    assert "which waits until job p is run again" in str(groups.circle(new, answer))
     scene.run(verbs.requeue(["p"], "n", at_front=False))
     assert scene.status("p") is JobStatus.QUEUED
 
@@ -308,7 +308,7 @@ def test_where_too_many_wait_to_tell_it_is_refused_too(scene: Scene) -> None:
     new = new_job("p", "again", needs="c x")
     (answer,) = scene.enqueue(new)
     assert (answer.word, answer.meant, scene.status("p")) == ("crowd", "x", JobStatus.FAILED)
-    assert "may be one of the hundreds of jobs" in str(verbs.circle(new, answer))
+    assert "may be one of the hundreds of jobs" in str(groups.circle(new, answer))
 
 
 # -- several parents ---------------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ def test_who_depends_on_no_job_is_refused_and_the_rest_of_the_call_goes_on(scene
     answers = scene.enqueue(new_job("a", needs="c none"), new_job("b"), new_job("c", needs="c b"))
     assert [(answer.word, answer.meant) for answer in answers] == [("orphan", "none"), ("new", ""), ("new", "")]
     assert [scene.status(name) for name in "abc"] == [None, JobStatus.QUEUED, JobStatus.DEFERRED]
-    assert str(verbs.orphan(answers[0].meant)).startswith("There is no job none to depend on")
+    assert str(groups.orphan(answers[0].meant)).startswith("There is no job none to depend on")
 
 
 def test_an_atomic_call_may_depend_on_itself_and_is_refused_whole_where_a_parent_is_none(scene: Scene) -> None:
