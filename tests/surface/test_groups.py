@@ -129,7 +129,12 @@ def test_to_cancel_it_takes_few_calls_and_every_waiter_and_dependent_learns(
     waiter = waiting(client, lambda: jobs[39].wait(timeout=20))
     sent: list[str] = []
     run = group.store.run
-    monkeypatch.setattr(group.store, "run", lambda request: sent.append(request.script) or run(request))
+
+    def counted(request: Any) -> Any:
+        sent.append(request.script)
+        return run(request)
+
+    monkeypatch.setattr(group.store, "run", counted)
     assert group.cancel() == 40
     assert 2 <= len(sent) < 10
     (error,) = waiter.outcomes(within=2)
