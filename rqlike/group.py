@@ -136,11 +136,11 @@ class Group:
         """Cancels those of its jobs that have not ended; started ones are asked to stop. Returns how many; without
         those whose keys something else has written into. Two round trips per 500 jobs, and some more where these take
         the server longer than a few milliseconds. Raises NoSuchGroupError."""
-        canceled = 0
+        canceled, act = 0, nonce()
         for page in self._pages(pending=True):
             left = list(page)
             while left:
-                words = self.store.run(verbs.cancel_many(left, nonce()))
+                words = self.store.run(verbs.cancel_many(left, act))
                 canceled += sum(word in _CANCELED for word in words)  # the others have ended meanwhile
                 left = left[len(words) :]
         return canceled

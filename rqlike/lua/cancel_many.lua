@@ -3,8 +3,8 @@
 -- of them says.
 -- KEYS: prefix   ARGV: now, nonce, job id… (≤ 500)
 -- Answers: {word per job}, of at least one, perhaps not of the last ones: those are for another call. A word is the status
---          it is in now | NOJOB | WRONGSTATE status | BROKEN problem. The same nonce again is answered the same, and may
---          get further.
+--          it is in now | NOJOB | WRONGSTATE status | BROKEN problem. To the same nonce a job is
+--          answered the same again.
 --- @include call_off
 --- @include budget
 local nonce, words, others_wait = ARGV[2], {}, false

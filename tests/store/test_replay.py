@@ -277,11 +277,10 @@ def test_of_very_many_one_call_cancels_as_many_as_are_quick(scene: Scene) -> Non
     scene.enqueue(*(new_job(job_id) for job_id in ids))
     left = ids
     while left:
-        words = scene.run(verbs.cancel_many(left, f"n{len(left)}"))
+        scene.run(verbs.cancel_many(left, "n"))
+        words = scene.again()  # which may come less far, or farther
         assert words == ["canceled"] * len(words) != []
-        assert scene.again()[: len(words)] == words
         left = left[len(words) :]
-        left = [job_id for job_id in left if scene.status(job_id) is not JobStatus.CANCELED]
     assert scene.order() == []
 
 
