@@ -12,9 +12,9 @@
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
 --          include/identity.lua) | orphan, the job that is meant is none to depend on | circle, it waits for this one, or
---          crowd, it may (see include/circle.lua) | mixed, one before it in the call keeps that job from being replaced; of an
---          atomic call also twice, where
---          one before it in the call has its id or its key, and refused, where another one is the reason
+--          crowd, it may (see include/circle.lua) | mixed, one before it in the call keeps that job from being replaced;
+--          of an atomic call also twice, where one before it in the call has its id or its key, and refused, where another
+--          one is the reason
 -- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', 'orphan' or 'circle', and the
 --          other jobs go on unless the call is atomic.
 --- @include now
@@ -151,7 +151,7 @@ end
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
 local function refusals()
   local found, ids, keys, coming = false, {}, {}, {}
-  local own = {coming = coming}
+  local own = {}
   local out = {now}
   for index = 1, count do
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
@@ -166,7 +166,7 @@ local function refusals()
     if not twice and (word == 'new' or word == 'cycle') then
       local open, _, missing = dependencies(needs, coming)
       local bad, parent
-      if open and word == 'cycle' then bad, parent = who.circle(job_id, needs, own) end
+      if open and word == 'cycle' then bad, parent = who.circle(job_id, needs, coming, own) end
       local will_wait = {}
       for _, one in ipairs(open or {}) do will_wait[one[2]] = true end
       for how, one in string.gmatch(needs, '(%a+) ([^\n]+)') do
@@ -200,7 +200,7 @@ local function write(index)
     arguments(FIRST + (index - 1) * width)
   local open, doomed, missing = dependencies(needs)
   local bad = missing and 'orphan'
-  if open and #open > 0 and not all_new and not bad then bad, missing = who.circle(job_id, needs, {coming = NONE}) end
+  if open and #open > 0 and not all_new and not bad then bad, missing = who.circle(job_id, needs, NONE, NONE) end
   local has_key = all_new and unique ~= '' and not missing and ask().take_free_key(unique, job_id)
   local fine, word, old, meant, notice = true, 'new', nil, nil, nil
   if not has_key then

@@ -1,12 +1,12 @@
--- circle(job_id, needs, own): whether a job that is enqueued anew under its id would wait for itself: others wait until it is
+-- circle(job_id, needs, coming, own): whether a job that is enqueued anew under its id would wait for itself: others wait until it is
 -- run again, and one of those it is to depend on is among them, or waits for one of them. Answers 'circle' and the id of
--- that one, or nil; 'crowd' where so many wait that it cannot be told. own: {id = {edge…}} of who will wait for a job by
--- this very call, and own.coming, {id = true} of what it will write.
-local function circle(job_id, needs, own)
+-- that one, or nil; 'crowd' where so many wait that it cannot be told. coming: {id = true} of what this very call will
+-- write; own: {id = {edge…}} of who will wait for a job by it.
+local function circle(job_id, needs, coming, own)
   if not own[job_id] and call('EXISTS', key_dependents(job_id)) == 0 then return nil end
   local sought, one_of_them = {}, nil
   for parent in string.gmatch(needs, '%a+ ([^\n]+)') do
-    if own.coming[parent] or allowed('ready', redis.pcall('HGET', key_job(parent), F.status)) then
+    if coming[parent] or allowed('ready', redis.pcall('HGET', key_job(parent), F.status)) then
       sought[parent], one_of_them = true, parent
     end
   end
