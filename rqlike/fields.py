@@ -43,7 +43,7 @@ JOB: Final = {
     "enrolled": "E",  # the number under which those have it in their lists
     "dependents": "D",  # that others wait for it; 2: as if it finished, whatever it comes to
     "group": "G",
-    "awaits": "&",  # token of its execution, and the id of the job that this one waits for
+    "awaits": "&",  # token of its execution, until when, any or all, and the ids of the jobs that this one waits for
     "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",
     "meta": "m",
@@ -130,4 +130,5 @@ SCHEDULE: Final = {
     "limit": "limit",
     "unique": "unique",
     "wish": "wish",  # where another job holds the key
+    "needs": "needs",  # the jobs that its jobs depend on, as `NewJob.needs`; '' none
 }

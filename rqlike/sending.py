@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, NoSuchJobError, RqlikeError
+from rqlike.exceptions import (
+    DuplicateJobError,
+    DurabilityUnavailable,
+    EnqueueManyError,
+    InvalidJobOperation,
+    NoSuchJobError,
+    RqlikeError,
+)
 from rqlike.job import Job
 from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
-from rqlike.settings import BATCH
+from rqlike.settings import BATCH, REPLACE_BATCH
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import groups, verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
 from rqlike.store.store import Store
@@ -39,13 +46,16 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
 
 
 def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]:
-    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
+    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants;
+    InvalidJobOperation and NoSuchJobError for jobs it cannot depend on."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
-    if answer.word in ("duplicate", "twice"):
+    if answer.word in ("duplicate", "twice", "mixed"):
         raise verbs.duplicate(new, answer)
+    if answer.word in ("circle", "crowd"):
+        raise groups.circle(new, answer)
     if answer.word == "orphan":
-        raise verbs.orphan(answer)
+        raise groups.orphan(answer.meant)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 
 
@@ -58,8 +68,9 @@ def _gone(queue: str, answer: Enqueued) -> JobRecord:
 def send_many(
     store: Store, queue: str, examined: Sequence[Examined], *, durable: bool, atomic: bool = False, group_id: str = ""
 ) -> list[Job[Any]]:
-    """Enqueues them in order, one round trip per 500. Raises EnqueueManyError, NotDurableError, and redis-py's errors
-    with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
+    """Enqueues them in order, one round trip per 500, or per 100 that may replace others. Raises EnqueueManyError,
+    NotDurableError, and redis-py's errors with a note that says which are enqueued. `atomic`: at most 500, all of them
+    or none."""
     if atomic and len(examined) > BATCH:
         raise ValueError(
             f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(examined)}"
@@ -96,12 +107,14 @@ class _Sender:
 
     def _chunks(self) -> Iterator[Request[list[Enqueued]]]:
         """What is left to do for a job is done while the server works on those before it."""
-        total = len(self._examined)
-        for at in range(0, total, BATCH):
-            news = list(map(finish, self._examined[at : at + BATCH]))
+        total, at = len(self._examined), 0
+        while at < total:
+            end = total if self._atomic else _end_of_chunk(self._examined, at)
+            news = list(map(finish, self._examined[at:end]))
             self._sent += news
-            into = Into(self._group_id, at + BATCH < total) if self._group_id else NO_GROUP
+            into = Into(self._group_id, end < total) if self._group_id else NO_GROUP
             yield verbs.enqueue(self._queue, news, atomic=self._atomic, into=into)
+            at = end
 
     def send_durably(self) -> Confirmation:
         chunks, total = list(self._chunks()), len(self._examined)
@@ -124,9 +137,21 @@ class _Sender:
                 continue
             try:
                 self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
-            except (DuplicateJobError, NoSuchJobError) as error:
+            except (DuplicateJobError, InvalidJobOperation, NoSuchJobError) as error:
                 self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
+
+
+def _end_of_chunk(examined: Sequence[Examined], first: int) -> int:
+    """Where the call ends that begins with `first`: 500 jobs are written by one, and fewer of those that replace
+    others, which are canceled there."""
+    end, left = min(first + BATCH, len(examined)), REPLACE_BATCH
+    for at in range(first, end):
+        if examined[at].checked.wish == "replace":
+            if left == 0:
+                return at
+            left -= 1
+    return end
 
 
 def _refused(sender: _Sender, *, atomic: bool) -> EnqueueManyError:

@@ -11,10 +11,12 @@
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
---          include/identity.lua) | orphan, the job that is meant is none to depend on; of an atomic call also twice, where
---          one before it in the call has its id or its key, and refused, where another one is the reason
--- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate' or 'orphan', and the other jobs
---          go on unless the call is atomic.
+--          include/identity.lua) | orphan, the job that is meant is none to depend on | circle, it waits for this one, or
+--          crowd, it may (see include/circle.lua) | mixed, one before it in the call keeps that job from being replaced;
+--          of an atomic call also twice, where one before it in the call has its id or its key, and refused, where another
+--          one is the reason
+-- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', 'orphan' or 'circle', and the
+--          other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
@@ -104,15 +106,20 @@ local who = nil
 local function ask()
   if not who then
     --- @include identity
+    --- @include mixture
     who = {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key,
-      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job}
+      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job, mine = mine,
+      keep_for = keep_for, note_taker = note_taker, taker_of = taker_of}
   end
   return who
 end
+local kept = {} -- {id = true}, see include/mixture.lua
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
-  return ask().identify(job_id, nonce, unique, wish, all_new, before)
+  return ask().identify(job_id, nonce, unique, wish, all_new, before, kept)
 end
+
+local REFUSALS = {duplicate = true, mixed = true, orphan = true, circle = true, crowd = true}
 
 -- What is told of a job that is not written: `meant` stands in its place.
 local function told_of(word, old, meant)
@@ -120,7 +127,7 @@ local function told_of(word, old, meant)
   local got = redis.pcall('HMGET', key_job(meant), F.status, F.cycle, F.since)
   if got.err then got = {} end
   local fine, flat = true, nil
-  if word ~= 'duplicate' and word ~= 'orphan' then fine, flat = pcall(who.load_job, meant) end
+  if not REFUSALS[word] then fine, flat = pcall(who.load_job, meant) end
   return {word, got[1] or '', tonumber(got[2]) or 1, got[3] or '0-0', meant, fine and flat or nil}
 end
 
@@ -131,7 +138,8 @@ local function dependencies(needs, coming)
   if not who or not who.needed then
     who = who or ask()
     --- @include depend
-    who.needed, who.depend = needed, depend
+    --- @include circle
+    who.needed, who.depend, who.circle = needed, depend, circle
   end
   return who.needed(needs, coming or NONE)
 end
@@ -139,24 +147,37 @@ end
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
 local function refusals()
   local found, ids, keys, coming = false, {}, {}, {}
+  local own = {}
   local out = {now}
   for index = 1, count do
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
     if word == 'replayed' then return nil end -- nothing stood in its way when it came first
+    if meant then who.keep_for(kept, word, meant) end
     local key = nil
     if unique ~= '' then _, key = who.unique_of(unique) end
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     if not twice and (word == 'new' or word == 'cycle') then
-      local _, _, missing = dependencies(needs, coming)
-      if missing then word, meant = 'orphan', missing end
+      local open, _, missing = dependencies(needs, coming)
+      local bad, parent
+      if open and word == 'cycle' then bad, parent = who.circle(job_id, needs, coming, own) end
+      local will_wait = {}
+      for _, one in ipairs(open or {}) do will_wait[one[2]] = true end
+      for how, one in string.gmatch(needs, '(%a+) ([^\n]+)') do
+        if will_wait[one] or coming[one] then
+          own[one] = own[one] or {}
+          table.insert(own[one], ' ' .. how .. ' ' .. job_id)
+        end
+      end
+      if missing then bad, parent = 'orphan', missing end
+      if bad then word, meant = bad, parent end
       coming[job_id] = not earlier or nil
     end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
-    local bad = word == 'duplicate' or word == 'orphan'
+    local bad = REFUSALS[word]
     out[index + 1] = twice and {'twice', '', 1, '0-0', earlier} or bad and told_of(word, old, meant)
       or {'refused', '', 1, '0-0', job_id}
     found = found or twice or bad
@@ -166,6 +187,7 @@ end
 if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
+  kept = {}
 end
 if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
 
@@ -173,14 +195,22 @@ local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
     arguments(FIRST + (index - 1) * width)
   local open, doomed, missing = dependencies(needs)
+  local bad = missing and 'orphan'
+  if open and #open > 0 and not all_new and not bad then bad, missing = who.circle(job_id, needs, NONE, NONE) end
   local has_key = all_new and unique ~= '' and not missing and ask().take_free_key(unique, job_id)
   local fine, word, old, meant, notice = true, 'new', nil, nil, nil
   if not has_key then
     fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
   end
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
-  if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
-  if missing then return told_of('orphan', old, missing) end
+  if word ~= 'new' and word ~= 'cycle' then
+    who.keep_for(kept, word, meant)
+    if word == 'replayed' then who.note_taker(job_id, unique) end
+    return told_of(word, old, meant)
+  end
+  local taker = who and wish ~= 'replace' and who.taker_of(job_id, unique)
+  if taker then return told_of(wish == '' and 'duplicate' or 'held', old, taker) end
+  if bad then return told_of(bad, old, missing) end
   if wish == 'replace' then open, doomed = dependencies(needs) end -- one of them may have been in its way
   local deferred = open and (doomed or #open > 0)
   local cycle, since = 1, '0-0'
@@ -190,6 +220,7 @@ local function write(index)
   elseif not all_new then
     who.forget(job_id)
   end
+  if unique ~= '' or not all_new then who.mine[job_id] = true end
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
   local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)

@@ -78,27 +78,35 @@ local function where_it_waits(job_id)
   return nil
 end
 
+-- Tells some of them, and adds those that go on waiting to `keep`.
+local function tell_each(edges, outcome, broken, keep)
+  for _, edge in ipairs(edges) do
+    local fine, waits = pcall(tell, edge, outcome)
+    if not fine then
+      local job_id = string.match(edge, '^%d+ %a+ (.+)$')
+      broken(where_it_waits(job_id), job_id, waits)
+    elseif waits then
+      keep[#keep + 1] = edge
+    end
+  end
+end
+
 local function tell_list(serial, outcome, parent, broken)
   local list, keep = key_telling(serial), {}
   while told < C.TELL_LIMIT do
     local edges = call('LPOP', list, math.min(64, C.TELL_LIMIT - told))
     if not edges then break end
-    for _, edge in ipairs(edges) do
-      told = told + 1
-      local fine, waits = pcall(tell, edge, outcome)
-      if not fine then
-        local job_id = string.match(edge, '^%d+ %a+ (.+)$')
-        broken(where_it_waits(job_id), job_id, waits)
-      elseif waits then
-        keep[#keep + 1] = edge
-      end
-    end
+    told = told + #edges
+    tell_each(edges, outcome, broken, keep)
   end
   if #keep > 0 then
-    if call('EXISTS', key_job(parent)) == 1 then
+    local status = call('HGET', key_job(parent), F.status)
+    if status == 'finished' then -- it was run again before they were told that it had failed
+      tell_each(keep, status, broken, {})
+    elseif status then
       keep_waiting(parent, keep)
     else
-      for _, edge in ipairs(keep) do tell(edge, 'gone') end
+      tell_each(keep, 'gone', broken, {})
     end
   end
   return call('EXISTS', list) == 0

@@ -32,6 +32,7 @@ local function begin_cycle(job_id, old, notice)
   if old[6] then redis.pcall('XDEL', stream, old[6]) end
   call('PERSIST', stream)
   call('DEL', key_job(job_id))
+  if old[7] then redis.pcall('ZREM', key_unsettled(), '- gone ' .. job_id) end -- it lives, and tells at its end
   drop_blobs(job_id)
   if old[8] then -- the log goes on; progress begins anew
     call('DEL', key_live(job_id))
