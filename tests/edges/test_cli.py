@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,33 +23,11 @@ from rqlike.job import Job
 from rqlike.queue import Queue
 from rqlike.states import VERBS, JobStatus
 from rqlike.told import Progress
+from tests.edges.conftest import Run
 from tests.process.jobs import count_up
 from tests.servers import Server
 
-Run = Callable[..., Result]
 CLICK_PROPOSES = hasattr(click.exceptions, "NoSuchCommand")  # older ones do so for options only
-
-
-@pytest.fixture
-def run(server: Server, namespace: str) -> Run:
-    """Runs `rqlike ARGS` against the namespace of this test."""
-
-    def invoke(*words: str, color: bool = False) -> Result:
-        return CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike", color=color)
-
-    return invoke
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    made = server.client()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def queue(client: redis.Redis, namespace: str) -> Queue:
-    return Queue("mail", client, namespace=namespace)
 
 
 @pytest.fixture

@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import redis
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from rqlike import Queue
-from rqlike.cli import main, output
+from rqlike.cli import output
 from rqlike.store import turns
 from rqlike.store.turns import Turn
-from tests.servers import Server
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def run(server: Server, namespace: str) -> Run:
-    """Runs `rqlike ARGS` against the namespace of this test; `said` is what somebody types."""
-
-    def invoke(*words: str, said: str | None = None) -> Result:
-        result = CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike", input=said)
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return result
-
-    return invoke
+from tests.edges.conftest import Run
 
 
 @pytest.fixture
@@ -36,17 +21,6 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody sits at a terminal."""
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setattr(output, "is_terminal", lambda stream: True)
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def queue(client: redis.Redis, namespace: str) -> Queue:
-    return Queue("mail", client, namespace=namespace)
 
 
 @pytest.fixture

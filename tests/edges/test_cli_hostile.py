@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from rqlike import fields, serializers
 from rqlike.cli import main
@@ -23,12 +23,12 @@ from rqlike.results import Result as Execution
 from rqlike.states import JobStatus
 from rqlike.store import turns
 from rqlike.told import State
+from tests.edges.conftest import Run
 from tests.servers import ROOT, Server
 from tests.store.builders import Scene
 from tests.store.test_poison import WRONG, poisons, replaced
 from tests.unit.test_safetext import EVIL
 
-Run = Callable[..., Result]
 READERS = (
     ("info",),
     ("jobs", "ls", "-n", "2000"),
@@ -37,29 +37,6 @@ READERS = (
     ("workers", "ls"),
     ("doctor",),
 )
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def queue(client: redis.Redis, namespace: str) -> Queue:
-    return Queue("mail", client, namespace=namespace)
-
-
-@pytest.fixture
-def run(server: Server, namespace: str) -> Run:
-    def invoke(*words: str) -> Result:
-        result = CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike")
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        for text in (result.stdout, result.stderr):
-            assert text.replace("\n", "").isprintable()
-        return result
-
-    return invoke
 
 
 @pytest.fixture

@@ -93,13 +93,6 @@ def finish(start: Start) -> Finish:
 
 
 @pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    made = server.client()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def queue(client: redis.Redis, namespace: str) -> Queue:
     return Queue(connection=client, namespace=namespace)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,36 +16,10 @@ from click.testing import CliRunner, Result
 from rqlike import Queue, Retry, Schedule, SimpleWorker, fields
 from rqlike.cli import main
 from rqlike.timetables import Timetable
-from tests.servers import Server
+from tests.edges.conftest import Run
 from tests.unit.test_safetext import EVIL
 
-Run = Callable[..., Result]
 LATER = datetime(2999, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-def run(server: Server, namespace: str) -> Run:
-    """Runs `rqlike ARGS` against the namespace of this test; nothing it says does anything to a terminal."""
-
-    def invoke(*words: str) -> Result:
-        result = CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike")
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        for text in (result.stdout, result.stderr):
-            assert text.replace("\n", "").isprintable()
-        return result
-
-    return invoke
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as made:
-        yield made
-
-
-@pytest.fixture
-def queue(client: redis.Redis, namespace: str) -> Queue:
-    return Queue("mail", client, namespace=namespace)
 
 
 @pytest.fixture

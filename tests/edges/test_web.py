@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -29,12 +29,6 @@ from tests.surface.waiters import Counting, counting_client, waiting
 
 KEEP_NOTHING = {"Cache-Control": "no-store"}
 SECRET = "the password is swordfish"
-
-
-@pytest.fixture
-def client(server: Server) -> Iterator[redis.Redis]:
-    with server.client() as made:
-        yield made
 
 
 @pytest.fixture
