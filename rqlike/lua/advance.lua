@@ -26,7 +26,10 @@ together = true
 -- A key that something else has written into must not keep the other jobs, or the other queues, from being served.
 local function broken(queue, job_id, problem)
   --- @include bury
-  if is_refusal(told(problem)) then error(problem, 0) end
+  if is_refusal(told(problem)) then
+    tell_all() -- of what was moved before
+    error(problem, 0)
+  end
   local why = job_id ~= '' and bury(job_id, queue and {queue} or queues, problem) or told(problem)
   problems[#problems + 1] = {queue or '', job_id, why}
 end

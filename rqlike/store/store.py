@@ -317,6 +317,11 @@ def _meant(request: Request[Any], refusal: ResponseError) -> RqlikeError | None:
     text = str(refusal)
     word, _, detail = text.partition(" ")
     meant = request.refused(word, detail)
+    if meant is None and ("ACL failure in script" in text or "user executing the script" in text):
+        return RqlikeError(
+            f"The server's ACL keeps a command or a key from this user that {request.script!r} needs: {text:.200}. "
+            "Grant it (ACL SETUSER), or connect as another user."
+        )
     if meant is None and (word == "WRONGTYPE" or "user_script:" in text or "not an integer" in text):
         return DeserializationError(
             f"A key that {request.script!r} works with holds something that rqlike has not written there: {text:.200}"

@@ -9,12 +9,14 @@ from redis.exceptions import OutOfMemoryError
 
 from rqlike.clock import utc
 from rqlike.events import Event, event_place
+from rqlike.exceptions import RqlikeError
 from rqlike.policies import Repeat, Retry
 from rqlike.settings import EVENTS_KEPT, LEASE_MS
 from rqlike.states import JobStatus, Reason
 from rqlike.store import events, schedules, verbs
 from rqlike.timetables import Timetable
 from tests.conftest import start_or_skip
+from tests.servers import Kind, Server
 from tests.store.builders import PARENTS, QUEUE, Scene, new_job, policy, raised, retries, returned, scene_on
 from tests.store.invariants import told_in
 from tests.store.paths import strayed
@@ -151,6 +153,26 @@ def test_a_claim_that_is_undone_tells_nothing(scene: Scene) -> None:
     assert scene.claim(1) == ()
     assert names(scene) == ["enqueue j"]
     scene.client.delete(scene.store.keys.home("started", QUEUE))
+
+
+@pytest.mark.parametrize("kind", ["redis7", "valkey"])
+def test_what_a_turn_has_done_is_told_where_the_rest_of_it_is_refused(
+    kind: Kind, request: pytest.FixtureRequest
+) -> None:
+    server: Server = request.getfixturevalue(f"{kind}_server")
+    name = "may-not-claim"
+    with server.client() as owner:
+        owner.acl_setuser(name, enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-zpopmin"])
+        with server.client(username=name, password="any") as client:
+            scene, other = scene_on(owner, f"refused-{kind}"), scene_on(client, f"refused-{kind}")
+            scene.enqueue(new_job("j"), new_job("k"))
+            execution = scene.claim_one()
+            other.numbers = scene.numbers
+            with pytest.raises(RqlikeError, match="keeps a command or a key from this user that 'advance"):
+                other.turn("w", scene.judged(execution, returned()), want=1)
+        owner.acl_deluser(name)
+        assert scene.status("j") is JobStatus.FINISHED
+        assert names(scene)[-1] == "finish j"
 
 
 def test_events_are_switched_off_per_queue_and_what_was_kept_is_gone(scene: Scene) -> None:

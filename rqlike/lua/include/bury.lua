@@ -10,6 +10,7 @@ end
 local function is_refusal(why)
   local word = string.match(why, '^%-?(%u+) ')
   return word and word ~= 'WRONGTYPE' and word ~= 'ERR' or string.find(why, 'user executing the script', 1, true)
+    or string.find(why, 'ACL failure in script', 1, true) -- as later servers say it
 end
 
 -- bury(job_id, queues, problem): a job that no script can work with, since something else has written into its keys. It
