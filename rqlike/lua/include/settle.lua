@@ -127,7 +127,7 @@ local function settle(at)
     end
   end
   if got[8] or got[9] or got[11] then
-    local outcome = got[11] and (verb == 'fail' and 'failed' or 'finished')
+    local outcome = got[11] and (verb == 'fail' and got[11] ~= C.TELL_AS_FINISHED and 'failed' or 'finished')
     free_what_it_holds(job_id, got[8], got[9], outcome, moment or stamp)
   end
   local queue, blobs = got[2], got[5] or got[6] or got[7]
