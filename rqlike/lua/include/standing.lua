@@ -19,7 +19,7 @@ end
 
 -- What a job that is gone has left, once its id is taken by another one.
 local function forget(job_id)
-  call('DEL', key_results(job_id))
+  call('DEL', key_results(job_id), key_live(job_id), key_log(job_id))
 end
 
 -- A new cycle keeps the history, without the notice by which the last cycle may have ended, unless nobody has seen it
