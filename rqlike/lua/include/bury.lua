@@ -33,14 +33,18 @@ local function bury(job_id, queues, problem)
     --- @include unique
     pcall(let_go, job_id, got[6])
   end
-  if not got.err and got[7] then
+  if got.err or call('EXISTS', key) == 0 then
     --- @include put_off
-    pcall(put_off, job_id, 'failed', expiry(C.FAILURE_TTL_MS))
+    pcall(put_off, job_id, 'gone') -- nobody can say any more whether others wait for it
+    return why
   end
-  if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that
   if allowed('delete', got[1]) and not allowed('bury', got[1]) then return why end
   local moment = expiry(C.FAILURE_TTL_MS)
+  if got[7] then
+    --- @include put_off
+    pcall(put_off, job_id, got[7] == C.TELL_AS_FINISHED and 'finished' or 'failed', moment)
+  end
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed, F.due, F.ttl, F.failure_ttl, F.result_ttl,
     F.attempt)
   call('HSET', key, F.status, 'failed', F.queue, home, F.ended, stamp)
