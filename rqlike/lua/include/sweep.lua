@@ -21,9 +21,10 @@ end
 
 -- What is in a home and is there no more, or not yet: nothing to do, unless nobody could do anything with it.
 local function check_known(job_id, status)
-  if not allowed('delete', status) and call('EXISTS', key_job(job_id)) == 1 then
-    error('its status is none of rqlike', 0)
-  end
+  if allowed('delete', status) then return end
+  if call('EXISTS', key_job(job_id)) == 1 then error('its status is none of rqlike', 0) end
+  --- @include put_off
+  put_off(job_id, 'gone') -- something else has taken it away, and told nobody who waits for it
 end
 
 -- Hands over lapsed executions under new tokens; they stay started. Adds {job_id, fields, lapsed token} to `handed`.

@@ -92,7 +92,10 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
           want = want - 1
           if limit then state.gate.take_permit(state, job_id, limit) end
         end
-      elseif flat[1] and not allowed('delete', status) then
+      elseif not flat[1] then -- something else has taken it away, and told nobody who waits for it
+        --- @include put_off
+        put_off(job_id, 'gone')
+      elseif not allowed('delete', status) then
         error('its status is none of rqlike', 0)
       end
       index = index + 2
