@@ -100,7 +100,8 @@ class _Sender:
         for at in range(0, total, BATCH):
             news = list(map(finish, self._examined[at : at + BATCH]))
             self._sent += news
-            into = Into(self._group_id, at + BATCH < total) if self._group_id else NO_GROUP
+            more = at + BATCH < total
+            into = Into(self._group_id, more, last=at > 0 and not more) if self._group_id else NO_GROUP
             yield verbs.enqueue(self._queue, news, atomic=self._atomic, into=into)
 
     def send_durably(self) -> Confirmation:
