@@ -45,7 +45,7 @@ def group(group_id: str, first: int = 0, count: int = 0, *, pending: bool = Fals
 
 
 def dependents(job_id: str, first: int = 0) -> Request[tuple[list[str], int | None]]:
-    """The ids of some of the jobs that wait for one to end, and from where the next call is to go on; None at the end."""
+    """The ids of some of the jobs that wait for one to end, and where the next call is to go on; None at the end."""
 
     def read(reply: Any) -> tuple[list[str], int | None]:
         following, *ids = reply
