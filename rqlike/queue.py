@@ -179,7 +179,8 @@ class Queue:
     def enqueue_many(
         self, job_datas: Iterable[EnqueueData], *, group_id: str | None = None, atomic: bool = False
     ) -> list[Job[Any]]:
-        """Enqueues many jobs, in order: one round trip per 500 of them, the next sent while the server works on one.
+        """Enqueues many jobs, in order: one round trip per 500 of them, or of those they depend on, the next sent while
+        the server works on one.
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
         key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the

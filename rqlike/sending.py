@@ -9,7 +9,7 @@ from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueM
 from rqlike.job import Job
 from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
-from rqlike.settings import BATCH
+from rqlike.settings import ATOMIC_NEEDS, BATCH, NEEDS_BATCH
 from rqlike.states import JobStatus
 from rqlike.store import verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
@@ -58,11 +58,16 @@ def _gone(queue: str, answer: Enqueued) -> JobRecord:
 def send_many(
     store: Store, queue: str, examined: Sequence[Examined], *, durable: bool, atomic: bool = False, group_id: str = ""
 ) -> list[Job[Any]]:
-    """Enqueues them in order, one round trip per 500. Raises EnqueueManyError, NotDurableError, and redis-py's errors
-    with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
+    """Enqueues them in order, one round trip per 500 jobs or dependencies. Raises EnqueueManyError, NotDurableError,
+    and redis-py's errors with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
     if atomic and len(examined) > BATCH:
         raise ValueError(
             f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(examined)}"
+        )
+    if atomic and (needs := sum(len(one.checked.policy.depends_on) for one in examined)) > ATOMIC_NEEDS:
+        raise ValueError(
+            f"the jobs of atomic=True depend on at most {ATOMIC_NEEDS} others, all told, which are looked at in one "
+            f"step of the server; got {needs}"
         )
     sender = _Sender(store, queue, examined, atomic=atomic, group_id=group_id)
     kept = sender.send_durably() if durable and examined else sender.send()
@@ -96,13 +101,14 @@ class _Sender:
 
     def _chunks(self) -> Iterator[Request[list[Enqueued]]]:
         """What is left to do for a job is done while the server works on those before it."""
-        total = len(self._examined)
-        for at in range(0, total, BATCH):
-            news = list(map(finish, self._examined[at : at + BATCH]))
+        total, at = len(self._examined), 0
+        while at < total:
+            end = total if self._atomic else _end_of_chunk(self._examined, at)
+            news = list(map(finish, self._examined[at:end]))
             self._sent += news
-            more = at + BATCH < total
-            into = Into(self._group_id, more, last=at > 0 and not more) if self._group_id else NO_GROUP
+            into = Into(self._group_id, end < total, last=at > 0 and end == total) if self._group_id else NO_GROUP
             yield verbs.enqueue(self._queue, news, atomic=self._atomic, into=into)
+            at = end
 
     def send_durably(self) -> Confirmation:
         chunks, total = list(self._chunks()), len(self._examined)
@@ -128,6 +134,17 @@ class _Sender:
             except (DuplicateJobError, NoSuchJobError) as error:
                 self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
+
+
+def _end_of_chunk(examined: Sequence[Examined], first: int) -> int:
+    """Where the call ends that begins with `first`: 500 jobs are written by one, and as many looked at that they depend
+    on."""
+    end, left = min(first + BATCH, len(examined)), NEEDS_BATCH
+    for at in range(first, end):
+        left -= len(examined[at].checked.policy.depends_on)
+        if left < 0 and at > first:
+            return at
+    return end
 
 
 def _refused(sender: _Sender, *, atomic: bool) -> EnqueueManyError:

@@ -10,7 +10,7 @@ from rqlike.exceptions import DeserializationError
 from rqlike.records import NoticeRecord
 from rqlike.settings import AUDIT_MS, GROUP_HOLD_MS, LEASE_MS, TELL_LIMIT, TOUCH_LIMIT
 from rqlike.states import JobStatus
-from rqlike.store import groups, turns, verbs
+from rqlike.store import erasures, groups, pauses, turns, verbs
 from rqlike.store.turns import Telling
 from rqlike.store.verbs import Into, NewJob
 from rqlike.told import State, Told
@@ -102,22 +102,22 @@ def test_a_job_that_is_replaced_in_the_call_that_made_it_keeps_its_group_from_no
 
 @pytest.mark.parametrize("name", ["unsettled", "group", "members", "pending"])
 @pytest.mark.parametrize("end", ["finish", "fail", "vanish", "cancel", "delete"])
-def test_a_key_of_dependents_or_groups_that_is_not_ours_costs_no_outcome(scene: Scene, name: str, end: str) -> None:
-    make_group(scene)
-    grouped(scene, new_job("p", policy=policy(result_ttl=0.0 if end == "vanish" else None)))
-    scene.enqueue(new_job("a", needs="r p"))
-    started = None if end in ("cancel", "delete") else scene.claim_one()
-    keys = scene.store.keys
-    overwrite(scene, keys.unsettled() if name == "unsettled" else getattr(keys, name)("g"))
+def test_a_key_of_dependents_or_groups_that_is_not_ours_costs_no_outcome(trodden: Scene, name: str, end: str) -> None:
+    make_group(trodden)
+    grouped(trodden, new_job("p", policy=policy(result_ttl=0.0 if end == "vanish" else None)))
+    trodden.enqueue(new_job("a", needs="r p"))
+    started = None if end in ("cancel", "delete") else trodden.claim_one()
+    keys = trodden.store.keys
+    overwrite(trodden, keys.unsettled() if name == "unsettled" else getattr(keys, name)("g"))
     if started is not None:
-        assert scene.settle(started, raised() if end == "fail" else returned()) == "ok"
+        assert trodden.settle(started, raised() if end == "fail" else returned()) == "ok"
     elif end == "cancel":
-        assert scene.run(verbs.cancel("p", "x")) is JobStatus.CANCELED
+        assert trodden.run(verbs.cancel("p", "x")) is JobStatus.CANCELED
     else:
-        assert scene.run(verbs.delete(["p"], "x")) == ["ok"]
-    scene.turn(sweep=True)
-    assert scene.status("a") is JobStatus.QUEUED
-    assert scene.status("p") is {
+        assert trodden.run(verbs.delete(["p"], "x")) == ["ok"]
+    trodden.turn(sweep=True)
+    assert trodden.status("a") is JobStatus.QUEUED
+    assert trodden.status("p") is {
         "finish": JobStatus.FINISHED,
         "fail": JobStatus.FAILED,
         "cancel": JobStatus.CANCELED,
@@ -125,13 +125,13 @@ def test_a_key_of_dependents_or_groups_that_is_not_ours_costs_no_outcome(scene: 
 
 
 @pytest.mark.parametrize("name", ["group", "members", "pending"])
-def test_a_job_is_requeued_whatever_is_in_the_place_of_its_group(scene: Scene, name: str) -> None:
-    make_group(scene)
-    grouped(scene, new_job("p"))
-    scene.run(verbs.cancel("p", "x"))
-    overwrite(scene, getattr(scene.store.keys, name)("g"))
-    assert scene.run(verbs.requeue(["p"], "y", at_front=False)) == ["ok"]
-    assert scene.status("p") is JobStatus.QUEUED
+def test_a_job_is_requeued_whatever_is_in_the_place_of_its_group(trodden: Scene, name: str) -> None:
+    make_group(trodden)
+    grouped(trodden, new_job("p"))
+    trodden.run(verbs.cancel("p", "x"))
+    overwrite(trodden, getattr(trodden.store.keys, name)("g"))
+    assert trodden.run(verbs.requeue(["p"], "y", at_front=False)) == ["ok"]
+    assert trodden.status("p") is JobStatus.QUEUED
 
 
 @pytest.mark.parametrize("wish", ["c", "r", "w"])
@@ -263,3 +263,26 @@ def test_a_queue_that_cannot_take_the_callback_of_a_group_costs_no_outcome(scene
     scene.pass_ms(AUDIT_MS)
     scene.turn(sweep=True)
     assert (seen(scene), scene.order()) == ((1, 0, 1), ["g@1"])
+
+
+@pytest.mark.parametrize("doomed", [False, True])
+def test_a_call_sent_again_does_not_bring_back_what_was_replaced_and_then_canceled(scene: Scene, doomed: bool) -> None:
+    scene.put(JobStatus.FAILED, "p")
+    scene.enqueue(new_job("a", "n"))
+    first = scene.last
+    assert first is not None
+    scene.enqueue(new_job("a", "m", wish="replace", needs="c p" if doomed else ""))
+    if not doomed:
+        scene.run(verbs.cancel("a", "x"))
+    before = scene.dump()
+    (again,) = scene.store.run(first)
+    assert (again.word, again.cycle) == ("replayed", 1)
+    assert {key: value for key, value in scene.dump().items() if not key.endswith("sequence")} == {
+        key: value for key, value in before.items() if not key.endswith("sequence")
+    }
+
+
+def test_the_end_of_an_obliterations_pause_is_answered_the_same_again(scene: Scene) -> None:
+    scene.enqueue(new_job("a"), new_job("b"))
+    scene.run(erasures.obliterate(QUEUE, "n", force=False, limit=1))
+    assert (scene.run(pauses.resume(QUEUE, "m")), scene.again()) == (True, True)

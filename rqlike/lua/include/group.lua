@@ -64,8 +64,10 @@ local function entered_group(group, flat)
   call('HDEL', key_group(group), G.done)
   call('PERSIST', key_group(group))
   call('PERSIST', key_members(group))
-  for first = 1, #flat, 500 do
-    firmly('ZADD', key_members(group), 'NX', unpack(flat, first, math.min(first + 499, #flat)))
+  local ids = {}
+  for at = 2, #flat, 2 do ids[at / 2] = flat[at] end
+  for first = 1, #ids, 500 do
+    firmly('ZADD', key_members(group), 'NX', unpack(flat, 2 * first - 1, math.min(2 * first + 998, #flat)))
+    firmly('SADD', key_pending(group), unpack(ids, first, math.min(first + 499, #ids)))
   end
-  for at = 2, #flat, 2 do firmly('SADD', key_pending(group), flat[at]) end
 end
