@@ -40,7 +40,7 @@ end
 
 local function take(queue, want, granted, worker, mint, lease, broken, state)
   local home, started, cycles, emptied, full = key_home('queued', queue), {}, {}, false, false
-  local first, popped, index = #granted + 1, nil, 1
+  local first, popped, index, others_left = #granted + 1, nil, 1, false
   local function claim_all()
     while index < #popped do
       local job_id = popped[index]
@@ -66,6 +66,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       end
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
         expire_instead(job_id)
+        others_left = true
       elseif allowed('claim', status) then
         if of ~= queue then mend(job_id, flat, queue) end
         local limit = nil
@@ -95,6 +96,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       elseif not flat[1] then -- something else has taken it away, and told nobody who waits for it
         --- @include put_off
         put_off(job_id, 'gone')
+        others_left = true
       elseif not allowed('delete', status) then
         error('its status is none of rqlike', 0)
       end
@@ -115,7 +117,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       local fine, problem = pcall(claim_all)
       if fine then break end
       broken(queue, popped[index], problem)
-      index = index + 2
+      index, others_left = index + 2, true
     end
     if full or state.returned then emptied, state.returned = false, false end
   end
@@ -132,6 +134,8 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       happened('claim', queue, job_id, 'started', cycles[job_id], flat[#flat], nil, worker)
     end
   end
+  -- with the last job of a group that left otherwise, its callback may have come
+  if emptied and others_left then emptied = call('EXISTS', home) == 0 end
   if emptied then call('DEL', key_markers(queue)) end
   return emptied, want > 0 and not emptied and not full
 end
