@@ -286,3 +286,11 @@ def test_the_end_of_an_obliterations_pause_is_answered_the_same_again(scene: Sce
     scene.enqueue(new_job("a"), new_job("b"))
     scene.run(erasures.obliterate(QUEUE, "n", force=False, limit=1))
     assert (scene.run(pauses.resume(QUEUE, "m")), scene.again()) == (True, True)
+
+
+def test_a_callback_that_comes_with_a_deadline_that_is_seen_by_a_claim_wakes_a_worker(scene: Scene) -> None:
+    make_group(scene)
+    grouped(scene, new_job("a", ttl_ms=1000))
+    scene.pass_ms(1000)
+    assert scene.claim(4) == ()
+    assert (scene.status("a"), scene.order(), scene.markers()) == (JobStatus.EXPIRED, ["g@1"], 1)

@@ -28,8 +28,8 @@ from tests.store.builders import Scene, call_of, new_job, raised, returned, scen
 from tests.store.invariants import violations
 from tests.store.test_state_machine import _same, _settled
 
-SEEDS: Final = range(int(os.environ.get("INTERACTIONS", "12")))
-STEPS: Final = 70
+SEEDS: Final = range(int(os.environ.get("INTERACTIONS", "6")))
+STEPS: Final = 50
 QUEUES: Final = ("qa", "qb")
 IDS: Final = tuple("abcdefgh")
 GROUPS: Final = ("g", "h")
