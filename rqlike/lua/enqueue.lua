@@ -50,7 +50,8 @@ local function arguments(at)
     meta or '', limit or '', needs or ''
 end
 
--- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
+-- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one, nor who waits for one
+-- that bore an id which people choose.
 local function all_are_new()
   local keys, seen = {}, {}
   for at = FIRST, #given, width do
@@ -59,6 +60,7 @@ local function all_are_new()
     seen[job_id] = true
     keys[#keys + 1] = key_job(job_id)
     keys[#keys + 1] = key_results(job_id)
+    if width > 2 and given[at + 2] ~= '' then keys[#keys + 1] = key_dependents(job_id) end
   end
   for first = 1, #keys, 500 do
     if call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) > 0 then return false end

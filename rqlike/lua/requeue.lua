@@ -6,7 +6,6 @@
 --- @include place
 --- @include ring
 --- @include move
---- @include blob
 --- @include entry
 --- @include unique
 local nonce, front = ARGV[2], ARGV[3] == '1'

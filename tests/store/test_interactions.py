@@ -294,3 +294,16 @@ def test_a_callback_that_comes_with_a_deadline_that_is_seen_by_a_claim_wakes_a_w
     scene.pass_ms(1000)
     assert scene.claim(4) == ()
     assert (scene.status("a"), scene.order(), scene.markers()) == (JobStatus.EXPIRED, ["g@1"], 1)
+
+
+def test_who_waits_for_another_try_of_a_job_that_was_forgotten_does_not_wait_for_a_new_one_of_its_id(
+    scene: Scene,
+) -> None:
+    scene.put(JobStatus.FAILED, "p", policy=policy(failure_ttl=1.0))
+    scene.enqueue(new_job("a", needs="w p"))
+    scene.pass_ms(1001)
+    scene.enqueue(new_job("p", "n"))  # before anybody has told that it is gone
+    scene.enqueue(new_job("b", needs="c p"))
+    scene.settle(scene.claim_one(), returned())
+    scene.turn(sweep=True)
+    assert (scene.status("a"), scene.status("b")) == (JobStatus.CANCELED, JobStatus.QUEUED)

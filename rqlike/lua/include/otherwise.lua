@@ -1,7 +1,6 @@
 --- @include place
 --- @include ring
 --- @include move
---- @include blob
 --- @include leave
 --- @include append
 -- The verdicts that are not an end for good: give_back, retry, repeat; and the ends that an operator asked for.
