@@ -15,6 +15,7 @@ from rqlike.store.turns import Telling
 from rqlike.store.verbs import Into, NewJob
 from rqlike.told import State, Told
 from tests.conftest import AnyServer
+from tests.servers import Server
 from tests.store.builders import QUEUE, Scene, call_of, new_job, policy, raised, returned, scene_on
 
 FOREIGN = "something else"
@@ -307,3 +308,16 @@ def test_who_waits_for_another_try_of_a_job_that_was_forgotten_does_not_wait_for
     scene.settle(scene.claim_one(), returned())
     scene.turn(sweep=True)
     assert (scene.status("a"), scene.status("b")) == (JobStatus.CANCELED, JobStatus.QUEUED)
+
+
+def test_one_call_moves_no_more_than_500_jobs_however_many_queues_it_is_for(server: Server, namespace: str) -> None:
+    with server.client() as client:
+        scene, queues = scene_on(client, namespace), [f"q{number}" for number in range(7)]
+        for queue in queues:
+            scene.enqueue(*(new_job(f"{queue} {number}", due="+10") for number in range(90)), queue=queue)
+        scene.now_ms += 10
+        moments = []
+        while sum(len(scene.order(JobStatus.SCHEDULED, queue)) for queue in queues):
+            moments.append(scene.turn("w", sweep=True, queues=queues).moment_ms)
+        assert len(moments) == 2
+        assert moments[0] is not None and moments[0] <= scene.now_ms  # it is to call again at once
