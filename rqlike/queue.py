@@ -184,8 +184,8 @@ class Queue:
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
         key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the
-        others are enqueued. With `atomic`, which takes 500 items at most, none are; and an item may not replace another
-        one of the same call.
+        others are enqueued. With `atomic`, which takes 500 items that depend on 2,500 others at most, none are; and an
+        item may not replace another one of the same call.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """

@@ -159,7 +159,7 @@ end
 
 local function tell_dependents(broken)
   while told < C.TELL_LIMIT do
-    local member = call('ZRANGEBYSCORE', key_unsettled(), '-inf', stamp, 'LIMIT', 0, 1)[1]
+    local member = firmly('ZRANGEBYSCORE', key_unsettled(), '-inf', stamp, 'LIMIT', 0, 1)[1]
     if not member then break end
     local before = told
     local fine, done = pcall(tell_of, member, broken)
