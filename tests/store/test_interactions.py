@@ -16,7 +16,7 @@ from rqlike.store.verbs import Into, NewJob
 from rqlike.told import State, Told
 from tests.conftest import AnyServer
 from tests.servers import Server
-from tests.store.builders import QUEUE, Scene, call_of, new_job, policy, raised, returned, scene_on
+from tests.store.builders import QUEUE, Scene, call_of, new_job, policy, raised, retries, returned, scene_on
 
 FOREIGN = "something else"
 
@@ -321,3 +321,13 @@ def test_one_call_moves_no_more_than_500_jobs_however_many_queues_it_is_for(serv
             moments.append(scene.turn("w", sweep=True, queues=queues).moment_ms)
         assert len(moments) == 2
         assert moments[0] is not None and moments[0] <= scene.now_ms  # it is to call again at once
+
+
+def test_a_job_that_cannot_go_on_fails_in_the_queue_it_is_of(trodden: Scene) -> None:
+    trodden.enqueue(new_job("a", policy=retries(1, 5)), queue="second")
+    (started,) = trodden.claim(1, queues=("first", "second"))
+    home = trodden.store.keys.home("scheduled", "second")
+    trodden.client.set(home, FOREIGN)
+    assert trodden.settle(started, raised(), queues=("first", "second")) == "broken"
+    trodden.client.delete(home)
+    assert (trodden.order(JobStatus.FAILED, "second"), trodden.order(JobStatus.FAILED, "first")) == (["a"], [])

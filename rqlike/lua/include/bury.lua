@@ -17,13 +17,16 @@ end
 -- no hash is left as it is. Answers what was wrong.
 local function bury(job_id, queues, problem)
   local why, key, home = told(problem), key_job(job_id), queues[1]
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique, F.dependents, F.queue)
+  for _, queue in ipairs(queues) do
+    if queue == got[8] then home = queue end -- where it is in none any more
+  end
   for _, queue in ipairs(queues) do
     for _, status in ipairs({'queued', 'scheduled', 'deferred', 'started'}) do
       if redis.pcall('ZREM', key_home(status, queue), job_id) == 1 then home = queue end
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
-  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique, F.dependents)
   if not got.err and got[5] then
     --- @include release
     pcall(release, job_id, got[5])
