@@ -260,6 +260,11 @@ def decode_job(job_id: str, flat: Flat) -> JobRecord | None:
     )
 
 
+def started(token: bytes, worker: str, now_ms: int, attempt: bytes) -> tuple[bytes, ...]:
+    """What a claim writes into a job's hash, as `include/grant.lua` does it."""
+    return (b"s", b"started", b"k", token, b"w", worker.encode(), b"b", b"%d" % now_ms, b"a", attempt)
+
+
 def unreadable(job_id: str, why: str, flat: Flat = ()) -> JobRecord:
     """Stands for a job of which nothing can be trusted, so that it can be listed, failed and deleted."""
     got = dict(zip(flat[::2], flat[1::2], strict=False))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from datetime import datetime
+from math import inf
 from typing import NamedTuple
 
 from rqlike import clock
 from rqlike.states import JobStatus
 
+#: With these a cycle begins; one that `repeat` begins has no such event, since that one tells of the cycle before.
+_BEGINNINGS = frozenset({"enqueue", "fire", "requeue"})
 _LINES = 3  #: of the text of an event
 _WORDS = 5  #: in its first line
+_DIGITS = 20  #: of the greatest number in an id
 
 
 class Event(NamedTuple):
@@ -17,7 +21,7 @@ class Event(NamedTuple):
 
     Events of a queue are in the order in which they happened, and so are their ids."""
 
-    id: str  #: for `Queue.events(after=...)`; later events have higher ones
+    id: str  #: "1795718400000-0", or "1795718400000-0.3" inside of one step; for `Queue.events(after=...)`
     name: str  #: the verb of `TRANSITIONS`: "enqueue", "claim", "finish", …
     job_id: str
     queue: str
@@ -49,7 +53,7 @@ class Event(NamedTuple):
 
 
 def read_event(queue: str, event_id: str, text: str) -> Event | None:
-    """The event of an entry; None for what is none: something else has written it, or a later version."""
+    """The event of a field of an entry; None for what is none: something else has written it, or a later version."""
     lines = text.split("\n", _LINES - 1)
     words = lines[0].split(" ")
     if len(lines) != _LINES or len(words) != _WORDS:
@@ -72,9 +76,29 @@ def read_event(queue: str, event_id: str, text: str) -> Event | None:
         return None
 
 
-def event_place(event_id: str) -> tuple[int, int]:
+def event_id(entry_id: str, number: int, last: int) -> str:
+    """The id of an event: that of its entry, with its number in it, from 1, unless it is the last one there."""
+    return entry_id if number == last else f"{entry_id}.{number}"
+
+
+def event_place(event_id: str) -> tuple[int, int, float]:
     """Where an id stands in the order of events. Raises ValueError for what is none."""
-    first, dash, second = event_id.partition("-")
-    if not all(part.isascii() and part.isdigit() and len(part) < 20 for part in (first, second if dash else "0")):
+    entry, dot, number = event_id.partition(".")
+    first, dash, second = entry.partition("-")
+    if not all(_is_number(part) for part in (first, second if dash else "0", number if dot else "0")):
         raise ValueError(f"{event_id!r} is not the id of an event; '0' stands for the oldest that is kept")
-    return int(first), int(second or 0)
+    return int(first), int(second or 0), int(number) if dot else inf
+
+
+def _is_number(part: str) -> bool:
+    return part.isascii() and part.isdigit() and len(part) <= _DIGITS and int(part) < 1 << 64
+
+
+def begins_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle came before."""
+    return event.name in _BEGINNINGS
+
+
+def ends_cycle(event: Event) -> bool:
+    """Whether nothing of its cycle comes after."""
+    return event.status is None or event.status.terminal or event.name == "repeat"

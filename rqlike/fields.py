@@ -43,14 +43,18 @@ JOB: Final = {
     "enrolled": "E",  # the number under which those have it in their lists
     "dependents": "D",  # that others wait for it; 2: as if it finished, whatever it comes to
     "group": "G",
-    "awaits": "&",  # token of its execution, and the id of the job that this one waits for
+    "awaits": "&",  # token of its execution, until when, any or all, and the ids of the jobs that this one waits for
     "notice": "?",  # of its canceled cycle before this one: taken out of the stream when somebody claims it
     "call": "c",
     "meta": "m",
     "overrides": "o",
     "callback_error": "!",
+    "extra": "+",  # there is, or was, one of the `EXTRA` fields; else its end need not look for each of them
     "told": "%",  # token and number of the last telling that was written; there is progress or a log, where it is there
 }
+
+#: What few jobs have and the end of an execution has to see to: who writes one of these writes `extra` too.
+EXTRA: Final = ("result_ttl", "limit", "unique", "wanted", "dependents", "told", "asked", "ttl_deadline", "lapsed")
 
 #: Fields of a stream entry.
 ENTRY: Final = {
@@ -74,9 +78,6 @@ ENTRY: Final = {
     "line": "l",
     "said": "z",
 }
-
-#: Field of an entry in a queue's stream of events.
-EVENT: Final = {"text": "e"}
 
 #: Fields of a worker's hash.
 WORKER: Final = {
@@ -129,4 +130,5 @@ SCHEDULE: Final = {
     "limit": "limit",
     "unique": "unique",
     "wish": "wish",  # where another job holds the key
+    "needs": "needs",  # the jobs that its jobs depend on, as `NewJob.needs`; '' none
 }

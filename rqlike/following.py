@@ -32,7 +32,7 @@ def _follow(store: Store, queue: str, after: str, seconds: float | None) -> Iter
         found = _next_ones(store, queue, after, seconds)
         if found is None:
             return
-        missed = _OLDEST < event_place(after) < event_place(found.oldest)
+        missed = _OLDEST < event_place(after)[:2] < event_place(found.oldest)[:2]
         if missed:
             logs.events_missed(queue, after)
         for event in found.events:

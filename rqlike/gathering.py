@@ -10,6 +10,7 @@ from rqlike.awaiting import Known, cycle_is_over, is_another
 from rqlike.durations import Seconds, format_seconds, parse_seconds
 from rqlike.exceptions import WaitTimeout
 from rqlike.job import Job, known
+from rqlike.standoff import eye_on_many
 from rqlike.states import JobStatus, ResultType
 from rqlike.store.gathering import Sought, Standing, gather
 
@@ -46,11 +47,12 @@ def wait(jobs: Iterable[J], timeout: Seconds | None = None, return_when: str = A
     waited for until the timeout.
 
     Raises ValueError for jobs of several servers or namespaces, or another `return_when`; TypeError for what is no
-    Job; redis-py's errors where the server is away.
+    Job; redis-py's errors where the server is away; inside a job WaitDeadlock, with the handles that are not done in
+    `.pending`, where the wait can never end since all horses wait. That is asked once a second, by some five calls.
     """
     if return_when not in _WORDS:
         raise ValueError(f"return_when={return_when!r} is none of {', '.join(_WORDS)}")
-    crowd = _Crowd(jobs, timeout)
+    crowd = _Crowd(jobs, timeout, any_of=return_when != ALL_COMPLETED)
     done: set[int] = set()
     for found in crowd.over(every=return_when == ALL_COMPLETED, how=return_when == FIRST_EXCEPTION):
         done.update(found)
@@ -73,7 +75,7 @@ def as_completed(jobs: Iterable[J], timeout: Seconds | None = None) -> Iterator[
 
     Raises what `wait` raises; and WaitTimeout, with the handles that are not done in `.pending`.
     """
-    return _as_completed(_Crowd(jobs, timeout, once=True))
+    return _as_completed(_Crowd(jobs, timeout, any_of=True, once=True))
 
 
 def _as_completed(crowd: _Crowd[J]) -> Iterator[J]:
@@ -94,13 +96,15 @@ def _as_completed(crowd: _Crowd[J]) -> Iterator[J]:
 
 
 class _Crowd(Generic[J]):
-    """Handles by their numbers, checked, and until when they are waited for. `once`: without those given twice."""
+    """Handles by their numbers, checked, and until when they are waited for. `any_of`: who asks goes on when any of
+    them ends. `once`: without those given twice."""
 
-    def __init__(self, jobs: Iterable[J], timeout: Seconds | None, *, once: bool = False) -> None:
+    def __init__(self, jobs: Iterable[J], timeout: Seconds | None, *, any_of: bool, once: bool = False) -> None:
         self.seconds = None if timeout is None else parse_seconds(timeout, "timeout")
         given = _checked(jobs)
         self.jobs: Sequence[J] = list({id(job): job for job in given}.values()) if once else given
         self.one_failed = False
+        self._any_of = any_of
         self._end = None if self.seconds is None else clock.mono() + self.seconds
         self._known: Sequence[Known] = [known(job) for job in self.jobs]
 
@@ -117,9 +121,13 @@ class _Crowd(Generic[J]):
         if not sought:
             yield before
             return
-        for found in gather(self.jobs[0].store, sought, self._end, self._is_over, every=every, how=how):
-            yield sorted(before + found) if before else found
-            before = []
+        store = self.jobs[0].store
+        with eye_on_many(store, self._known, self._end, self.jobs, any_of=self._any_of) as eye:
+            for found in gather(store, sought, self._end, self._is_over, every=every, how=how, eye=eye):
+                if eye is not None:
+                    eye.close()  # whoever is given them may do something else now
+                yield sorted(before + found) if before else found
+                before = []
 
     def _is_over(self, number: int, standing: Standing) -> bool:
         job = self._known[number]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rqlike import clock, codec
 from rqlike.durations import Seconds
-from rqlike.exceptions import InvalidTransition, NoSuchJobError
 from rqlike.gathering import Waited, wait
 from rqlike.job import Job
 from rqlike.lookups import load_many
@@ -28,6 +27,8 @@ from rqlike.store.store import Conn, Store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_CANCELED: Final = (JobStatus.CANCELED, JobStatus.STARTED)  #: what becomes of a job that is canceled
 
 
 class Group:
@@ -132,16 +133,16 @@ class Group:
     # -- changing ------------------------------------------------------------------------------------------------------
 
     def cancel(self) -> int:
-        """Cancels those of its jobs that have not ended; started ones are asked to stop. Returns how many. One round
-        trip per job. Raises NoSuchGroupError."""
-        canceled = 0
+        """Cancels those of its jobs that have not ended; started ones are asked to stop. Returns how many; without
+        those whose keys something else has written into. Two round trips per 500 jobs, and some more where these take
+        the server longer than a few milliseconds. Raises NoSuchGroupError."""
+        canceled, act = 0, nonce()
         for page in self._pages(pending=True):
-            for job_id in page:
-                try:
-                    self.store.run(verbs.cancel(job_id, nonce()))
-                except (InvalidTransition, NoSuchJobError):  # it has ended meanwhile
-                    continue
-                canceled += 1
+            left = list(page)
+            while left:
+                words = self.store.run(verbs.cancel_many(left, act))
+                canceled += sum(word in _CANCELED for word in words)  # the others have ended meanwhile
+                left = left[len(words) :]
         return canceled
 
     # -- people --------------------------------------------------------------------------------------------------------

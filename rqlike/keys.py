@@ -171,9 +171,10 @@ class Keys:
         return f"{self.prefix}pending:{group_id}"
 
     def events(self, queue: str) -> str:
-        """Stream, the newest 10,000 or somewhat more transitions of the jobs of a queue; each is a text that
-        `events.read_event` reads. Written by whatever moves a job, in the same step; for ever, unless events are
-        switched off or the queue is obliterated."""
+        """Stream, the newest 10,000 or somewhat more steps in which jobs of a queue were moved; each has a field for
+        each of up to eight transitions, a text that `events.read_event` reads. Written by whatever moves a job, in the
+        same step; who follows the queue or watches one of its jobs blocks on it; for ever, unless events are switched
+        off or the queue is obliterated."""
         return f"{self.prefix}events:{queue}"
 
     def muted(self) -> str:

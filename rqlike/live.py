@@ -1,26 +1,27 @@
-"""Watching a job: what it tells while it runs, and how each of its executions ended, in the order in which it came."""
+"""Watching a job: what it tells while it runs, and what becomes of it, in the order in which it came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from heapq import merge
 from typing import Any, Generic, TypeVar
 
 from rqlike import codec
 from rqlike.durations import Seconds, parse_seconds
+from rqlike.events import Event, begins_cycle, ends_cycle, event_place
 from rqlike.records import JobRecord, NoticeRecord, ResultRecord
 from rqlike.results import Result
 from rqlike.running.progress import write_line
 from rqlike.settings import LOG_LINES
 from rqlike.store import verbs
-from rqlike.store.following import News, follow
-from rqlike.store.store import Store
-from rqlike.store.verbs import Peeked
+from rqlike.store.following import Followed, News, Seen, follow
+from rqlike.store.store import Entries, Store
 from rqlike.told import LogLine, Progress, read_line, read_progress
 
 T = TypeVar("T")
 
-#: What a watcher is given; what becomes of a job beside that would be added here and in `_sorted`.
-Watched = Progress | LogLine | Result[Any]
+#: What a watcher is given.
+Watched = Progress | LogLine | Event | Result[Any]
 
 
 class Live(Generic[T]):
@@ -54,51 +55,77 @@ class Live(Generic[T]):
             raise ValueError(f"limit is a whole number from 1 to {LOG_LINES}, not {limit!r}")
         return self._store.run(verbs.told(self._record.id, limit)).lines
 
-    def watch(self, timeout: Seconds | None = None) -> Iterator[Progress | LogLine | Result[T]]:
+    def watch(self, timeout: Seconds | None = None) -> Iterator[Progress | LogLine | Event | Result[T]]:
         """What this cycle of the job tells, as it comes, until it ends: first what is kept of it, then what is new.
 
-        `Progress` at most ten times a second and only where it changed, `LogLine` for each line, `Result` for each
-        execution, the one that ends the cycle last. A job that is canceled, expired, deleted or gone just ends it.
-        `timeout`: seconds; None without limit; when they are over it ends too. One connection of its own, one round
-        trip per piece of news. Raises TimeoutFormatError, and redis-py's errors where the server is away at first, or
-        still at the end of the timeout.
+        `Progress` at most ten times a second and only where it changed, `LogLine` for each line, `Event` for each step,
+        `Result` for each execution; in the order in which they came, the Result that ends the cycle last. A job that is
+        canceled, expired, deleted or gone ends it without one. Where the events of its queue are switched off, or those
+        of this cycle are kept no longer, it goes on without them. Where other jobs of the queue do much, an event comes
+        up to about a second late if nothing else does, and one is left out where the job soon stands again as it did
+        (claimed and given back).
+
+        `timeout`: seconds; None without limit; when they are over it ends too. One connection of its own. Two round
+        trips per piece of news; where other jobs of its queue do something also without news, as a rule once a second,
+        ten times at most. Raises TimeoutFormatError, and redis-py's errors where the server is away at first, or still
+        at the end of the timeout.
         """
         return _watch(self._store, self._record, None if timeout is None else parse_seconds(timeout, "timeout"))
 
 
 def _watch(store: Store, job: JobRecord, seconds: float | None) -> Iterator[Watched]:
     """`Job.watch`: all news of the cycle of `job`, until it ends or `seconds` are over (None: without limit)."""
-    for news in follow(store, job.id, job.queue, job.since, seconds):
-        over = news.seen is not None and _is_over(job, news.seen)
-        for one in _in_order(job, news):
-            if isinstance(one, NoticeRecord):
-                over = True
-                continue
-            over = over or (isinstance(one, Result) and one.final)
-            yield one
-        if over:
+    begun_ms = _begun_ms(job)
+    for news in follow(store, Followed(job.id, job.queue, job.since, begun_ms), seconds):
+        entries = _of_cycle(job, news.results)
+        results: list[Result[Any]] = [Result(one) for one in entries if isinstance(one, ResultRecord)]
+        yield from _in_order(_told(job, news), _steps(job, news.events, begun_ms), results)
+        if _is_over(job, news.seen) or len(results) < len(entries) or any(one.final for one in results):
             return
 
 
-def _is_over(job: JobRecord, seen: Peeked) -> bool:
+def _begun_ms(job: JobRecord) -> int:
+    """When its cycle began, or earlier: after the end of the one before it."""
+    return max(job.created_ms, codec.number(job.since.partition("-")[0].encode()) or 0)
+
+
+def _is_over(job: JobRecord, seen: Seen) -> bool:
     """Whether the cycle has ended, or the id has come to another job."""
     another = seen.cycle != job.cycle or (seen.created_ms or 0) > job.created_ms
     return seen.status is None or seen.status.terminal or another
 
 
-def _in_order(job: JobRecord, news: News) -> list[Watched | NoticeRecord]:
-    """What belongs to the cycle, in the order in which it was written."""
-    read = [codec.decode_entry(job.id, entry) for entry in news.results]
-    results: list[Watched | NoticeRecord] = [
-        Result(one) if isinstance(one, ResultRecord) else one for one in read if one and one.cycle == job.cycle
-    ]
-    states = [read_progress(entry) for entry in news.states]
-    lines = [read_line(entry) for entry in news.lines]
-    told = [one for one in (*states, *lines) if one is not None and one.cycle == job.cycle]
-    return sorted([*told, *results], key=_place)
+def _of_cycle(job: JobRecord, entries: Entries) -> list[ResultRecord | NoticeRecord]:
+    read = (codec.decode_entry(job.id, entry) for entry in entries)
+    return [one for one in read if one is not None and one.cycle == job.cycle]
 
 
-def _place(one: Watched | NoticeRecord) -> tuple[int, bool, int]:
-    """Of what was written in the same millisecond, how an execution ended comes after what it told."""
-    first, _, second = one.id.partition("-")
-    return int(first), isinstance(one, Result | NoticeRecord), int(second)
+def _told(job: JobRecord, news: News) -> list[Progress | LogLine]:
+    told = (*map(read_progress, news.states), *map(read_line, news.lines))
+    return sorted((one for one in told if one is not None and one.cycle == job.cycle), key=_place)
+
+
+def _steps(job: JobRecord, events: Sequence[Event], begun_ms: int) -> list[Event]:
+    """Those of the cycle: without what became of another job of the same id, before or after."""
+    steps = [event for event in events if event.cycle == job.cycle]
+    first = next((at for at, event in enumerate(steps) if begins_cycle(event)), 0)
+    if steps and event_place(steps[first].id)[0] == begun_ms:  # nothing before it is younger
+        del steps[:first]
+    last = next((at for at, event in enumerate(steps) if ends_cycle(event)), len(steps))
+    return steps[: last + 1]
+
+
+def _in_order(told: Iterable[Watched], steps: Iterable[Watched], results: Sequence[Result[Any]]) -> list[Watched]:
+    """As they came; the end of the cycle last."""
+    ends: list[Watched] = [one for one in results if one.final]
+    return [*merge(told, steps, (one for one in results if not one.final), key=_place), *ends]
+
+
+def _place(one: Watched) -> tuple[int, int, int, int, float]:
+    """In the same millisecond an execution is claimed, tells, has its result, and what follows from that happens."""
+    if isinstance(one, Event):
+        rank = 0 if one.name == "claim" else 3
+    else:
+        rank = 2 if isinstance(one, Result) else 1
+    first, second, inside = event_place(one.id)
+    return first, one.attempt, rank, second, inside

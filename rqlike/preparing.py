@@ -166,6 +166,6 @@ def delay_of(value: Seconds | datetime) -> str:
 
 def check_template(options: Mapping[str, Any]) -> None:
     """Raises TypeError for an option that the jobs of a schedule cannot have."""
-    for name in ("job_id", "durable", "depends_on"):
+    for name in ("job_id", "durable"):
         if name in options:
             raise TypeError(f"{name} cannot be an option of a schedule: it makes its jobs by itself, again and again")

@@ -118,7 +118,8 @@ class Queue:
         job, as far as the server has these.
 
         Raises TypeError, ValueError, SerializationError, PayloadTooLarge; DuplicateJobError where a live job has its
-        id, or its key is held, and `on_duplicate` says nothing else; with `durable` DurabilityUnavailable, nothing
+        id, or its key is held, and `on_duplicate` says nothing else; NoSuchJobError where it depends on a job that is
+        none, and InvalidJobOperation on one that waits for it; with `durable` DurabilityUnavailable, nothing
         being written, and NotDurableError, the job being enqueued.
         """
         if not kwargs:
@@ -179,13 +180,14 @@ class Queue:
     def enqueue_many(
         self, job_datas: Iterable[EnqueueData], *, group_id: str | None = None, atomic: bool = False
     ) -> list[Job[Any]]:
-        """Enqueues many jobs, in order: one round trip per 500 of them, or of those they depend on, the next sent while
-        the server works on one.
+        """Enqueues many jobs, in order: one round trip per 500 of them (100 that may replace
+        others, or as many as depend on 500), the next sent while the server works on one.
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
         key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the
         others are enqueued. With `atomic`, which takes 500 items that depend on 2,500 others at most, none are; and an
-        item may not replace another one of the same call.
+        item may not replace another one of the same call. In no case is a job replaced that an item before was
+        given, or refused for.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """
@@ -323,9 +325,11 @@ class Queue:
         `start`, `end`: the slots are from the one to the other. `limit`: that many slots fire. A slot that comes up to
         `grace` seconds late fires as if in time; None is half the period, at most 60 s. Beyond that `missed` says what
         happens: "skip" nothing, "once" the newest one fires for all, "all" the newest `max_catchup` fire, oldest first.
-        `options` are those of the jobs; their ids are made of key and slot.
+        `options` are those of the jobs; their ids are made of key and slot. With `depends_on` each waits for these jobs
+        as they are when its slot fires; one that is gone by then is not waited for.
 
-        Raises ValueError that says what is wrong with the timetable, and what `enqueue` raises.
+        Raises ValueError that says what is wrong with the timetable, and what `enqueue` raises; NoSuchJobError where
+        `depends_on` names a job that is none, and did not before.
         """
         table = check_timetable(
             cron=cron, every=every, tz=tz, start=start, end=end, limit=limit,
@@ -488,7 +492,7 @@ class Queue:
 
         `after`: the id of an event to go on behind it, also in another process; "0" begins with the oldest that is
         kept; None with what comes from this call on. It ends when `timeout` seconds have passed without an event; None
-        never. About the newest 10,000 are kept: an event with `missed` comes behind a gap, which is logged too. A
+        never. At least the newest 10,000 are kept: an event with `missed` comes behind a gap, which is logged too. A
         server that goes away meanwhile is waited for until the timeout, then its error is raised. Not for several
         threads at once.
 

@@ -209,7 +209,8 @@ class Schedule:
 
     def run_now(self) -> Job[Any]:
         """Queues a job from its template at once, beside its slots: they and `fired` stay as they are. Where its unique
-        key is held, on_duplicate says what happens. Raises NoSuchScheduleError, DuplicateJobError. Two round trips."""
+        key is held, on_duplicate says what happens; where it depends on others, it waits for them. Raises
+        NoSuchScheduleError, DuplicateJobError. Two round trips."""
         new_id = f"{self.key}@now-{os.urandom(6).hex()}"
         job_id = self._store.run(schedules.run_now(self.key, new_id))
         return Job(load(self._store, job_id), self._store)

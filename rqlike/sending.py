@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from rqlike.exceptions import DuplicateJobError, DurabilityUnavailable, EnqueueManyError, NoSuchJobError, RqlikeError
+from rqlike.exceptions import (
+    DuplicateJobError,
+    DurabilityUnavailable,
+    EnqueueManyError,
+    InvalidJobOperation,
+    NoSuchJobError,
+    RqlikeError,
+)
 from rqlike.job import Job
 from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
-from rqlike.settings import ATOMIC_NEEDS, BATCH, NEEDS_BATCH
+from rqlike.settings import ATOMIC_NEEDS, BATCH, NEEDS_BATCH, REPLACE_BATCH
 from rqlike.states import JobStatus
-from rqlike.store import verbs
+from rqlike.store import groups, verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
 from rqlike.store.requests import Request
 from rqlike.store.store import Store
@@ -39,13 +46,16 @@ def send_one(store: Store, queue: str, new: NewJob, *, durable: bool) -> tuple[J
 
 
 def _job_of(store: Store, queue: str, new: NewJob, answer: Enqueued) -> Job[Any]:
-    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants."""
+    """Raises DuplicateJobError where another job is in its place, and that is not what the caller wants;
+    InvalidJobOperation and NoSuchJobError for jobs it cannot depend on."""
     if answer.written:
         return Job(Fresh(new, queue, answer), store)
-    if answer.word in ("duplicate", "twice"):
+    if answer.word in ("duplicate", "twice", "mixed"):
         raise verbs.duplicate(new, answer)
+    if answer.word in ("circle", "crowd"):
+        raise groups.circle(new, answer)
     if answer.word == "orphan":
-        raise verbs.orphan(answer)
+        raise groups.orphan(answer.meant)
     return Job(verbs.record_of(answer) or _gone(queue, answer), store)
 
 
@@ -58,8 +68,9 @@ def _gone(queue: str, answer: Enqueued) -> JobRecord:
 def send_many(
     store: Store, queue: str, examined: Sequence[Examined], *, durable: bool, atomic: bool = False, group_id: str = ""
 ) -> list[Job[Any]]:
-    """Enqueues them in order, one round trip per 500 jobs or dependencies. Raises EnqueueManyError, NotDurableError,
-    and redis-py's errors with a note that says which are enqueued. `atomic`: at most 500, all of them or none."""
+    """Enqueues them in order, one round trip per 500, or per 100 that may replace others. Raises EnqueueManyError,
+    NotDurableError, and redis-py's errors with a note that says which are enqueued. `atomic`: at most 500, all of them
+    or none."""
     if atomic and len(examined) > BATCH:
         raise ValueError(
             f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(examined)}"
@@ -131,18 +142,20 @@ class _Sender:
                 continue
             try:
                 self.jobs.append(None if answer.word == "refused" else _job_of(self._store, self._queue, new, answer))
-            except (DuplicateJobError, NoSuchJobError) as error:
+            except (DuplicateJobError, InvalidJobOperation, NoSuchJobError) as error:
                 self.errors[len(self.jobs)] = error
                 self.jobs.append(None)
 
 
 def _end_of_chunk(examined: Sequence[Examined], first: int) -> int:
-    """Where the call ends that begins with `first`: 500 jobs are written by one, and as many looked at that they depend
-    on."""
-    end, left = min(first + BATCH, len(examined)), NEEDS_BATCH
+    """Where the call ends that begins with `first`: 500 jobs are written by one, as many looked at that they depend on,
+    and fewer of those that replace others, which are canceled there."""
+    end, replaced, needs = min(first + BATCH, len(examined)), 0, 0
     for at in range(first, end):
-        left -= len(examined[at].checked.policy.depends_on)
-        if left < 0 and at > first:
+        checked = examined[at].checked
+        replaced += checked.wish == "replace"
+        needs += len(checked.policy.depends_on)
+        if replaced > REPLACE_BATCH or (needs > NEEDS_BATCH and at > first):
             return at
     return end
 

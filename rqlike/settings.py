@@ -14,8 +14,10 @@ FOREVER: Final = -1.0  #: a ttl that never ends, a job_timeout that never comes
 
 HISTORY_LENGTH: Final = 10  #: executions kept in a job's stream, exactly
 NONCES_KEPT: Final = 500  #: bytes of nonces in the notice of a replaced cycle, whose calls may be sent again
-EVENTS_KEPT: Final = 10_000  #: newest events kept per queue; a node of the stream more, at most
-EVENTS_READ: Final = 200  #: events that one call reads
+EVENTS_KEPT: Final = 10_000  #: entries of a queue's events, of up to eight each, that are kept at least
+EVENTS_READ: Final = 100  #: entries of events that one call reads
+EVENTS_SOUGHT: Final = 50  #: entries of a queue among which a look of a watcher finds those of its job
+EVENTS_CAUGHT_UP: Final = 200  #: the same in each further call, where the job has moved
 GRACE_MS: Final = 5_000  #: what a job leaves behind at result_ttl=0 and delete(): waiters and replays need a trace
 
 LEASE_MS: Final = 30_000  #: who has not renewed for this long may be replaced
@@ -88,6 +90,7 @@ TELL_AS_FINISHED: Final = "'2'"  #: as Lua: of a job whose dependents go on what
 BATCH: Final = 500  #: jobs per enqueue call
 NEEDS_BATCH: Final = 500  #: jobs that those of an enqueue call may depend on, all told; the next one begins a new call
 ATOMIC_NEEDS: Final = 2_500  #: the same of an atomic call, which cannot be divided: some 30 ms of the server
+REPLACE_BATCH: Final = 100  #: of these, with on_duplicate="replace": each may cancel another job, some 40 µs more
 TOUCH_LIMIT: Final = 500  #: jobs one script call may touch
 SCRIPT_S: Final = 0.004  #: seconds after which a script that goes through many jobs leaves the rest to the next call
 OBLITERATE_MS: Final = 30_000  #: a queue that is being obliterated is paused for this long after each call

@@ -117,7 +117,14 @@ TRANSITIONS: Final[tuple[Transition, ...]] = (
         "a producer",
         "a new job, or a new cycle of one that ended",
     ),
-    _row("fire", "-", "queued", "", "any worker", "a slot of its schedule has come, or somebody wants it run now"),
+    _row(
+        "fire",
+        "-",
+        "queued deferred",
+        "",
+        "any worker",
+        "a slot of its schedule has come, or somebody wants it run now",
+    ),
     _row("promote", "scheduled", "queued", "", "any worker", "its time has come"),
     _row(
         "ready",

@@ -48,7 +48,7 @@ class AnyServer:
             made.close()
 
 
-def skip_or_fail(missing: ServerMissing) -> NoReturn:
+def skip_or_fail(missing: ServerMissing | str) -> NoReturn:
     """A skip with the reason, or a failure under CI."""
     if os.environ.get("CI"):
         pytest.fail(f"CI is set, so nothing may be skipped: {missing}")

@@ -20,7 +20,7 @@ import tasks
 from flask import Flask, Response, abort, current_app, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
-from rqlike import Job, LogLine, Progress, Queue
+from rqlike import Event, Job, LogLine, Progress, Queue
 from rqlike.contrib.flask import respond
 from rqlike.web import reply
 
@@ -78,6 +78,8 @@ def told(job: Job) -> Iterator[str]:
             yield event("progress", {"current": one.current, "total": one.total, **now})
         elif isinstance(one, LogLine):
             yield event("log", {"text": one.text})
+        elif isinstance(one, Event):
+            yield event("transition", {"name": one.name, "status": one.status, "attempt": one.attempt})
     answer = reply(job)
     if answer.status != 202:
         yield event("end", answer.body)

@@ -159,5 +159,5 @@ def wait(session: Session, /, job_id: str, timeout: float | None) -> int:
 @click.option("-t", "--timeout", type=duration(), metavar="TIME", help="Exit with 5 after so long; default no limit.")
 @pass_session
 def watch(session: Session, /, job_id: str, timeout: float | None) -> int:
-    """Show how far a job is and its log until it ends, then as `wait`. With --json one line for each piece of news."""
+    """Show how far a job is, its log and its steps until it ends, then as `wait`. With --json a line for each."""
     return watch_and_show(session, fetch(session, job_id), timeout)

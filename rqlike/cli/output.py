@@ -37,6 +37,11 @@ def note(text: str) -> None:
     _write(text, sys.stderr)
 
 
+def aside(text: str) -> None:
+    """A line for whoever wants to know it all, on stderr."""
+    _write("", sys.stderr, styled(safetext.printable(text), sys.stderr, dim=True))
+
+
 def warn(text: str) -> None:
     """A warning, on stderr."""
     _write(f" {text}", sys.stderr, styled("warning:", sys.stderr, fg="yellow"))

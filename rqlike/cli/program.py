@@ -6,12 +6,14 @@ import gc
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from rqlike.cli.context import Session, explained
 from rqlike.cli.output import note
+
+_A_SENTENCE: Final = 500  #: characters; more than any has
 
 
 def _keep(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -78,6 +80,14 @@ class Group(Command, click.Group):
     command_class = Command
     group_class = type
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Its commands, each with the first sentence of its help; click would cut one that is longer than a line."""
+        found = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        listed = [(one.name or "", one.get_short_help_str(_A_SENTENCE)) for one in found if one and not one.hidden]
+        if listed:
+            with formatter.section("Commands"):
+                formatter.write_dl(listed)
+
 
 class Program(Group):
     """The outermost group. Commands return an exit code, None being 0; errors become one line on stderr and a code.
@@ -105,6 +115,9 @@ class Program(Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command to call. From here on there may be garbage, see `__main__`, but not among what is there already:
         that is not looked through any more, nor written to in each horse that looks through it."""
+        if args and self.get_command(ctx, args[0]) is None:
+            for name in self._modules:  # click proposes one of those it has
+                self.get_command(ctx, name)
         found = super().resolve_command(ctx, args)
         gc.freeze()
         gc.enable()

@@ -217,7 +217,7 @@ def empty(session: Session, /, names: tuple[str, ...], scheduled: bool, yes: boo
     type=click.Choice([status.value for status in JobStatus if status not in erasure.INSTEAD]),
     help="Which ones.",
 )
-@click.option("--older-than", type=duration(), default="0", metavar="TIME", help="That ended 90, 10m, 7d, … ago.")
+@click.option("--older-than", type=duration(), default="0", metavar="TIME", help="Only those of 90, 10m, 7d, … ago.")
 @click.option("--limit", type=click.IntRange(1), default=1000, show_default=True, help="At most so many per queue.")
 @_yes
 @_dry_run
@@ -225,8 +225,8 @@ def empty(session: Session, /, names: tuple[str, ...], scheduled: bool, yes: boo
 def clean(
     session: Session, /, names: tuple[str, ...], status: str, older_than: float, limit: int, yes: bool, dry_run: bool
 ) -> int:
-    """Delete jobs of one status; with --older-than those that ended, or if they are still to run were made, that long
-    ago."""
+    """Delete jobs of one status. With --older-than only those that ended so long ago, or, where they are still to run,
+    were made so long ago."""
     chosen, sweep = _chosen(session, names), erasure.check_sweep(status, older_than, limit)
     counts = {queue.name: queue.clean(status, older_than, limit=limit, dry_run=True) for queue in chosen}
     if dry_run:

@@ -1,4 +1,5 @@
-"""Watching a job on the command line: its log on stdout, how far it is on stderr, and in the end what `wait` shows."""
+"""Watching a job on the command line: its log on stdout, how far it is and its steps on stderr, in the end what `wait`
+shows."""
 
 from __future__ import annotations
 
@@ -9,16 +10,38 @@ from typing import Any, Final
 from rqlike import clock, safetext
 from rqlike.cli.context import Session
 from rqlike.cli.histories import result_facts
-from rqlike.cli.output import emit, is_terminal, lines, note
+from rqlike.cli.output import aside, emit, is_terminal, lines, note
 from rqlike.cli.waiting import say_what_is_waited_for, show_outcome
 from rqlike.durations import format_seconds
+from rqlike.events import Event
 from rqlike.job import Job
 from rqlike.jsonvalues import jsonable
-from rqlike.results import Result
+from rqlike.live import Watched
+from rqlike.states import JobStatus
 from rqlike.told import LogLine, Progress
 
 _BAR: Final = 30
 _PLAIN_S: Final = 1.0  #: seconds between two lines of progress where no terminal redraws one
+#: What has happened, by the verb of the event; of others the verb itself.
+_STEPS: Final = {
+    "enqueue": "enqueued",
+    "fire": "enqueued by its schedule",
+    "promote": "queued, since it is due",
+    "ready": "has nothing to wait for any more",
+    "claim": "claimed",
+    "give_back": "given back",
+    "recover": "taken over, since its lease is over",
+    "finish": "finished",
+    "repeat": "finished, to be repeated",
+    "retry": "to be tried again",
+    "fail": "failed",
+    "bury": "failed, since it cannot be read",
+    "stop": "stopped",
+    "cancel": "canceled",
+    "expire": "expired",
+    "requeue": "requeued",
+    "delete": "deleted",
+}
 _CLEAR: Final = "\r\x1b[K"
 
 
@@ -47,12 +70,14 @@ def watch_and_show(session: Session, job: Job[Any], seconds: float | None) -> in
     return show_outcome(session, job, left, show_value=not session.json)
 
 
-def facts_of(one: Progress | LogLine | Result[Any]) -> dict[str, Any]:
+def facts_of(one: Watched) -> dict[str, Any]:
     """A piece of news as data; `event` says which."""
     if isinstance(one, Progress):
         return {"event": "progress", **one._asdict(), "percent": one.percent, "eta": one.eta}
     if isinstance(one, LogLine):
         return {"event": "log", **one._asdict()}
+    if isinstance(one, Event):
+        return {"event": "transition", **one._asdict()}
     return {"event": "result", **result_facts(one)}
 
 
@@ -75,17 +100,31 @@ def progress_line(one: Progress) -> str:
     return safetext.printable("  ".join(part for part in parts if part))
 
 
+def step_line(one: Event) -> str:
+    """One step of a job, on one line: when, what, by whom, in which attempt where it is not the first, and why."""
+    said = f"{one.at:%H:%M:%S} {_STEPS.get(one.name, one.name)}"
+    if one.name == "claim":
+        said += f" by {one.worker_name}"
+    if one.status in (JobStatus.SCHEDULED, JobStatus.DEFERRED):
+        said += f", {one.status}"
+    if one.attempt > 1:
+        said += f", attempt {one.attempt}"
+    return f"{said} ({one.reason})" if one.reason else said
+
+
 def _count(amount: float) -> str:
     return f"{amount:.2f}".rstrip("0").rstrip(".")
 
 
-def _show(one: Progress | LogLine | Result[Any], meter: _Meter) -> None:
+def _show(one: Watched, meter: _Meter) -> None:
     if isinstance(one, Progress):
         meter.show(one)
         return
     meter.clear()
     if isinstance(one, LogLine):
         emit(lines(one.text))
+    elif isinstance(one, Event):
+        aside(step_line(one))
     elif not one.final:
         note(f"attempt {one.attempt} failed ({one.reason}), it is retried")
     sys.stdout.flush()

@@ -5,8 +5,8 @@
 -- ARGV: now, worker, call number, token prefix, lease_ms, want, how many of these may have a limit, mode (letters: s
 --       sweep, p prune, w woken), number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
---          {{job_id, fields}…} claimed, {{job_id, fields, lapsed token}…} recovered, next moment to watch or '',
---          1 where there is more to prune plus 2 where there is more to look at for a claim, {{queue, job_id or '',
+--          {{job_id, fields before, attempt, token}…} claimed (of a call made again {job_id, fields}),
+--          {{job_id, fields, lapsed token}…} recovered, next moment to watch or '', 1 where there is more to prune plus 2 where there is more to look at for a claim, {{queue, job_id or '',
 --          problem}…} what could not be worked with; and where there is any of it
 --          {{{key, timetable, slot, revision, fired}…} schedules for this worker to fire, {name…} queues that are
 --          paused, '' where all are, where it wanted jobs}
@@ -21,6 +21,7 @@ local queues = {}
 for index = 1, tonumber(ARGV[9]) do queues[index] = ARGV[9 + index] end
 local at = 11 + #queues
 local words, problems = {}, {}
+together = true
 
 -- A key that something else has written into must not keep the other jobs, or the other queues, from being served.
 local function broken(queue, job_id, problem)
@@ -51,7 +52,10 @@ if untold then
   --- @include dependents
   more_to_tell = tell_dependents(broken)
 end
-if want == 0 and mode == '' then return packed({now, words, {}, {}, more_to_tell and stamp or '', 0, problems}) end
+if want == 0 and mode == '' then
+  tell_all()
+  return packed({now, words, {}, {}, more_to_tell and stamp or '', 0, problems})
+end
 
 -- What this worker called last: number, moment to watch or -, the lease it gave, prefix. This very call once more, where
 -- its reply was lost: nobody knew of what it was granted, so nobody has renewed it, and it is found by its lease among
@@ -65,6 +69,7 @@ if kept then
   local last, watched, given, of = string.match(kept, '^(%d+) (%S+) (%d+) (.*)$')
   if of == prefix and tonumber(last) >= tonumber(number) then
     call('SET', record, kept, 'PX', C.CALL_TTL_MS)
+    tell_all()
     if last ~= number then return packed({now, words, {}, {}, '', 0, problems}) end
     --- @include again
     --- @include pauses
@@ -155,6 +160,7 @@ if not idle then
     if next_moment and (not moment or next_moment < moment) then moment = next_moment end
   end
 end
+tell_all()
 if more_to_tell then moment = now end
 if moment then
   moment = string.format('%.0f', moment)

@@ -2,9 +2,11 @@
 -- begin: claims one queued job by its id, for a caller that runs it in its own process. A pause does not hold it: that is
 -- for workers.
 -- KEYS: prefix   ARGV: now, job id, worker, token, lease_ms
--- Answers: now, {{job_id, fields}} or {}   Refuses: nothing. The same token again is answered the same.
+-- Answers: now, {{job_id, fields before, attempt, token}} or {}; where this very call has claimed it before, {{job_id,
+--          fields}}   Refuses: nothing.
 --- @include now
 --- @include load
+--- @include get
 --- @include grant
 --- @include happened
 local job_id, worker, token, lease_ms = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
@@ -14,7 +16,7 @@ local status = get(flat, F.status)
 if not allowed('claim', status) then return {now, {}} end
 local queue = get(flat, F.queue)
 local home = key_home('queued', queue)
-grant(job_id, flat, get(flat, F.attempt), worker, token) -- first: it may refuse what is stored of the job
+local attempt = grant(job_id, get(flat, F.attempt), worker, token) -- first: it may refuse what is stored of the job
 call('ZREM', home, job_id)
 local notice = get(flat, F.notice)
 if notice then -- as in `take`
@@ -24,5 +26,5 @@ end
 if get(flat, F.ttl_deadline) then call('ZREM', key_ttl(queue), job_id) end
 if call('EXISTS', home) == 0 then call('DEL', key_markers(queue)) end
 call('ZADD', key_home('started', queue), string.format('%.0f', now + lease_ms), job_id)
-happened('claim', queue, job_id, 'started', get(flat, F.cycle), flat[#flat], nil, worker)
-return {now, {{job_id, flat}}}
+happened('claim', queue, job_id, 'started', get(flat, F.cycle), attempt, nil, worker)
+return {now, {{job_id, flat, attempt, token}}}

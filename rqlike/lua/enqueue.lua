@@ -12,10 +12,12 @@
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
 --          its fields where the caller wants it}; word is cycle | replayed | duplicate | held | cached | failed (see
---          include/identity.lua) | orphan, the job that is meant is none to depend on; of an atomic call also twice, where
---          one before it in the call has its id or its key, and refused, where another one is the reason
--- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate' or 'orphan', and the other jobs
---          go on unless the call is atomic.
+--          include/identity.lua) | orphan, the job that is meant is none to depend on | circle, it waits for this one, or
+--          crowd, it may (see include/circle.lua) | mixed, one before it in the call keeps that job from being replaced;
+--          of an atomic call also twice, where one before it in the call has its id or its key, and refused, where another
+--          one is the reason
+-- Refuses: NOGROUP, where the group is none. A job that cannot be is the answer 'duplicate', 'orphan' or 'circle', and the
+--          other jobs go on unless the call is atomic.
 --- @include now
 local queue, given = ARGV[2], ARGV
 if #ARGV == 4 then
@@ -32,8 +34,10 @@ if #ARGV == 4 then
   given = {'', queue, '', 2, job_id, data}
 end
 --- @include place
+--- @include chunked
 --- @include ring
 --- @include blob
+--- @include drop_blobs
 --- @include packed
 --- @include happened
 local FIRST, width = 5, tonumber(given[4])
@@ -83,12 +87,7 @@ end
 local all_new, queued, scheduled, earliest = all_are_new(), {}, {}, nil
 local members = {}
 local answers = {now}
-local unheard = {} -- job id, status and cycle of each that was written and not told of
-
-local function tell_all()
-  for at = 1, #unheard, 3 do happened('enqueue', queue, unheard[at], unheard[at + 1], unheard[at + 2]) end
-  unheard = {}
-end
+together = true
 
 -- What was written so far into its homes.
 local function settle_in()
@@ -108,7 +107,6 @@ local function settle_in()
     entered_group(group, members)
     members = {}
   end
-  tell_all()
 end
 
 -- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
@@ -116,15 +114,20 @@ local who = nil
 local function ask()
   if not who then
     --- @include identity
+    --- @include mixture
     who = {identify = identify, begin_cycle = begin_cycle, forget = forget, take_key = take_key,
-      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job}
+      take_free_key = take_free_key, unique_of = unique_of, let_go = let_go, load_job = load_job, mine = mine,
+      keep_for = keep_for, note_taker = note_taker, taker_of = taker_of}
   end
   return who
 end
+local kept = {} -- {id = true}, see include/mixture.lua
 local function identity(job_id, nonce, unique, wish, before)
   if all_new and unique == '' then return 'new' end
-  return ask().identify(job_id, nonce, unique, wish, all_new, before)
+  return ask().identify(job_id, nonce, unique, wish, all_new, before, kept)
 end
+
+local REFUSALS = {duplicate = true, mixed = true, orphan = true, circle = true, crowd = true}
 
 -- What is told of a job that is not written: `meant` stands in its place.
 local function told_of(word, old, meant)
@@ -132,7 +135,7 @@ local function told_of(word, old, meant)
   local got = redis.pcall('HMGET', key_job(meant), F.status, F.cycle, F.since)
   if got.err then got = {} end
   local fine, flat = true, nil
-  if word ~= 'duplicate' and word ~= 'orphan' then fine, flat = pcall(who.load_job, meant) end
+  if not REFUSALS[word] then fine, flat = pcall(who.load_job, meant) end
   return {word, got[1] or '', tonumber(got[2]) or 1, got[3] or '0-0', meant, fine and flat or nil}
 end
 
@@ -143,7 +146,8 @@ local function dependencies(needs, coming)
   if not who or not who.needed then
     who = who or ask()
     --- @include depend
-    who.needed, who.depend = needed, depend
+    --- @include circle
+    who.needed, who.depend, who.circle = needed, depend, circle
   end
   return who.needed(needs, coming or NONE)
 end
@@ -151,24 +155,37 @@ end
 -- What stands in the way of an atomic call, job by job; nil where nothing does. Writes nothing.
 local function refusals()
   local found, ids, keys, coming = false, {}, {}, {}
+  local own = {}
   local out = {now}
   for index = 1, count do
     local job_id, _, nonce, _, _, unique, wish, _, _, _, _, needs = arguments(FIRST + (index - 1) * width)
     local fine, word, old, meant = pcall(identity, job_id, nonce, unique, wish)
     if not fine then word, old, meant = 'duplicate', {}, job_id end
     if word == 'replayed' then return nil end -- nothing stood in its way when it came first
+    if meant then who.keep_for(kept, word, meant) end
     local key = nil
     if unique ~= '' then _, key = who.unique_of(unique) end
     local earlier = ids[job_id] or key and keys[key]
     local twice = earlier and wish ~= 'return' and (word == 'new' or word == 'cycle')
     if not twice and (word == 'new' or word == 'cycle') then
-      local _, _, missing = dependencies(needs, coming)
-      if missing then word, meant = 'orphan', missing end
+      local open, _, missing = dependencies(needs, coming)
+      local bad, parent
+      if open and word == 'cycle' then bad, parent = who.circle(job_id, needs, coming, own) end
+      local will_wait = {}
+      for _, one in ipairs(open or {}) do will_wait[one[2]] = true end
+      for how, one in string.gmatch(needs, '(%a+) ([^\n]+)') do
+        if will_wait[one] or coming[one] then
+          own[one] = own[one] or {}
+          table.insert(own[one], ' ' .. how .. ' ' .. job_id)
+        end
+      end
+      if missing then bad, parent = 'orphan', missing end
+      if bad then word, meant = bad, parent end
       coming[job_id] = not earlier or nil
     end
     ids[job_id] = job_id
     if key then keys[key] = keys[key] or job_id end
-    local bad = word == 'duplicate' or word == 'orphan'
+    local bad = REFUSALS[word]
     out[index + 1] = twice and {'twice', '', 1, '0-0', earlier} or bad and told_of(word, old, meant)
       or {'refused', '', 1, '0-0', job_id}
     found = found or twice or bad
@@ -178,6 +195,7 @@ end
 if string.sub(given[3], 1, 6) == 'atomic' then
   local refused = refusals()
   if refused then return packed(refused) end
+  kept = {}
 end
 local held = nil -- until when somebody else is adding to the group
 if group then
@@ -189,14 +207,22 @@ local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
     arguments(FIRST + (index - 1) * width)
   local open, doomed, missing = dependencies(needs)
+  local bad = missing and 'orphan'
+  if open and #open > 0 and not all_new and not bad then bad, missing = who.circle(job_id, needs, NONE, NONE) end
   local has_key = all_new and unique ~= '' and not missing and ask().take_free_key(unique, job_id)
   local fine, word, old, meant, notice = true, 'new', nil, nil, nil
   if not has_key then
     fine, word, old, meant, notice = pcall(identity, job_id, nonce, unique, wish, not missing and settle_in or nil)
   end
   if not fine then return {'duplicate', '', 1, '0-0', job_id} end -- somebody else's key; the other jobs go on
-  if word ~= 'new' and word ~= 'cycle' then return told_of(word, old, meant) end
-  if missing then return told_of('orphan', old, missing) end
+  if word ~= 'new' and word ~= 'cycle' then
+    who.keep_for(kept, word, meant)
+    if word == 'replayed' then who.note_taker(job_id, unique) end
+    return told_of(word, old, meant)
+  end
+  local taker = who and wish ~= 'replace' and who.taker_of(job_id, unique)
+  if taker then return told_of(wish == '' and 'duplicate' or 'held', old, taker) end
+  if bad then return told_of(bad, old, missing) end
   if wish == 'replace' then open, doomed = dependencies(needs) end -- one of them may have been in its way
   local deferred = open and (doomed or #open > 0)
   local cycle, since = 1, '0-0'
@@ -206,12 +232,14 @@ local function write(index)
   elseif not all_new then
     who.forget(job_id)
   end
+  if unique ~= '' or not all_new then who.mine[job_id] = true end
   due, band = due_of(due), tonumber(band) or C.NORMAL_BAND
   -- where it is due later, the place keeps the band only; the place in it is given on promotion
   local score = place(math.max(band, C.FRONT_BAND), due and 0 or sequence + index - 1)
   local status = deferred and 'deferred' or due and 'scheduled' or 'queued'
   answers[index + 1] = status -- from here on there is something to undo
   fields, size = {F.status, status, F.queue, queue, F.created, stamp, F.place, score}, 8
+  local extra = false
   if cycle > 1 then
     add(F.cycle, cycle)
     add(F.since, since)
@@ -219,15 +247,18 @@ local function write(index)
   if notice then add(F.notice, notice) end
   if group then
     add(F.group, group)
+    extra = true
     add(F.dependents, '1') -- whoever ends it is to look for those who want to know
     members[#members + 1] = sequence + index - 1
     members[#members + 1] = job_id
   elseif word == 'cycle' and old[7] then
+    extra = true
     add(F.dependents, '1') -- for those who wait until it is run again
   end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
   if nonce ~= '' then add(F.nonce, nonce) end
   if failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
+  if limit ~= '' or unique ~= '' or ttl_ms ~= '' or extra then add(F.extra, '1') end
   if limit ~= '' then add(F.limit, limit) end
   if unique ~= '' then
     add(F.unique, unique)
@@ -263,10 +294,8 @@ local function write(index)
   end
   if meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
   call('HSET', key_job(job_id), unpack(fields))
-  local heard = #unheard
-  unheard[heard + 1], unheard[heard + 2], unheard[heard + 3] = job_id, status, cycle
+  happened('enqueue', queue, job_id, status, cycle)
   if doomed then
-    tell_all()
     --- @include leave
     if group then -- it comes and goes at once
       --- @include group
@@ -284,7 +313,7 @@ local function write_plain(index)
   local score = place(C.NORMAL_BAND, sequence + index - 1)
   answers[index + 1] = 'queued'
   queued[2 * index - 1], queued[2 * index] = score, job_id
-  unheard[3 * index - 2], unheard[3 * index - 1], unheard[3 * index] = job_id, 'queued', 1
+  happened('enqueue', queue, job_id, 'queued')
   local plain = {F.status, 'queued', F.queue, queue, F.created, stamp, F.place, score, F.call .. '0', data}
   if #data > C.CHUNK then
     plain[9], plain[10] = nil, nil
@@ -336,6 +365,16 @@ local fine, problem = pcall(function()
 end)
 if not fine then
   undo()
+  for _, fields in pairs(unheard) do
+    for at = #fields, 2, -2 do
+      if string.sub(fields[at], 1, 8) == 'enqueue ' then
+        table.remove(fields, at)
+        table.remove(fields, at - 1)
+      end
+    end
+  end
+  tell_all()
   return redis.error_reply(type(problem) == 'table' and problem.err or tostring(problem))
 end
+tell_all()
 return packed(answers)

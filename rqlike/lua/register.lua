@@ -6,7 +6,7 @@
 --- @include beat
 -- A right that is missing in the middle of a script would leave a job half way, so all are asked for here.
 local COMMANDS = {
-  'COPY', 'DEL', 'EXISTS', 'GET', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HKEYS', 'HMGET', 'HSET',
+  'COPY', 'DEL', 'EXISTS', 'GET', 'GETRANGE', 'HDEL', 'HGET', 'HGETALL', 'HINCRBY', 'HKEYS', 'HMGET', 'HSET', 'HSETNX',
   'INCR', 'INCRBY', 'LPOP', 'LPUSH', 'LTRIM', 'PERSIST', 'PEXPIRE', 'PEXPIREAT', 'PEXPIRETIME', 'PTTL',
   'RENAME', 'RPUSH', 'SADD', 'SCARD', 'SET', 'SISMEMBER', 'SMEMBERS', 'SRANDMEMBER', 'SREM', 'TIME', 'XADD', 'XDEL', 'XLEN',
   'XREVRANGE', 'ZADD', 'ZCARD', 'ZCOUNT', 'ZPOPMIN', 'ZRANGE', 'ZRANGEBYSCORE', 'ZREM', 'ZREMRANGEBYRANK',

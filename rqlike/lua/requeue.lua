@@ -23,7 +23,9 @@ local function restart(job_id, got, number)
   local status, queue, cycle = got[1], got[2], (tonumber(got[3]) or 1) + 1
   local newest = newest_entry(job_id)
   if newest and entry_field(newest, E.notice) then call('XDEL', key_results(job_id), newest[1]) end
-  if call('HGET', key_job(job_id), F.dependents) == C.TELL_AS_FINISHED then
+  local dependents = call('HGET', key_job(job_id), F.dependents)
+  if dependents then redis.pcall('ZREM', key_unsettled(), '- gone ' .. job_id) end -- it lives, and tells at its end
+  if dependents == C.TELL_AS_FINISHED then
     call('HSET', key_job(job_id), F.dependents, '1') -- how it was canceled says nothing of this cycle
   end
   call('PERSIST', key_results(job_id))

@@ -22,7 +22,7 @@ if failure_ttl ~= '' then call('HSET', key, F.failure_ttl, failure_ttl) end
 if result_ttl == 'default' then
   call('HDEL', key, F.result_ttl)
 elseif result_ttl ~= '' then
-  call('HSET', key, F.result_ttl, result_ttl)
+  call('HSET', key, F.result_ttl, result_ttl, F.extra, '1')
 end
 for at = 6, #ARGV, 2 do
   local field, data = ARGV[at], ARGV[at + 1]

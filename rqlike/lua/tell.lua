@@ -17,7 +17,7 @@ end
 local function write(job_id, key, got, mark, at, count)
   -- left of another job with this id
   if not got[2] then call('DEL', key_live(job_id), key_log(job_id)) end
-  call('HSET', key, F.told, mark) -- first: what is there must not be without it
+  call('HSET', key, F.told, mark, F.extra, '1') -- first: what is there must not be without it
   local where = {}
   if got[3] then where[1], where[2] = E.cycle, got[3] end
   if got[4] and got[4] ~= '1' then where[#where + 1], where[#where + 2] = E.attempt, got[4] end

@@ -15,7 +15,7 @@ local got = call('HMGET', key, F.status, F.queue, F.wanted)
 if got[1] and not allowed('delete', got[1]) then return 0 end -- something else has written it
 if got[1] and not allowed('requeue', got[1]) then
   local latest = no_earlier(moment, got[3])
-  if latest ~= got[3] then call('HSET', key, F.wanted, latest) end
+  if latest ~= got[3] then call('HSET', key, F.wanted, latest, F.extra, '1') end
   return 1
 end
 if not all then return 0 end

@@ -17,13 +17,15 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from redis.exceptions import RedisError
+
 from rqlike import clock, codec
 from rqlike.exceptions import DeserializationError
 from rqlike.settings import BLOCK_S, TOUCH_LIMIT
 from rqlike.states import JobStatus, ResultType
 from rqlike.store.requests import Argument, Request
 from rqlike.store.store import Store
-from rqlike.store.waiting import AWAY, SWEEP_CHANCE_S, Patience, expire, expiry_in
+from rqlike.store.waiting import AWAY, EYE_S, SWEEP_CHANCE_S, Patience, expire, expiry_in
 
 #: Most streams in one read: the server serves nobody else while it goes through them. Of more jobs, the first ones that
 #: pend; the others are looked at every 4 s.
@@ -93,6 +95,7 @@ def gather(
     *,
     every: bool,
     how: bool = False,
+    eye: Callable[[Mapping[int, JobStatus | None]], None] | None = None,
 ) -> Iterator[list[int]]:
     """The numbers of those that are over, some at a time as they are found, until none is left or `end` is reached (of
     `clock.mono`; None: no limit).
@@ -100,13 +103,18 @@ def gather(
     The first list, perhaps empty, is that of the first look; a server that cannot be reached then is an error at once.
     One that goes away later is waited for until the end, then its error is raised. `every`: who asks has no use for
     some of them. Cost: a look per 500 jobs at first and every 4 s, one blocking read for all, looks at what has news.
+    `eye` is shown the statuses of those that pend once a second or oftener, and may raise; what the server refuses it
+    is no error.
     """
-    crowd = _Crowd(store, sought, is_over, how)
+    crowd = _Crowd(store, sought, is_over, how, watched=eye is not None)
     crowd.look(list(sought), store.run_each)
     yield crowd.found()
     patience, was_away = Patience(end), False
     while crowd.pending and (was_away or patience.left() > 0):
         try:
+            if eye is not None:
+                with suppress(RedisError, DeserializationError):
+                    eye(crowd.statuses)
             crowd.look(crowd.await_news(patience, every=every), store.look_each)
             patience.renew()
             was_away = False
@@ -128,10 +136,19 @@ class _Crowd:
     """Those that are waited for, by their numbers, and what is known of them."""
 
     def __init__(
-        self, store: Store, sought: Mapping[int, Sought], is_over: Callable[[int, Standing], bool], how: bool
+        self,
+        store: Store,
+        sought: Mapping[int, Sought],
+        is_over: Callable[[int, Standing], bool],
+        how: bool,
+        *,
+        watched: bool,
     ) -> None:
         self.pending = dict.fromkeys(sought, "")  #: number -> id of the newest entry seen; '' where none may be read
         self._store, self._sought, self._is_over, self._how = store, sought, is_over, how
+        self.statuses: dict[int, JobStatus | None] = {}  #: of these, as they were seen last, where they are watched
+        self._watched = watched
+        self._slice_s = EYE_S if watched else BLOCK_S  #: longest block
         self._numbers: dict[str, list[int]] = {}
         for number, one in sought.items():
             self._numbers.setdefault(one.job_id, []).append(number)
@@ -172,7 +189,10 @@ class _Crowd:
         if self._is_over(number, standing):
             self._found.append(number)
             del self.pending[number]
+            self.statuses.pop(number, None)
             return
+        if self._watched:
+            self.statuses[number] = standing.status
         self.pending[number] = standing.newest_id
         if standing.expiry_s is not None and number not in self._expired:
             self._expiries[number] = moment + standing.expiry_s
@@ -209,7 +229,8 @@ class _Crowd:
                 after.setdefault(self._sought[number].job_id, seen)
         now = clock.mono()
         next_expiry = min(self._expiries.values(), default=now + BLOCK_S) + SWEEP_CHANCE_S
-        seconds = max(0.001, min(patience.left(), next_expiry - now, self._seen_all_s + BLOCK_S - now))
+        until = min(next_expiry, self._seen_all_s + BLOCK_S, now + self._slice_s)
+        seconds = max(0.001, min(patience.left(), until - now))
         if not after:  # none of them can tell anything
             time.sleep(seconds)
             return []

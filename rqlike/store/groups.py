@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from rqlike import codec
-from rqlike.exceptions import DuplicateJobError, NoSuchGroupError, RqlikeError
+from rqlike.exceptions import (
+    DuplicateJobError,
+    InvalidJobOperation,
+    NoSuchGroupError,
+    NoSuchJobError,
+    RqlikeError,
+)
 from rqlike.store.requests import Request
+from rqlike.store.verbs import Enqueued, NewJob
 
 
 class GroupSeen(NamedTuple):
@@ -52,3 +59,18 @@ def dependents(job_id: str, first: int = 0) -> Request[tuple[list[str], int | No
         return [codec.text(one) for one in ids], int(following) if following else None
 
     return Request("dependents", (job_id, first), read)
+
+
+def orphan(parent: str) -> NoSuchJobError:
+    """The error for a job that depends on one which is none."""
+    text = f"There is no job {parent} to depend on: it never was in this namespace, was deleted, or has ended and "
+    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=parent)
+
+
+def circle(new: NewJob, answer: Enqueued) -> InvalidJobOperation:
+    """The error for a job that depends on one which waits for it."""
+    why = f"which waits until job {new.id} is run again: neither would ever run"
+    if answer.word == "crowd":
+        why = f"which may be one of the hundreds of jobs that wait until job {new.id} is run again"
+    text = f"Job {new.id} cannot depend on job {answer.meant}, {why}. Requeue it, or give the call another id."
+    return InvalidJobOperation(text, job_id=new.id, status=answer.status)

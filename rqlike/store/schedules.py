@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rqlike import codec, fields
 from rqlike.exceptions import NoSuchScheduleError, RqlikeError, ScheduleChanged
 from rqlike.records import CallRecord
+from rqlike.store.groups import orphan
 from rqlike.store.requests import Argument, Request
 from rqlike.store.verbs import NewJob, held_by
 from rqlike.timetables import Due, Timetable, slot_text
@@ -77,7 +78,7 @@ def upsert(
     new: NewJob,
     source: str = "",
 ) -> Request[ScheduleRecord]:
-    """Makes a schedule or replaces its timetable and template. Raises ScheduleChanged."""
+    """Makes a schedule or replaces its timetable and template. Raises ScheduleChanged, NoSuchJobError."""
     arguments = (
         key,
         "" if seen is None else seen.revision,
@@ -93,6 +94,7 @@ def upsert(
         source,
         new.unique,
         new.wish,
+        new.needs,
     )
     return Request("schedule", arguments, lambda reply: _record(key, reply), _refusal(key))
 
@@ -171,6 +173,8 @@ def _refusal(key: str) -> Callable[[str, str], RqlikeError | None]:
             return NoSuchScheduleError(key=key)
         if word == "HELD":
             return held_by(detail)
+        if word == "NOPARENT":
+            return orphan(detail)
         return ScheduleChanged(key=key) if word == "CHANGED" else None
 
     return refused

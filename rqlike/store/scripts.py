@@ -2,7 +2,7 @@
 
 A verb's file says what it needs by `--- @include name` and `--- @flags allow-oom|no-writes`. Names of fields, numbers
 and keys are not written in Lua but substituted: `F.status` (a job's hash), `E.type` (a stream entry), `W.seen` (a
-worker's hash), `S.next` (a schedule's), `G.held` (a group's), `V.text` (an event's), `C.MARKERS` (a setting),
+worker's hash), `S.next` (a schedule's), `G.held` (a group's), `C.MARKERS` (a setting),
 `key_job(id)` (a key), `allowed('claim', status)` (a permission). An unknown name fails here, when the script is
 assembled, and not on the server.
 
@@ -24,7 +24,7 @@ from typing import Final
 from rqlike import fields, keys, settings, states
 
 _DIRECTIVE: Final = re.compile(r"^( *)--- @(include|flags) (\S+)\n", re.MULTILINE)
-_NAME: Final = re.compile(r"\b([FEWSGVC])\.([A-Za-z_]+)\b")
+_NAME: Final = re.compile(r"\b([FEWSGC])\.([A-Za-z_]+)\b")
 _KEY: Final = re.compile(r"\bkey_(\w+)\(((?:[^()]|\([^()]*\))*)\)")
 _ALLOWED: Final = re.compile(r"\ballowed\('(\w+)', (\w+(?:\.\w+|\[\d+\])?)\)")
 _JOINED: Final = re.compile(r"(?<=')([^'\n]*)' \.\. '([^'\n]*)(?=')")
@@ -36,7 +36,6 @@ _FIELDS: Final = {
     "W": fields.WORKER,
     "S": fields.SCHEDULE,
     "G": fields.GROUP,
-    "V": fields.EVENT,
 }
 
 

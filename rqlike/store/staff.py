@@ -10,7 +10,7 @@ from rqlike import codec
 from rqlike.exceptions import RqlikeError
 from rqlike.records import WorkerRecord
 from rqlike.states import JobStatus
-from rqlike.store.requests import Request
+from rqlike.store.requests import Argument, Request
 
 _STATUS_OF: Final = {status.encode(): status for status in JobStatus}
 
@@ -35,18 +35,19 @@ def workers(now_ms: int | None = None) -> Request[list[WorkerRecord]]:
 
 
 class Running(NamedTuple):
-    """An execution that is under way."""
+    """An execution that is under way, and one of the jobs that it waits for."""
 
     worker: str
     job_id: str
-    awaits: str = ""  #: id of the job that it waits for
+    awaits: str = ""  #: id of a job that it waits for
     until_ms: float = math.inf  #: when that wait is over in any case, in ms since the epoch
     status: JobStatus | None = None  #: of the job that it waits for; None: that one is gone
     queue: str = ""  #: of that job
+    any_of: bool = False  #: whether the end of any of those it waits for is enough
 
 
 def running(queues: Sequence[str]) -> Request[list[Running]]:
-    """The executions in some queues, and what they wait for."""
+    """The executions in some queues, each as often as it waits for a job, and once where it does not."""
 
     def read(reply: Any) -> list[Running]:
         return [
@@ -57,14 +58,18 @@ def running(queues: Sequence[str]) -> Request[list[Running]]:
                 codec.number(until) or math.inf,
                 _STATUS_OF.get(status),
                 codec.text(queue),
+                how == b"any",
             )
-            for worker, job_id, awaits, until, status, queue in zip(*[iter(reply)] * 6, strict=True)
+            for worker, job_id, awaits, until, status, queue, how in zip(*[iter(reply)] * 7, strict=True)
         ]
 
     return Request("running", tuple(queues), read)
 
 
-def await_job(job_id: str, token: str, awaited: str, left_ms: int | None = None) -> Request[int]:
-    """A started job waits for another one, '' for none any more, for so long, None without limit; 0 where the token is
-    not its current one."""
-    return Request("await", (job_id, token, awaited, "" if left_ms is None else left_ms), int)
+def await_job(
+    job_id: str, token: str, awaited: Sequence[str], left_ms: int | None = None, *, any_of: bool = False
+) -> Request[int]:
+    """A started job waits for others, none for no longer, for so long, None without limit; `any_of`: the end of any of
+    them is enough. 0 where the token is not its current one."""
+    left: Argument = "" if left_ms is None else left_ms
+    return Request("await", (job_id, token, left, "any" if any_of else "all", *awaited), int)

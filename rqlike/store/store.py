@@ -176,17 +176,18 @@ class Store:
                 return []
             raise
 
-    def read_streams(self, places: Mapping[str, str], seconds: float) -> dict[str, Entries]:
-        """All that streams have after the ids that are given by their keys; blocks for it `seconds` (≤ 4; 0 does not
-        block). Without those that have nothing; UNBLOCKED reads as none."""
-        block = ("BLOCK", max(1, round(min(seconds, BLOCK_S) * 1000))) if seconds > 0 else ()
+    def block_for_streams(self, places: Mapping[str, str], seconds: float) -> dict[str, Entries]:
+        """Blocks until one of these streams has an entry newer than the id that stands with its key, at most `seconds`
+        (≤ 4, > 0): the first such entry of each that has. Empty where none came, or where it could not go on (a
+        failover, or a key that holds no stream): they are to be looked at. Connections and other errors as of
+        `block_for_entries`."""
         try:
-            reply = self._blocking("XREAD", *block, "STREAMS", *places, *places.values())
+            reply = self._blocking(*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", *places, *places.values())
         except ResponseError as refusal:
-            if str(refusal).startswith("UNBLOCKED"):
+            if str(refusal).startswith(("UNBLOCKED", "WRONGTYPE")):
                 return {}
             raise
-        return {key.decode(): entries_of([(key, entries)]) for key, entries in reply or ()}
+        return {key.decode(errors="surrogateescape"): entries_of([(key, entries)]) for key, entries in reply or ()}
 
     def blocking_read(self, job_id: str, after: str, seconds: float) -> tuple[str | int, ...]:
         """The command that `block_for_entries` sends."""
@@ -221,7 +222,7 @@ class Store:
 
         The event itself is dropped here: to read it is a call that sees at the same moment what is kept no longer.
         Connections and errors as of `block_for_entries`."""
-        read = (*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", self.keys.events(queue), after)
+        read = (*_READ_ONE_EACH, _block_ms(seconds), "STREAMS", self.keys.events(queue), after.partition(".")[0])
         try:
             self._blocking(*read)
         except ResponseError as refusal:
@@ -283,8 +284,12 @@ def borrowed(client: redis.Redis) -> Iterator[Any]:
 
 
 def entries_of(reply: Any) -> Entries:
-    """The entries in the reply to a read of one stream; empty where none came."""
-    return [(entry[0], entry[1]) for entry in reply[0][1]] if reply else []
+    """The entries in the reply to a read of one stream; empty where none came. Of fakeredis redis-py makes mappings."""
+    return [(entry, _flat(fields)) for entry, fields in reply[0][1]] if reply else []
+
+
+def _flat(fields: Any) -> list[bytes]:
+    return [part for pair in fields.items() for part in pair] if isinstance(fields, dict) else list(fields)
 
 
 def _first_answer(line: Any, waiting: deque[Request[T]]) -> T:

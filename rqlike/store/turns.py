@@ -100,16 +100,16 @@ def advance(turn: Turn, now_ms: int | None = None) -> Request[Turned]:
     for settlement in turn.settlements:
         arguments += settlement.arguments()
     name = "advance" if any(settlement.carries_value for settlement in turn.settlements) else "advance_oom"
-    return Request(name, tuple(arguments), _read_turned, now_ms=now_ms)
+    return Request(name, tuple(arguments), lambda reply: _read_turned(turn.worker, reply), now_ms=now_ms)
 
 
-def _read_turned(reply: Any) -> Turned:
+def _read_turned(worker: str, reply: Any) -> Turned:
     now, words, granted, lapsed, moment, more, problems, *extra = codec.unpack_reply(reply)
     slots, paused = extra[0] if extra else ((), ())
     return Turned(
         now_ms=now,
         words=tuple(word.decode() for word in words),
-        granted=tuple(_granted(*one) for one in granted),
+        granted=tuple(_granted(worker, now, *one) for one in granted),
         lapsed=tuple(_lapsed(*one) for one in lapsed),
         moment_ms=codec.number(moment) if moment else None,
         more_to_prune=bool(more & 1),
@@ -120,7 +120,13 @@ def _read_turned(reply: Any) -> Turned:
     )
 
 
-def _granted(job_id: bytes, flat: codec.Flat) -> Execution:
+def _granted(
+    worker: str, now_ms: int, job_id: bytes, flat: codec.Flat, attempt: bytes = b"", token: bytes = b""
+) -> Execution:
+    """Of a job that was just claimed come the fields from before: what the claim has made of them is known here. Where
+    the call was made again they are as they are now."""
+    if token:
+        flat = [*flat, *codec.started(token, worker, now_ms, attempt)]
     job = _job(job_id, flat)
     return Execution(job, job.token or "", job.token or "", raw=flat)
 
@@ -144,7 +150,7 @@ def begin(job_id: str, worker: str, token: str, lease_ms: int) -> Request[tuple[
 
     def read(reply: Any) -> tuple[Execution, int] | None:
         now, found = reply
-        return (_granted(*found[0]), now) if found else None
+        return (_granted(worker, now, *found[0]), now) if found else None
 
     return Request("begin", (job_id, worker, token, lease_ms), read)
 

@@ -58,7 +58,7 @@ _NO_OPTIONS: Final = ("", NORMAL_BAND, "", "", "", None, None, b"", "", "")
 class Enqueued(NamedTuple):
     """The answer for one new job."""
 
-    word: str  #: new | cycle | replayed | duplicate | orphan | held | cached | failed | twice | refused; `enqueue.lua`
+    word: str  #: new | cycle | replayed | duplicate | orphan | held | …: all of them stand in `enqueue.lua`
     status: JobStatus | None  #: None: the job is gone, or something else has written what is stored under its id
     cycle: int
     since: str
@@ -190,14 +190,6 @@ def _read_enqueued(reply: Any) -> list[Enqueued]:
     return out
 
 
-def orphan(answer: Enqueued) -> NoSuchJobError:
-    """The error for a job that depends on one which is none."""
-    text = (
-        f"There is no job {answer.meant} to depend on: it never was in this namespace, was deleted, or has ended and "
-    )
-    return NoSuchJobError(f"{text}is kept no longer (result_ttl, failure_ttl).", job_id=answer.meant)
-
-
 def record_of(answer: Enqueued) -> JobRecord | None:
     """The job that stands in the place of the one that was sent; None where it is gone."""
     return _read_job(answer.meant, answer.flat)
@@ -242,6 +234,12 @@ def cancel_waiting(job_id: str, nonce: str, cycle: int) -> Request[JobStatus]:
     """A job that has not been started in this cycle never is; any other one goes on. The answer is the status it has
     now."""
     return Request("cancel", (job_id, nonce, cycle, ""), _status_of(job_id), _refusal(job_id, "cancel"))
+
+
+def cancel_many(job_ids: Sequence[str], nonce: str, now_ms: int | None = None) -> Request[list[str]]:
+    """`cancel` of at most 500 jobs, as many as one call does: per job the status it has now | NOJOB | WRONGSTATE status
+    | BROKEN problem; fewer words than jobs, and at least one, where others are left for another call."""
+    return Request("cancel_many", (nonce, *job_ids), _read_words, now_ms=now_ms)
 
 
 def stop(job_id: str, nonce: str = "") -> Request[JobStatus]:
@@ -463,6 +461,12 @@ def duplicate(new: NewJob, answer: Enqueued) -> DuplicateJobError:
             f"Another job before it in this call has the {what}. Leave one of them out, or say on_duplicate='return'."
         )
         return DuplicateJobError(text, job_id=answer.meant, status=None)
+    if answer.word == "mixed":
+        text = (
+            f"Job {answer.meant} stands in the way of another job before it in this call, which leaves it in peace, so "
+            "this one cannot replace it. Say the same on_duplicate of both, or send them in two calls."
+        )
+        return DuplicateJobError(text, job_id=answer.meant, status=answer.status)
     if answer.meant != new.id or (answer.status is not None and answer.status.terminal):
         return _key_held(Unique.key_of(new.unique), answer.meant, answer.status)
     if answer.status is None:

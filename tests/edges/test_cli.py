@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import redis
 from click.testing import CliRunner, Result
 
 from rqlike.cli import main
 from rqlike.cli.arguments import parse_arguments
-from rqlike.cli.watching import progress_line
+from rqlike.cli.watching import progress_line, step_line
+from rqlike.events import Event
 from rqlike.job import Job
 from rqlike.queue import Queue
-from rqlike.states import JobStatus
+from rqlike.states import VERBS, JobStatus
 from rqlike.told import Progress
 from tests.process.jobs import count_up
 from tests.servers import Server
 
 Run = Callable[..., Result]
+CLICK_PROPOSES = hasattr(click.exceptions, "NoSuchCommand")  # older ones do so for options only
 
 
 @pytest.fixture
 def run(server: Server, namespace: str) -> Run:
     """Runs `rqlike ARGS` against the namespace of this test."""
 
-    def invoke(*words: str) -> Result:
-        return CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike")
+    def invoke(*words: str, color: bool = False) -> Result:
+        return CliRunner().invoke(main, ["-u", server.url, "-N", namespace, *words], prog_name="rqlike", color=color)
 
     return invoke
 
@@ -65,6 +70,20 @@ def data(result: Result) -> Any:
 
 
 # -- the frame ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("group", ["", "jobs", "failed", "queues", "schedules", "server", "workers"])
+def test_help_of_a_group_tells_what_each_command_does_in_a_whole_sentence(group: str) -> None:
+    commands = nowhere(*group.split(), "--help").stdout.partition("\nCommands:\n")[2]
+    assert commands and "..." not in commands
+    assert all(len(line) <= 80 for line in commands.splitlines())
+
+
+@pytest.mark.parametrize(("words", "meant"), [(["jbos"], "jobs"), (["jobs", "lss"], "ls")])
+def test_a_command_that_is_misspelt_is_told_the_one_that_may_be_meant(words: list[str], meant: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "rqlike", *words], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no such command" in done.stderr and (f"Did you mean '{meant}'?" in done.stderr or not CLICK_PROPOSES)
 
 
 def test_help_names_every_command_and_none_that_is_not_built() -> None:
@@ -384,11 +403,35 @@ def test_watch_shows_the_log_and_the_last_progress_and_then_the_value(run: Run, 
     assert f"counting  [{'#' * 30}] 100 %  3/3  at 3\n" in result.stderr
 
 
+def test_watch_shows_each_step_in_a_line_of_its_own_dimmed_on_a_terminal(
+    run: Run, inline: Queue, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inline.enqueue(count_up, "", 3, 0.0, "boom", job_id="j", retry=1)
+    said = run("jobs", "watch", "j").stderr
+    claims = [line for line in said.splitlines() if re.match(r"\d\d:\d\d:\d\d claimed by \S+", line)]
+    assert [line.partition(",")[2] for line in claims] == ["", " attempt 2"]
+    assert re.search(r"^\d\d:\d\d:\d\d failed, attempt 2 \(exception\)$", said, re.MULTILINE)
+    queue.enqueue_in(timedelta(hours=1), "json.loads", job_id="late")
+    monkeypatch.setattr("rqlike.cli.output.is_terminal", lambda stream: True)
+    late = run("jobs", "watch", "late", "--timeout", "0", color=True).stderr
+    assert re.search(r"\x1b\[2m\d\d:\d\d:\d\d enqueued, scheduled\x1b\[0m\n", late)
+
+
+def test_each_step_is_said_in_words() -> None:
+    moment = datetime(2026, 1, 1, 12, 3, 4, tzinfo=UTC)
+    for verb in VERBS:
+        event = Event("1-0", verb, "j", "q", JobStatus.QUEUED, 1, 1, None, "w\x1b1", moment)
+        assert not step_line(event).endswith(f" {verb}")
+    assert step_line(event._replace(name="claim", attempt=2)) == "12:03:04 claimed by w\x1b1, attempt 2"
+    assert step_line(event._replace(name="unheard_of")) == "12:03:04 unheard_of"
+
+
 def test_watch_as_json_is_a_line_for_each_piece_of_news(run: Run, inline: Queue) -> None:
     inline.enqueue(count_up, "", 3, job_id="j")
     news = [json.loads(line) for line in run("jobs", "watch", "j", "--json").stdout.splitlines()]
     found = {one["event"]: one for one in news}
-    assert (list(found)[-1], len(news)) == ("result", 3)
+    assert [one["event"] for one in news] == ["transition", "transition", "log", "progress", "transition", "result"]
+    assert [one["name"] for one in news if one["event"] == "transition"] == ["enqueue", "claim", "finish"]
     assert found["progress"]["percent"] == 100
     assert (found["log"]["text"], found["result"]["return_value"]) == ("counted to 3", 3)
 

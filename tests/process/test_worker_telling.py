@@ -13,16 +13,15 @@ from typing import Any
 import pytest
 from redis.exceptions import ConnectionError as Disconnected
 
-from rqlike import Job, LogLine, Progress, Queue, Result
+from rqlike import Event, Job, LogLine, Progress, Queue, Result
 from rqlike.command import send_stop_job_command
+from rqlike.live import Watched
 from rqlike.settings import LOG_LINES
 from rqlike.testing import work
 from tests.process import jobs
 from tests.process.jobs import tell
 from tests.process.workers import Stable, all_outcomes, outcome, running
 from tests.servers import eventually
-
-Watched = Progress | LogLine | Result[Any]
 
 
 class Watcher:
@@ -60,6 +59,10 @@ def texts(seen: list[Watched]) -> list[str]:
     return [one.text for one in seen if isinstance(one, LogLine)]
 
 
+def steps(seen: list[Watched]) -> list[str]:
+    return [one.name for one in seen if isinstance(one, Event)]
+
+
 def final(seen: list[Watched]) -> Result[Any]:
     assert isinstance(seen[-1], Result)
     return seen[-1]
@@ -82,6 +85,9 @@ def test_two_watchers_see_a_job_from_its_first_word_to_its_result_at_most_ten_ti
         assert (counted[-1], texts(seen), final(seen).return_value) == (3_000, ["counted to 3000"], 3_000)
     spans = [after - before for before, after in zip(early.at, early.at[1:-2], strict=False)]
     assert len(spans) / sum(spans) < 15
+    assert steps(early.seen) == steps(late.seen) == ["enqueue", "claim", "finish"]
+    claimed = early.seen[1]
+    assert isinstance(claimed, Event) and claimed.worker_name == final(early.seen).worker_name
     last = states(early.seen)[-1]
     assert (last.total, last.percent, last.desc, last.note, last.eta) == (3_000, 100, "counting", "at 3000", 0)
     assert last.rate is not None and last.rate > 500
@@ -112,6 +118,10 @@ def test_a_horse_that_is_killed_has_told_all_it_said_and_its_retry_begins_anew(s
     tell(stable.file(), "go")
     seen = watcher.ends()
     assert [one.type.name for one in seen if isinstance(one, Result)] == ["RETRIED", "SUCCESSFUL"]
+    assert steps(seen) == ["enqueue", "claim", "retry", "claim", "finish"]
+    kinds = [one.name if isinstance(one, Event) else type(one).__name__ for one in seen]
+    assert kinds.index("Progress") > kinds.index("claim")
+    assert kinds.index("retry") == kinds.index("Result") + 1
     assert texts(seen) == ["counted to 40"] * 2
     first = [one for one in states(seen) if one.attempt == 1]
     assert first[-1].current == 40
@@ -128,6 +138,7 @@ def test_stopped_and_deleted_jobs_end_their_watches(stable: Stable) -> None:
     deleted.delete()
     assert final(watchers[0].ends()).type.name == "STOPPED"
     assert not [one for one in watchers[1].ends() if isinstance(one, Result)]
+    assert [steps(watcher.seen) for watcher in watchers] == [["enqueue", "claim", end] for end in ("stop", "delete")]
     eventually(lambda: not [key for key in stable.client().keys("*:log:*") if deleted.id.encode() in key])
 
 
@@ -137,12 +148,13 @@ def test_jobs_that_never_start_end_their_watches_and_a_timeout_ends_it_quietly(s
     canceled, waiting, gone = (queue.enqueue(jobs.nothing) for _ in range(3))
     watchers = [Watcher(job) for job in (late, canceled, gone)]
     began = time.monotonic()
-    assert list(waiting.watch(0.1)) == list(waiting.watch(0)) == []
+    assert steps(list(waiting.watch(0.1))) == steps(list(waiting.watch(0))) == ["enqueue"]
     assert 0.1 <= time.monotonic() - began < 1
     canceled.cancel()
     gone.delete()
-    assert [watcher.ends() for watcher in watchers] == [[], [], []]
-    assert list(gone.watch()) == []
+    ends = [steps(watcher.ends()) for watcher in watchers]
+    assert ends == [["enqueue", end] for end in ("expire", "cancel", "delete")]
+    assert list(gone.watch()) == watchers[2].seen
 
 
 def test_of_a_job_that_chatters_the_last_thousand_lines_are_kept_and_it_is_not_held_up(stable: Stable) -> None:
@@ -220,7 +232,7 @@ def test_without_a_worker_a_job_tells_by_itself(inline: Queue) -> None:
     job = inline.enqueue(jobs.tracked, 2_000)
     assert shown(job, 2_000)
     seen = list(job.watch())
-    assert [type(one).__name__ for one in seen] == ["Progress", "Result"]
+    assert [type(one).__name__ for one in seen] == ["Event", "Event", "Progress", "Event", "Result"]
     talker = inline.enqueue(jobs.chatter, 1_200)
     assert len(talker.logs(LOG_LINES)) == LOG_LINES
     assert talker.logs(1)[0].text.startswith("1199 ")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rqlike.events import Event, read_event
-from rqlike.fields import ENTRY, EVENT, GROUP, JOB
+from rqlike.fields import ENTRY, EXTRA, GROUP, JOB
 from rqlike.keys import Keys
 from rqlike.limits import RateLimit
 from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, LOG_LINES, MARKERS
@@ -18,7 +18,6 @@ from tests.store.paths import strayed
 _F: Final = {name: short.encode() for name, short in JOB.items()}
 _E: Final = {name: short.encode() for name, short in ENTRY.items()}
 _G: Final = {name: long.encode() for name, long in GROUP.items()}
-_TEXT: Final = EVENT["text"].encode()
 _LIVE_ENDINGS: Final = ("call", "meta", "overrides")
 
 
@@ -33,9 +32,10 @@ def told_in(dump: Dump, keys: Keys) -> Iterator[Event]:
     for key, (kind, entries, _) in dump.items():
         if key.startswith(head) and kind == "stream":
             for entry_id, got in entries:
-                event = read_event(key.removeprefix(head), entry_id.decode(), got[_TEXT].decode())
-                assert event is not None, got
-                yield event
+                for text in got.values():
+                    event = read_event(key.removeprefix(head), entry_id.decode(), text.decode())
+                    assert event is not None, got
+                    yield event
 
 
 class _Reading:
@@ -235,6 +235,10 @@ class _Reading:
         due = self.field(job_id, "due") is not None
         if due != (status is JobStatus.SCHEDULED) and not (due and status is JobStatus.DEFERRED):
             yield f"{job_id} is {status}, due {self.field(job_id, 'due')!r}"
+        held = [name for name in EXTRA if self.field(job_id, name) is not None]
+        held += [kind for kind in _LIVE_ENDINGS if _F[kind] + b"#" in self.dump[self.jobs[job_id]][1]]
+        if held and self.field(job_id, "extra") is None:
+            yield f"{job_id} has {held}, and does not say that there is anything extra"
 
     def _stream(self, job_id: str) -> Iterator[str]:
         entries = self.dump[self.streams[job_id]][1]

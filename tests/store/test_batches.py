@@ -29,6 +29,8 @@ def settled_state(scene: Scene) -> dict[str, Any]:
             continue
         if kind == "stream":
             content = [fields for _, fields in content]
+        if name.startswith("events:"):  # one entry may hold many
+            content = [text for fields in content for text in fields.values()]
         if kind == "hash":
             content = {field: b"id" if _STREAM_ID.match(value) else value for field, value in content.items()}
         out[name] = (kind, content, expiry if expiry >= scene.now_ms else -1)

@@ -179,6 +179,36 @@ def test_a_job_that_waits_for_another_try_is_queued_when_that_one_finishes(scene
     assert (scene.status("a"), unsettled(scene)) == (JobStatus.QUEUED, [])
 
 
+@pytest.mark.parametrize("way", ["requeued", "enqueued"])
+def test_nobody_looks_for_the_end_of_one_that_lives_again(scene: Scene, way: str) -> None:
+    parent = start(scene)
+    scene.enqueue(new_job("a", needs="w p"))
+    scene.settle(parent, raised())
+    assert unsettled(scene) == [b"- gone p"]
+    if way == "requeued":
+        scene.run(verbs.requeue(["p"], "n", at_front=False))
+    else:
+        scene.enqueue(new_job("p", "again"))
+    assert (unsettled(scene), scene.run(groups.dependents("p"))) == ([], (["a"], None))
+    scene.settle(scene.claim_one(), raised())
+    assert unsettled(scene) == [b"- gone p"]
+    scene.run(verbs.delete(["p"], "d"))
+    assert (scene.status("a"), nothing_left(scene)) == (JobStatus.CANCELED, True)
+
+
+def test_those_that_had_not_been_told_of_a_failure_are_told_of_the_success_after_it(scene: Scene) -> None:
+    parent, count = start(scene, policy=policy(failure_ttl=60.0)), TELL_LIMIT + 50
+    scene.enqueue(*(new_job(f"a{n}", needs="w p") for n in range(count)))
+    scene.settle(parent, raised())  # the last 50 of them do not know it yet
+    scene.run(verbs.requeue(["p"], "n", at_front=True))
+    (again,) = scene.turn("w", want=1).granted
+    scene.settle(again, returned())
+    for _ in range(3):
+        scene.turn("other", sweep=True)
+    assert len(scene.order()) == count
+    assert nothing_left(scene)
+
+
 def test_it_is_canceled_when_the_one_it_waits_for_is_gone_for_good(scene: Scene) -> None:
     parent = start(scene, policy=policy(failure_ttl=60.0))
     scene.enqueue(new_job("a", needs="w p"))
@@ -209,6 +239,76 @@ def test_one_that_failed_longer_than_expected_is_waited_for_longer(scene: Scene)
     scene.pass_ms(600_002)
     scene.turn("w", sweep=True)
     assert scene.status("a") is JobStatus.CANCELED
+
+
+# -- circles -----------------------------------------------------------------------------------------------------------
+
+
+def failed_with_a_chain(scene: Scene, *names: str) -> None:
+    """A job `p` that has failed, the first of some that waits for another try of it, and others that wait for that."""
+    scene.settle(start(scene), raised())
+    for parent, name in zip(("p", *names), names, strict=False):
+        scene.enqueue(new_job(name, needs=f"{'w' if parent == 'p' else 'r'} {parent}"))
+
+
+@pytest.mark.parametrize("chain", ["a", "ab", "abc"])
+def test_a_job_cannot_be_enqueued_again_to_wait_for_one_that_waits_for_it(scene: Scene, chain: str) -> None:
+    failed_with_a_chain(scene, *chain)
+    scene.put(JobStatus.FINISHED, "x")
+    before = scene.dump()
+    new = new_job("p", "again", needs=f"c x\nc {chain[-1]}")
+    for atomic in (False, True):
+        (answer,) = scene.run(verbs.enqueue(QUEUE, [new], atomic=atomic))
+        assert (answer.word, answer.meant) == ("circle", chain[-1])
+        after = scene.dump()
+        del before[scene.store.keys.sequence()], after[scene.store.keys.sequence()]
+        assert after == before
+        before = scene.dump()
+    assert "which waits until job p is run again" in str(groups.circle(new, answer))
+    scene.run(verbs.requeue(["p"], "n", at_front=False))
+    assert scene.status("p") is JobStatus.QUEUED
+
+
+def test_it_may_wait_for_others(scene: Scene) -> None:
+    failed_with_a_chain(scene, "a")
+    scene.put(JobStatus.DEFERRED, "x")
+    (answer,) = scene.enqueue(new_job("p", "again", needs="c x"))
+    assert (answer.word, scene.status("p")) == ("cycle", JobStatus.DEFERRED)
+
+
+def test_nor_can_a_job_that_waits_be_replaced_by_one_that_waits_for_its_dependents(scene: Scene) -> None:
+    scene.enqueue(new_job("p", "1"), new_job("a", needs="w p"), new_job("b", needs="r p"))
+    (answer,) = scene.enqueue(new_job("p", "2", wish="replace", needs="c a"))
+    assert (answer.word, answer.meant, scene.status("p")) == ("circle", "a", JobStatus.QUEUED)
+    (answer,) = scene.enqueue(new_job("p", "3", wish="replace", needs="c b"))
+    assert (answer.word, scene.status("p"), scene.status("b")) == ("cycle", JobStatus.DEFERRED, JobStatus.DEFERRED)
+    scene.turn("w", sweep=True)
+    assert scene.status("b") is JobStatus.QUEUED, "to be replaced is a failure, and it runs then"
+
+
+def test_a_circle_within_an_atomic_call_is_refused_before_anything_is_written(scene: Scene) -> None:
+    failed_with_a_chain(scene)
+    jobs = [new_job("a", "1", needs="w p"), new_job("b", "2", needs="c a"), new_job("p", "3", needs="c b")]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert [answer.word for answer in answers] == ["refused", "refused", "circle"]
+    assert [scene.status(name) for name in "abp"] == [None, None, JobStatus.FAILED]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs))
+    assert [answer.word for answer in answers] == ["new", "new", "circle"]
+    scene.put(JobStatus.FINISHED, "f")
+    jobs = [new_job("c", "4", needs="c f"), new_job("f", "5", needs="c c")]
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert [answer.word for answer in answers] == ["new", "cycle"], "it had finished already"
+
+
+def test_where_too_many_wait_to_tell_it_is_refused_too(scene: Scene) -> None:
+    scene.settle(start(scene), raised())
+    scene.put(JobStatus.DEFERRED, "x")
+    for first in (0, 300):
+        scene.enqueue(*(new_job(f"a{n}", needs="w p") for n in range(first, first + 300)))
+    new = new_job("p", "again", needs="c x")
+    (answer,) = scene.enqueue(new)
+    assert (answer.word, answer.meant, scene.status("p")) == ("crowd", "x", JobStatus.FAILED)
+    assert "may be one of the hundreds of jobs" in str(groups.circle(new, answer))
 
 
 # -- several parents ---------------------------------------------------------------------------------------------------
@@ -260,7 +360,7 @@ def test_who_depends_on_no_job_is_refused_and_the_rest_of_the_call_goes_on(scene
     answers = scene.enqueue(new_job("a", needs="c none"), new_job("b"), new_job("c", needs="c b"))
     assert [(answer.word, answer.meant) for answer in answers] == [("orphan", "none"), ("new", ""), ("new", "")]
     assert [scene.status(name) for name in "abc"] == [None, JobStatus.QUEUED, JobStatus.DEFERRED]
-    assert str(verbs.orphan(answers[0])).startswith("There is no job none to depend on")
+    assert str(groups.orphan(answers[0].meant)).startswith("There is no job none to depend on")
 
 
 def test_an_atomic_call_may_depend_on_itself_and_is_refused_whole_where_a_parent_is_none(scene: Scene) -> None:

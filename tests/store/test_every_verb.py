@@ -266,6 +266,7 @@ def test_a_waiters_wish_moves_no_job_and_shortens_nothing(scene: Scene, status: 
     else:
         key = scene.store.keys.job("j")
         assert after[key][1].pop(fields.JOB["wanted"].encode()) == str(scene.now_ms + 10**12).encode()
+        assert after[key][1].pop(fields.JOB["extra"].encode()) == b"1"
         assert after == before
 
 

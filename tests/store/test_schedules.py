@@ -6,13 +6,13 @@ from __future__ import annotations
 import pytest
 
 from rqlike import fields
-from rqlike.exceptions import NoSuchScheduleError, ScheduleChanged
+from rqlike.exceptions import NoSuchJobError, NoSuchScheduleError, ScheduleChanged
 from rqlike.settings import FIRE_MS, FIRES_KEPT, NEVER_MS, SLOT_LIMIT
 from rqlike.states import JobStatus
 from rqlike.store import schedules, turns, verbs
 from rqlike.store.schedules import DueSchedule, Plan, ScheduleRecord
 from rqlike.timetables import Due, Timetable, due
-from tests.store.builders import BASE_MS, QUEUE, Scene, call_of, new_job
+from tests.store.builders import BASE_MS, QUEUE, Scene, call_of, new_job, raised, returned
 
 SECOND = 1000
 CALL = call_of(b"x" * 900)
@@ -255,6 +255,105 @@ def test_all_schedules_are_listed_by_pages_each_once(scene: Scene) -> None:
         if cursor == "0":
             break
     assert sorted(set(found)) == sorted(f"s{number}" for number in range(300))
+
+
+# -- jobs that depend on others ----------------------------------------------------------------------------------------
+
+
+def slot_job(number: int = 0, key: str = "s") -> str:
+    return schedules.job_id(key, BASE_MS + number * SECOND)
+
+
+def test_the_job_of_a_slot_waits_for_those_it_depends_on_as_they_are_then(scene: Scene) -> None:
+    scene.enqueue(new_job("x"), new_job("y"))
+    put(scene, needs="c x\nr y")
+    one, other = scene.claim(2)
+    scene.settle(one, returned())
+    assert (fire(scene, *handed(scene)), scene.again()) == ([1], [-1])
+    assert (scene.status(slot_job()), scene.claim()) == (JobStatus.DEFERRED, ())
+    scene.settle(other, raised())
+    assert scene.order() == [slot_job()]
+    scene.now_ms += SECOND
+    fire(scene, *handed(scene))
+    assert scene.order() == [slot_job(), slot_job(1)], "both have ended as it wished"
+
+
+@pytest.mark.parametrize(("wish", "status"), [("c", "canceled"), ("r", "queued"), ("w", "deferred")])
+def test_what_becomes_of_a_slot_where_its_parent_has_failed(scene: Scene, wish: str, status: str) -> None:
+    scene.put(JobStatus.FAILED, "p")
+    put(scene, needs=f"{wish} p", ttl_ms=60_000)
+    assert fire(scene, *handed(scene)) == [1]
+    assert scene.status(slot_job()) == status
+    assert read(scene).fired == 1
+    if wish == "w":
+        scene.run(verbs.requeue(["p"], "n", at_front=False))
+        scene.settle(scene.claim_one(), returned())
+        job = scene.job(slot_job())
+        assert job is not None
+        assert (job.status, job.deadline_ms) == (JobStatus.QUEUED, scene.now_ms + 60_000)
+
+
+def test_a_parent_that_is_gone_or_no_job_is_not_waited_for(scene: Scene) -> None:
+    scene.put(JobStatus.FINISHED, "p")
+    put(scene, needs="c p")
+    scene.run(verbs.delete(["p"], "n"))
+    fire(scene, *handed(scene))
+    scene.client.set(scene.store.keys.job("p"), "x")
+    scene.now_ms += SECOND
+    fire(scene, *handed(scene))
+    assert scene.order() == [slot_job(), slot_job(1)]
+    scene.client.delete(scene.store.keys.job("p"))
+
+
+def test_a_new_parent_must_be_a_job_and_one_that_was_there_before_may_be_gone(scene: Scene) -> None:
+    with pytest.raises(NoSuchJobError, match="There is no job p to depend on"):
+        put(scene, needs="c p")
+    assert scene.run(schedules.look("s")).record is None
+    scene.put(JobStatus.FINISHED, "p")
+    put(scene, needs="c p")
+    scene.run(verbs.delete(["p"], "n"))
+    scene.pass_ms(5_001)
+    put(scene, needs="r p")
+    with pytest.raises(NoSuchJobError, match="There is no job q to depend on"):
+        put(scene, needs="r p\nc q")
+    put(scene)
+    with pytest.raises(NoSuchJobError):
+        put(scene, needs="r p")
+
+
+def test_run_now_waits_for_them_too(scene: Scene) -> None:
+    scene.enqueue(new_job("p"))
+    put(scene, needs="c p", at_ms=BASE_MS + SECOND)
+    scene.run(schedules.run_now("s", "s@now-1"))
+    assert (scene.again(), scene.status("s@now-1")) == ("s@now-1", JobStatus.DEFERRED)
+    scene.run(verbs.cancel("p", "n"))
+    assert scene.status("s@now-1") is JobStatus.CANCELED
+
+
+def test_a_slot_that_replaces_its_own_parent_is_canceled_with_it(scene: Scene) -> None:
+    scene.enqueue(new_job("p", unique="k"))
+    put(scene, needs="c p", unique="k", wish="replace")
+    assert fire(scene, *handed(scene)) == [1]
+    assert (scene.status("p"), scene.status(slot_job())) == (JobStatus.CANCELED, JobStatus.CANCELED)
+
+
+def test_many_slots_of_many_parents_are_fired_in_steps_and_none_is_lost(scene: Scene) -> None:
+    parents = [f"p{n}" for n in range(199)]
+    scene.enqueue(*(new_job(name) for name in parents))
+    table = SECONDLY._replace(missed="all", max_catchup=5, grace_ms=0)
+    needs = "\n".join(f"c {name}" for name in parents)
+    for key in ("s", "t"):
+        put(scene, key, table, needs=needs)
+    scene.now_ms += 6 * SECOND
+    steps = []
+    for _ in range(10):
+        if due_ones := handed(scene):
+            steps.append(fire(scene, *due_ones))
+    assert [sum(map(int, step)) for step in steps] == [2, 2, 2, 2, 2]
+    for key in ("s", "t"):
+        record = read(scene, key)
+        assert (record.fired, record.missed, record.next_ms) == (5, 2, BASE_MS + 7 * SECOND)
+    assert len(scene.order(JobStatus.DEFERRED)) == 10
 
 
 # -- who watches -------------------------------------------------------------------------------------------------------

@@ -367,11 +367,42 @@ def test_an_atomic_call_writes_all_or_nothing(scene: Scene) -> None:
 
 def test_an_atomic_call_that_was_written_is_not_refused_when_it_is_sent_again(scene: Scene) -> None:
     scene.enqueue(new_job("a", "n", unique=UNTIL_IT_ENDS))
-    jobs = [new_job("a", "m", wish="return"), new_job("a", "o", wish="join"), new_job("b", "m", unique=UNTIL_IT_ENDS)]
-    jobs[2] = jobs[2]._replace(wish="replace")  # of the one that the two before it get
-    assert words(scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))) == ["held", "held", "new"]
-    assert words(scene.again()) == ["cycle", "held", "replayed"]
-    assert scene.order() == ["b", "a"]
+    jobs = [new_job("b", "m", unique=UNTIL_IT_ENDS, wish="replace"), new_job("c", "o", unique=UNTIL_IT_ENDS)]
+    jobs[1] = jobs[1]._replace(wish="return")  # of the one that the first replaces
+    assert words(scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))) == ["new", "held"]
+    assert words(scene.again()) == ["replayed", "held"]
+    assert (scene.order(), scene.status("a")) == (["b"], JobStatus.CANCELED)
+
+
+@pytest.mark.parametrize("wish", ["", "return", "join"])
+@pytest.mark.parametrize("way", ["id", "key"])
+def test_what_one_item_leaves_in_the_way_no_later_item_of_the_call_replaces(scene: Scene, way: str, wish: str) -> None:
+    scene.enqueue(new_job("a", "n", unique=UNTIL_IT_ENDS))
+    held = new_job("a", "m", wish=wish) if way == "id" else new_job("x", "m", wish=wish, unique=UNTIL_IT_ENDS)
+    jobs = [new_job("y", "l"), held, new_job("a", "o", wish="replace")]
+    word = "held" if wish else "duplicate"
+    answers = scene.run(verbs.enqueue(QUEUE, jobs, atomic=True))
+    assert words(answers) == ["refused", "refused" if wish else word, "mixed"]
+    assert scene.order() == ["a"]
+    assert "stands in the way of another job before it" in str(verbs.duplicate(jobs[2], answers[2]))
+    for _ in range(2):
+        answers = scene.enqueue(*jobs)
+        assert (words(answers)[1:], answers[1].meant, answers[2].meant) == ([word, "mixed"], "a", "a")
+        assert (words(scene.again()), scene.order()) == (["replayed", word, "mixed"], ["a", "y"])
+    assert words(scene.enqueue(jobs[2], *jobs[:2]))[0] == "cycle", "the other way round it may"
+
+
+@pytest.mark.parametrize(("wish", "atomic"), [("", False), ("return", False), ("join", False), ("return", True)])
+def test_an_item_that_gave_way_to_one_before_it_does_so_when_the_call_is_sent_again_later(
+    scene: Scene, atomic: bool, wish: str
+) -> None:
+    jobs = [new_job("a", "n", unique=UNTIL_IT_ENDS), new_job("b", "m", unique=UNTIL_IT_ENDS, wish=wish)]
+    request = verbs.enqueue(QUEUE, jobs, atomic=atomic)
+    assert [answer.written for answer in scene.run(request)] == [True, False]
+    scene.settle(scene.claim_one(), returned())  # the reply was lost, and the job was quick
+    answers = scene.run(request)
+    assert words(answers) == ["replayed", "held" if wish else "duplicate"]
+    assert (answers[1].meant, answers[1].status, scene.status("b")) == ("a", JobStatus.FINISHED, None)
 
 
 def test_what_an_atomic_call_has_twice_is_told_as_that(scene: Scene) -> None:

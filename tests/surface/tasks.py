@@ -160,3 +160,14 @@ def fills_the_server(address: str) -> str:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1")
     return "full"
+
+
+def stutter(path: str) -> int:
+    """Says which call it is, and fails the first time."""
+    number = numbered(path)
+    job = get_current_job()
+    assert job is not None
+    job.log(f"call {number}")
+    if number == 1:
+        raise ValueError("not at once")
+    return number

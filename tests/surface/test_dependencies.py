@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import redis
 
-from rqlike import Dependency, Job, JobStatus, Queue
-from rqlike.exceptions import EnqueueManyError, JobCanceled, NoSuchJobError
+from rqlike import Dependency, Job, JobStatus, Queue, Repeat, Retry
+from rqlike.cron import CronScheduler
+from rqlike.exceptions import DuplicateJobError, EnqueueManyError, InvalidJobOperation, JobCanceled, NoSuchJobError
 from tests.servers import Server
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -77,6 +79,18 @@ def test_one_that_waits_for_another_try_gets_it_by_requeue(queue: Queue, work: W
     assert child.wait(timeout=0) == 1
 
 
+def test_a_job_that_would_wait_for_itself_by_way_of_others_is_refused(queue: Queue, work: Work) -> None:
+    parent = queue.enqueue(tasks.fail, job_id="a")
+    work()
+    child = queue.enqueue(tasks.add, 1, depends_on=Dependency(parent, on_failure="wait"))
+    with pytest.raises(InvalidJobOperation, match=f"Job a cannot depend on job {child.id}, which waits until job a"):
+        queue.enqueue(tasks.add, 1, job_id="a", depends_on=child)
+    with pytest.raises(EnqueueManyError) as caught:
+        queue.enqueue_many([queue.prepare_data(tasks.add, (1,), job_id="a", depends_on=child)])
+    assert isinstance(caught.value.errors[0], InvalidJobOperation)
+    assert (parent.get_status(), child.get_status()) == ("failed", "deferred")
+
+
 def test_to_go_to_the_front(queue: Queue) -> None:
     parent = queue.enqueue(tasks.add, 1)
     child = queue.enqueue(tasks.add, 2, depends_on=Dependency(parent, enqueue_at_front=True))
@@ -124,10 +138,70 @@ def test_what_a_dependency_does_not_take_is_refused_where_it_is_made(queue: Queu
         Dependency("a", allow_failure=True, on_failure="wait")
     with pytest.raises(ValueError, match="at least one job"):
         Dependency([])
-    with pytest.raises(TypeError, match="depends_on cannot be an option of a schedule"):
+    with pytest.raises(NoSuchJobError, match="There is no job a to depend on"):
         queue.schedule("s", tasks.add, (1,), every=60, depends_on="a")
     with pytest.raises(ValueError, match="job a cannot depend on itself"):
         queue.enqueue(tasks.add, 1, job_id="a", depends_on="a")
+
+
+# -- later, again and again --------------------------------------------------------------------------------------------
+
+
+def test_a_job_that_is_due_later_waits_for_both(queue: Queue, work: Work) -> None:
+    parent = queue.enqueue(tasks.add, 1)
+    soon = queue.enqueue_in(0, tasks.add, 2, depends_on=parent)
+    later = queue.enqueue_in(60, tasks.add, 3, depends_on=parent)
+    past = queue.enqueue_at(datetime(2020, 1, 1, tzinfo=UTC), tasks.add, 4, depends_on=parent)
+    assert {job.get_status() for job in (soon, later, past)} == {JobStatus.DEFERRED}
+    work()
+    assert [job.get_status() for job in (soon, later, past)] == ["finished", "scheduled", "finished"]
+
+
+def test_repetitions_attempts_and_requeues_do_not_wait_again(queue: Queue, client: redis.Redis, work: Work) -> None:
+    parent = queue.enqueue(tasks.add, 1, job_id="parent")
+    often = queue.enqueue(tasks.add, 2, depends_on=parent, repeat=Repeat(2))
+    again = queue.enqueue(tasks.fail, depends_on=parent, retry=Retry(1))
+    work()
+    elsewhere = Queue("nobody", client, namespace=queue.store.namespace)
+    elsewhere.enqueue(tasks.add, 1, job_id="parent")
+    assert ([result.cycle for result in often.results()], often.dependency_ids) == ([3, 2, 1], ["parent"])
+    assert [result.attempt for result in again.results()] == [2, 1]
+    assert again.requeue().get_status() == "queued"
+
+
+def test_the_first_success_of_a_parent_that_retries_or_repeats_is_enough(
+    queue: Queue, work: Work, tmp_path: object
+) -> None:
+    flaky = queue.enqueue(tasks.fails_until, f"{tmp_path}.calls", 2, retry=Retry(3))
+    often = queue.enqueue(tasks.add, 1, repeat=Repeat(5, interval=60))
+    child = queue.enqueue(tasks.add, 2, depends_on=[flaky, often])
+    work()
+    assert (child.wait(timeout=0), often.get_status()) == (2, "scheduled")
+
+
+def test_the_jobs_of_a_schedule_wait_for_others(queue: Queue, client: redis.Redis, work: Work) -> None:
+    elsewhere = Queue("nobody", client, namespace=queue.store.namespace)
+    parent = elsewhere.enqueue(tasks.add, 1)
+    schedule = queue.schedule(
+        "s", tasks.add, (2,), every=60, depends_on=[Dependency(parent, on_failure="run")], unique=True
+    )
+    first = schedule.run_now()
+    assert (first.get_status(), first.dependency_ids, parent.dependent_ids) == ("deferred", [parent.id], [first.id])
+    with pytest.raises(DuplicateJobError):
+        schedule.run_now()
+    parent.cancel()
+    work()
+    assert (first.wait(timeout=0), schedule.run_now().get_status()) == (2, "queued")
+    parent.delete()
+    queue.schedule("s", tasks.add, (2,), every=60, depends_on=[Dependency(parent, on_failure="run")])
+
+
+def test_so_do_those_of_a_cron_file(queue: Queue, client: redis.Redis) -> None:
+    parent = queue.enqueue(tasks.add, 1)
+    cron = CronScheduler(client, None, namespace=queue.store.namespace)
+    cron.register(tasks.add, "q", args=(2,), cron="0 3 * * *", name="nightly", depends_on=parent.id)
+    (schedule,) = cron.start().schedules
+    assert schedule.run_now().get_status() == "deferred"
 
 
 def test_a_parent_may_take_its_dependents_along(queue: Queue) -> None:

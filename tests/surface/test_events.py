@@ -14,6 +14,7 @@ from redis.retry import Retry as Again
 from rqlike import Event, Queue
 from rqlike.exceptions import DeserializationError, TimeoutFormatError
 from rqlike.job import JobStatus
+from rqlike.settings import EVENTS_READ
 from tests.servers import Server
 from tests.surface import tasks
 from tests.surface.conftest import Work
@@ -84,9 +85,10 @@ def test_who_was_away_too_long_sees_that_something_is_missing(
 
 
 def test_a_slow_reader_sees_a_gap_in_the_middle_too(queue: Queue, client: redis.Redis) -> None:
-    queue.enqueue_many([Queue.prepare_data(tasks.nothing) for _ in range(450)])
+    for number in range(2 * EVENTS_READ):  # an entry each
+        queue.enqueue(tasks.nothing, job_id=f"j{number}")
     following = queue.events(after="0", timeout=0)
-    first_part = list(islice(following, 200))
+    first_part = list(islice(following, EVENTS_READ))
     client.xtrim(queue.store.keys.events("q"), maxlen=10, approximate=False)
     rest = list(following)
     assert not any(event.missed for event in first_part)
@@ -110,6 +112,7 @@ def test_they_are_switched_off_and_on_and_the_gap_shows(queue: Queue) -> None:
     [
         ({"after": "$"}, ValueError, "not the id of an event"),
         ({"after": "1-"}, ValueError, "not the id of an event"),
+        ({"after": f"1-{1 << 64}"}, ValueError, "not the id of an event"),
         ({"after": "-1"}, ValueError, "not the id of an event"),
         ({"after": "٣"}, ValueError, "not the id of an event"),
         ({"after": 5}, TypeError, "not int"),

@@ -9,10 +9,13 @@ import pytest
 import redis
 
 from rqlike import Callback, Group, JobStatus, Queue
-from rqlike.exceptions import DuplicateJobError, NoSuchGroupError
+from rqlike.exceptions import DuplicateJobError, JobCanceled, NoSuchGroupError
 from rqlike.preparing import EnqueueData
+from rqlike.store import turns
+from rqlike.store.turns import Turn
 from tests.surface import tasks
 from tests.surface.conftest import Work
+from tests.surface.waiters import waiting
 
 
 @pytest.fixture
@@ -112,6 +115,33 @@ def test_it_cancels_what_has_not_ended(group: Group, queue: Queue, work: Work) -
     group.enqueue_many(queue, datas(queue, range(510)))
     assert (group.cancel(), group.counts().canceled, group.progress) == (510, 510, 1.0)
     assert group.cancel() == 0
+
+
+def test_to_cancel_it_takes_few_calls_and_every_waiter_and_dependent_learns(
+    group: Group, queue: Queue, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = group.enqueue_many(queue, datas(queue, range(40)))
+    (chained,) = group.enqueue_many(queue, datas(queue, [2], depends_on=jobs[1]))
+    outside = queue.enqueue(tasks.echo, 3, depends_on=jobs[1])
+    turn = Turn("w", "i", 1, ("q",), want=1)
+    assert queue.store.run(turns.advance(turn)).granted[0].job_id == jobs[0].id
+    client.set(queue.store.keys.results(jobs[5].id), "not ours")
+    waiter = waiting(client, lambda: jobs[39].wait(timeout=20))
+    sent: list[str] = []
+    run = group.store.run
+
+    def counted(request: Any) -> Any:
+        sent.append(request.script)
+        return run(request)
+
+    monkeypatch.setattr(group.store, "run", counted)
+    assert group.cancel() == 40
+    assert 2 <= len(sent) < 10
+    (error,) = waiter.outcomes(within=2)
+    assert isinstance(error, JobCanceled)
+    assert (chained.get_status(), outside.get_status()) == ("canceled", "canceled")
+    assert (group.counts().canceled, group.counts().started, jobs[5].get_status()) == (39, 1, "queued")
+    assert jobs[5].id in queue.job_ids
 
 
 def test_it_is_kept_as_long_as_its_jobs(group: Group, queue: Queue, client: redis.Redis, work: Work) -> None:

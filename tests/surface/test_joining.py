@@ -362,7 +362,7 @@ def test_a_job_s_own_error_and_value_are_not_hidden_by_a_server_that_is_away(
             assert eye is not None
             monkeypatch.setattr(clock, "mono", lambda: time.monotonic() + 1)
             eye()
-            assert client.hget(outer.key, JOB["awaits"]) == f"{outer.record.token} - {other.id}".encode()
+            assert client.hget(outer.key, JOB["awaits"]) == f"{outer.record.token} - all {other.id}".encode()
             own_server.kill()
             raise KeyError
 

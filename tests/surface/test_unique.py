@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from rqlike.exceptions import (
     ResultExpired,
     SerializationError,
 )
+from rqlike.preparing import EnqueueData
 from rqlike.store.durable import Confirmation
 from tests.servers import Server
 from tests.surface import tasks
@@ -224,6 +226,27 @@ def test_jobs_that_are_due_later_hold_their_key_and_are_held_by_it(queue: Queue)
         with pytest.raises(DuplicateJobError) as caught:
             call()
         assert caught.value.job_id == first.id
+
+
+def test_many_that_replace_others_go_in_shorter_calls(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def datas(wish: str) -> list[EnqueueData]:
+        plain = [queue.prepare_data(tasks.add, (n,)) for n in range(290)]
+        own = [queue.prepare_data(tasks.add, (n,), unique_key=str(n), on_duplicate=wish) for n in range(250)]  # type: ignore[arg-type]
+        return [*plain, *own, *plain]
+
+    sizes: list[int] = []
+    send = queue.store.run_each
+
+    def counted(requests: Iterable[Any]) -> Any:
+        for request in requests:
+            for answers in send([request]):
+                sizes.append(len(answers))
+                yield answers
+
+    monkeypatch.setattr(queue.store, "run_each", counted)
+    first, second = queue.enqueue_many(datas("return")), queue.enqueue_many(datas("replace"))
+    assert sizes == [500, 330, 390, 100, 340]
+    assert (len({*first, *second}), queue.canceled_job_registry.count) == (1660, 250)
 
 
 def test_many_report_each_item_that_was_refused(queue: Queue) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import partial
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -13,9 +15,11 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry as Again
 
 from rqlike import Job, Queue, Repeat, Result, Retry, SimpleWorker, Waited, as_completed, clock, wait
-from rqlike.exceptions import WaitTimeout
+from rqlike.exceptions import WaitDeadlock, WaitTimeout
+from rqlike.fields import JOB
 from rqlike.outcomes import Outcome
 from rqlike.records import Execution
+from rqlike.running.current import current_job
 from rqlike.states import JobStatus, Reason
 from rqlike.store import turns
 from rqlike.store.turns import Turn
@@ -679,3 +683,91 @@ def test_what_is_no_history_keeps_no_other_from_being_seen(queue: Queue, client:
     assert jobs[2] in found.done
     assert waiter.last_end() - before <= AT_ONCE_S
     assert wait(jobs[:1], 0.2) == ([], jobs[:1]), "nothing to block on, and no loop"
+
+
+# -- inside a job ------------------------------------------------------------------------------------------------------
+
+Gather = Callable[[Jobs, float], object]
+GATHERS: dict[str, Gather] = {
+    "all": lambda jobs, timeout: wait(jobs, timeout),
+    "first": lambda jobs, timeout: wait(jobs, timeout, "FIRST_COMPLETED"),
+    "exception": lambda jobs, timeout: wait(jobs, timeout, "FIRST_EXCEPTION"),
+    "each": lambda jobs, timeout: list(as_completed(jobs, timeout)),
+}
+EACH_GATHER = pytest.mark.parametrize("way", GATHERS)
+
+
+@pytest.fixture
+def inside(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[Job[Any]]:
+    """A job on the only horse of the only worker, in which the test runs; a second is a fiftieth of one."""
+    monkeypatch.setattr("rqlike.store.gathering.EYE_S", 0.02)
+    monkeypatch.setattr("rqlike.standoff._NEARLY_S", 0.01)
+    queue.store.run(turns.register("w", "w-1", {"host": "h", "queues": ["q"], "concurrency": 1}))
+    queue.enqueue(tasks.nothing, job_id="inside")
+    job: Job[Any] = Job(claim(queue).job, queue.store)
+    with current_job(job):
+        yield job
+
+
+def running_elsewhere(queue: Queue) -> tuple[Queue, Job[Any], Execution]:
+    """A job of another queue that a worker of its own runs."""
+    other = Queue("p", queue.connection, namespace=queue.store.namespace)
+    other.store.run(turns.register("v", "v-1", {"host": "h", "queues": ["p"], "concurrency": 1}))
+    job = other.enqueue(tasks.nothing)
+    return other, job, claim(other, "v")
+
+
+def says_that_it_waits(job: Job[Any]) -> bool:
+    return bool(job.connection.hexists(job.key, JOB["awaits"]))
+
+
+@EACH_GATHER
+def test_a_wait_for_jobs_that_no_horse_is_left_to_run_is_told(queue: Queue, inside: Job[Any], way: str) -> None:
+    jobs = enqueued(queue, 600)
+    with pytest.raises(WaitDeadlock, match="every horse that serves queue 'q'") as caught:
+        GATHERS[way](jobs, 20)
+    assert (caught.value.job_id, caught.value.waiting) == (jobs[0].id, ("inside",))
+    assert list(caught.value.pending) == jobs
+    assert not says_that_it_waits(inside)
+
+
+@EACH_GATHER
+def test_it_goes_on_while_one_of_them_may_end_where_that_is_enough(queue: Queue, inside: Job[Any], way: str) -> None:
+    _, running, _ = running_elsewhere(queue)
+    jobs = [*enqueued(queue, 2), running]
+    with pytest.raises(WaitTimeout) if way in ("all", "each") else nullcontext() as caught:
+        GATHERS[way](jobs, 0.3)
+    assert isinstance(caught and caught.value, WaitDeadlock) == (way == "all")
+
+
+def test_while_a_job_works_on_one_of_them_it_does_not_say_that_it_waits(queue: Queue, inside: Job[Any]) -> None:
+    other, running, execution = running_elsewhere(queue)
+    (idle,) = enqueued(queue, 1)
+
+    def end_it() -> None:
+        eventually(lambda: says_that_it_waits(inside), interval=0.01)
+        assert settle(other, execution, VALUE).startswith("ok")
+
+    ending = Thread(target=end_it)
+    ending.start()
+    found = as_completed([idle, running], 20)
+    assert next(found) == running
+    ending.join()
+    assert not says_that_it_waits(inside)
+    with pytest.raises(WaitDeadlock):
+        next(found)
+
+
+def test_a_job_that_waits_for_itself_among_others_is_told_where_all_are_to_end(queue: Queue, inside: Job[Any]) -> None:
+    _, running, _ = running_elsewhere(queue)
+    for way, jobs in (("all", [running, inside]), ("each", [inside])):
+        with pytest.raises(WaitDeadlock, match="Job inside waits for itself"):
+            GATHERS[way](jobs, 20)
+    assert GATHERS["first"]([running, inside], 0.2) == ([], [running, inside])
+
+
+def test_outside_of_a_job_nobody_looks_for_that(queue: Queue) -> None:
+    queue.store.run(turns.register("w", "w-1", {"host": "h", "queues": ["q"], "concurrency": 1}))
+    queue.enqueue(tasks.nothing)
+    claim(queue)
+    assert wait(enqueued(queue, 1), 0.1).done == []

@@ -64,8 +64,8 @@ def test_what_producers_send_may_be_refused_by_a_full_server_and_reads_do_not_wr
         assert "flags" not in script(name).source.splitlines()[0]
     readers = {name for name in scripts.names() if script(name).reads_only}
     readers_there_are = (
-        "aged counts dependents events failures find group history list load newest newest_event page pauses peek "
-        "queues running schedule_of schedules standings told workers"
+        "aged counts dependents events failures find follow group history list load newest newest_event page pauses "
+        "peek queues running schedule_of schedules standings told workers"
     )
     assert readers == set(readers_there_are.split())
 

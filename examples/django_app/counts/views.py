@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from counts import tasks
 from counts.models import Text
-from rqlike import Job, LogLine, Progress, Queue
+from rqlike import Event, Job, LogLine, Progress, Queue
 from rqlike.contrib.django import respond
 from rqlike.web import reply
 
@@ -26,13 +26,14 @@ queue = Queue("texts", result_ttl="10m", job_timeout="30s")
 @require_POST
 @transaction.atomic
 def submit(request: HttpRequest) -> HttpResponse:
-    """Saves the text in the body, and enqueues the count of its words once the row is committed."""
+    """Saves the text in the body, and enqueues the count of its words once the row is committed. With `?pause=0.2` the
+    job rests that long after each line, for those who want to watch."""
     body = request.body.decode()
     if not body.strip():
         return JsonResponse({"error": "send a text in the body"}, status=400)
-    text = Text.objects.create(body=body)
+    text, pause = Text.objects.create(body=body), between(request, "pause", 1.0)
     # Not before the commit: a worker is quick, and would look for a row that is not there yet.
-    transaction.on_commit(lambda: queue.enqueue(tasks.count_words, text.pk, job_id=text.job_id, retry=3))
+    transaction.on_commit(lambda: queue.enqueue(tasks.count_words, text.pk, pause, job_id=text.job_id, retry=3))
     place = reverse("answer", args=[text.pk])
     return JsonResponse({"job_id": text.job_id}, status=202, headers={"Location": place})
 
@@ -70,6 +71,8 @@ def told(job: Job) -> Iterator[str]:
             yield event("progress", {"current": one.current, "total": one.total, **now})
         elif isinstance(one, LogLine):
             yield event("log", {"text": one.text})
+        elif isinstance(one, Event):
+            yield event("transition", {"name": one.name, "status": one.status, "attempt": one.attempt})
     answer = reply(job)
     if answer.status != 202:
         yield event("end", answer.body)
@@ -80,9 +83,15 @@ def event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
-def patience(request: HttpRequest) -> int:
-    """The seconds of `?wait=`, within what this site allows; 0 where there is no such number."""
+def patience(request: HttpRequest) -> float:
+    """The seconds of `?wait=`, within what this site allows."""
+    return between(request, "wait", LONGEST_WAIT)
+
+
+def between(request: HttpRequest, name: str, most: float) -> float:
+    """A number of the query, at least 0 and at most `most`; 0 where there is no such number."""
     try:
-        return min(max(int(request.GET.get("wait", 0)), 0), LONGEST_WAIT)
+        number = float(request.GET.get(name, 0))
     except ValueError:
-        return 0
+        return 0.0
+    return min(number, most) if number > 0 else 0.0  # nan is not above 0 either

@@ -1,4 +1,5 @@
 --- @include load
+--- @include get
 -- granted_before(queues, lease, base): what a call gave that is made once more: {job_id, fields}… claimed and
 -- {job_id, fields, lapsed token}… recovered, in the order in which their tokens were minted.
 local function granted_before(queues, lease, base)

@@ -4,6 +4,8 @@ local function put_blob(fields, field, job_id, data)
     call('SET', key_blob(field, job_id), data)
     fields[#fields + 1] = field .. '#'
     fields[#fields + 1] = #data
+    fields[#fields + 1] = F.extra
+    fields[#fields + 1] = '1'
     return
   end
   local chunk = 0
@@ -12,8 +14,4 @@ local function put_blob(fields, field, job_id, data)
     fields[#fields + 1] = string.sub(data, first, first + C.CHUNK - 1)
     chunk = chunk + 1
   end
-end
-
-local function drop_blobs(job_id)
-  call('DEL', key_blob(F.call, job_id), key_blob(F.meta, job_id), key_blob(F.overrides, job_id))
 end

@@ -1,10 +1,11 @@
 --- @include place
 --- @include move
 --- @include blob
--- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once. Whatever goes
--- wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job that holds its unique key, where
--- there is one that stays: then nothing is made.
-local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit, S.unique, S.wish}
+--- @include drop_blobs
+-- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once, or deferred where
+-- it depends on others. Whatever goes wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job
+-- that holds its unique key, where there is one that stays: then nothing is made; and whether it is queued.
+local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, S.limit, S.unique, S.wish, S.needs}
 
 -- A key that another job holds: freed where the new one is to replace it and it still waits.
 local function in_the_way(unique, wish)
@@ -29,6 +30,7 @@ local function write_new(job_id, template, sequence, slot)
   end
   if slot then add(F.slot, slot) end
   if band ~= C.NORMAL_BAND and band ~= C.FRONT_BAND then add(F.band, math.abs(band)) end
+  if (limit or '') ~= '' or (unique or '') ~= '' or (ttl_ms or '') ~= '' then add(F.extra, '1') end
   if limit and limit ~= '' then add(F.limit, limit) end
   if unique and unique ~= '' then
     --- @include unique
@@ -36,7 +38,15 @@ local function write_new(job_id, template, sequence, slot)
     take_key(unique, job_id)
   end
   if failure_ttl_ms and failure_ttl_ms ~= '' then add(F.failure_ttl, failure_ttl_ms) end
-  if ttl_ms and ttl_ms ~= '' then
+  local needs = template[10]
+  local put_in_line = nil
+  if needs and needs ~= '' then
+    --- @include in_line
+    put_in_line = in_line(job_id, queue, needs, sequence)
+  end
+  if ttl_ms and ttl_ms ~= '' and put_in_line then
+    add(F.ttl, ttl_ms)
+  elseif ttl_ms and ttl_ms ~= '' then
     local deadline = string.format('%.0f', now + tonumber(ttl_ms))
     add(F.ttl_deadline, deadline)
     call('ZADD', key_ttl(queue), deadline, job_id)
@@ -44,7 +54,9 @@ local function write_new(job_id, template, sequence, slot)
   put_blob(fields, F.call, job_id, data)
   if meta and meta ~= '' then put_blob(fields, F.meta, job_id, meta) end
   call('SADD', key_queues(), queue)
+  if put_in_line then return put_in_line(fields) end
   enter('fire', job_id, queue, nil, 'queued', score, fields)
+  return true
 end
 
 local function create(job_id, template, sequence, slot)
@@ -54,12 +66,13 @@ local function create(job_id, template, sequence, slot)
     if holder then return holder end
   end
   local fine, problem = pcall(write_new, job_id, template, sequence, slot)
-  if fine then return nil end
+  if fine then return nil, problem end
   if unique and unique ~= '' then
     --- @include unique
     let_go(job_id, unique, true)
   end
   redis.pcall('ZREM', key_home('queued', template[1] or ''), job_id)
+  redis.pcall('ZREM', key_home('deferred', template[1] or ''), job_id)
   redis.pcall('ZREM', key_ttl(template[1] or ''), job_id)
   call('DEL', key_job(job_id))
   drop_blobs(job_id)

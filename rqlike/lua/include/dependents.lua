@@ -73,7 +73,7 @@ end
 -- it is.
 local function keep_waiting(parent, edges)
   for _, edge in ipairs(edges) do firmly('RPUSH', key_dependents(parent), edge) end
-  call('HSET', key_job(parent), F.dependents, '1')
+  call('HSET', key_job(parent), F.dependents, '1', F.extra, '1')
   until_gone(parent)
 end
 

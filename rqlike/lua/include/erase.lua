@@ -1,7 +1,7 @@
 -- erase(job_id, got, nonce): all of a job is gone at once, but for a notice that its waiters find for 5 s. The notice
 -- names the enqueue that made the job too: sent again, it must not bring the job back.
 -- got: ERASE_FIELDS of the job; the caller has asked `is_whole`, and ends with `erased()`, once for all jobs.
---- @include blob
+--- @include drop_blobs
 --- @include uproot
 --- @include now
 --- @include happened

@@ -5,7 +5,10 @@ local function leave_held(queue, home, popped, state)
   local at = last - 1
   while at > 2 and tonumber(popped[at - 1]) >= C.HELD_PLACE do at = at - 2 end
   unpop(home, popped, at)
-  state.gate = state.gate or gate()
+  if not state.gate then
+    --- @include gate
+    state.gate = {admitted = admitted, take_permit = take_permit, set_free = set_free}
+  end
   state.returned = state.gate.set_free(queue, popped, at) or state.returned
   for index = last, at, -1 do popped[index] = nil end
 end

@@ -53,15 +53,16 @@ local function replaced_cycle(job_id, nonce, notice)
   return nil
 end
 
--- identify(job_id, nonce, unique, wish, before): what enqueueing it comes to:
+-- identify(job_id, nonce, unique, wish, is_new, before, kept): what enqueueing it comes to:
 --   new | cycle: it is to be written. Where it takes the place of others these are canceled now, after a call of
 --                `before`; without one nothing is done
 --   replayed: it was written by this very call, sent before; another call may have replaced it since
 --   duplicate | held: there is another job in the way, which is an error | what the caller wants
+--   mixed: it would replace a job that stays for the sake of one before it in the call
 --   cached | failed: the one it wants has ended so
 -- with what is stored under its id, the id of the other job, and the notice of a canceled cycle of its own. `is_new`:
--- nothing is known of its id.
-local function identify(job_id, nonce, unique, wish, is_new, before)
+-- nothing is known of its id. kept: {id = true} of jobs that stay.
+local function identify(job_id, nonce, unique, wish, is_new, before, kept)
   local word, old = 'new', {}
   if not is_new then word, old = look_at(job_id, nonce) end
   if word == 'replayed' then return word, old, job_id end
@@ -74,6 +75,9 @@ local function identify(job_id, nonce, unique, wish, is_new, before)
   if #jobs == 0 then return word, old end
   if joins or wish == 'return' then return 'held', old, jobs[1] end
   if wish ~= 'replace' then return 'duplicate', old, jobs[1] end
+  for _, other in ipairs(jobs) do
+    if kept[other] then return 'mixed', old, other end
+  end
   local loaded, other_one = waiting_ones(jobs, job_id, unique)
   if not loaded then return 'duplicate', old, other_one end
   if not before then return word == 'duplicate' and 'cycle' or word, old end

@@ -1,6 +1,4 @@
 --- @include now
---- @include packed
---- @include happened
 -- plain(key, job_id, data, all_told): one new job at the end of the queue, with nothing but its call. all_told: no queue is
 -- muted. What `enqueue` does for any job, without what this one does not need.
 local function plain(key, job_id, data, all_told)
@@ -13,10 +11,10 @@ local function plain(key, job_id, data, all_told)
   local score = string.format('%.0f', C.NORMAL_BAND * C.BAND_WIDTH + sequence)
   -- The job itself comes last: where one of these keys is somebody else's, nothing is left of it.
   call('SADD', key_queues(), queue)
-  local rung = redis.pcall('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+  local rung = redis.pcall('ZADD', key_markers(queue), 'NX', stamp, sequence % C.MARKERS)
   if type(rung) == 'table' then -- as in `ring`
     call('DEL', key_markers(queue))
-    call('ZADD', key_markers(queue), sequence, sequence % C.MARKERS)
+    call('ZADD', key_markers(queue), stamp, sequence % C.MARKERS)
   end
   call('ZADD', key_home('queued', queue), score, job_id)
   if #data <= C.CHUNK then
@@ -31,6 +29,12 @@ local function plain(key, job_id, data, all_told)
     end
     call('HSET', key, unpack(fields))
   end
-  happened('enqueue', queue, job_id, 'queued', nil, nil, nil, nil, all_told)
-  return packed({now, 'queued'})
+  -- where none is muted; what is in the way of it is for `happened`, which writes the same
+  if all_told and type(redis.pcall('XADD', key_events(queue), 'MAXLEN', '~', 'C.EVENTS_KEPT', '*', '1',
+    'enqueue queued 1 0 -\n\n' .. job_id)) == 'string' then
+    return {now, 'queued'}
+  end
+  --- @include happened
+  happened('enqueue', queue, job_id, 'queued')
+  return {now, 'queued'}
 end

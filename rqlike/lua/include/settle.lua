@@ -1,6 +1,5 @@
 --- @include now
 --- @include chunked
---- @include blob
 --- @include append
 --- @include end
 --- @include happened
@@ -35,84 +34,32 @@ local function rehome(broken)
   write('ZADD', entered)
 end
 
--- An execution may also be on record because another worker judged it as abandoned: that is not what this one says,
--- so its outcome is 'stale', and nothing that follows from it (callbacks) may happen.
-local function trace_of(at, stop)
-  --- @include entry
-  local mine = {nil, {unpack(ARGV, at + 10, stop - 1)}}
-  for _, entry in ipairs(call('XREVRANGE', key_results(ARGV[at]), '+', '-')) do
-    if entry_field(entry, E.execution) == ARGV[at + 2] then
-      local same = entry_field(entry, E.type) == entry_field(mine, E.type)
-        and entry_field(entry, E.reason) == entry_field(mine, E.reason)
-      return same and 'already ' .. entry[1] or 'stale'
-    end
-  end
-  return nil
-end
-
--- The verdicts after which a job goes on waiting; `otherwise` and what it includes are made only where one is met.
-local function otherwise(at, stop)
-  --- @include otherwise
-  return go_on_or_back(at, stop)
-end
-
--- What a limit of the job counts is over, it holds its unique key no more, and who waits for it is to be told.
-local function free_what_it_holds(job_id, limit, unique, outcome, moment)
-  if limit then
-    --- @include release
-    release(job_id, limit)
-  end
-  if unique then
-    --- @include unique
-    let_go(job_id, unique)
-  end
-  if outcome then
-    --- @include put_off
-    put_off(job_id, outcome, moment)
-    untold = true
-  end
-end
-
--- result_ttl=0: the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again, and as
--- long as a waiter has asked for.
-local function vanish(job_id, queue, at, stop, blobs, wanted, told)
-  local nonce = call('HGET', key_job(job_id), F.nonce) or ''
-  local id, cycle, attempt, reason, worker = append(job_id, at + 10, stop - 1, nonce)
-  call('DEL', key_job(job_id))
-  if blobs then drop_blobs(job_id) end
-  if wanted then
-    --- @include wanted
-    call('PEXPIREAT', key_results(job_id), no_earlier(string.format('%.0f', now + C.GRACE_MS), wanted))
-  else
-    call('PEXPIRE', key_results(job_id), C.GRACE_MS)
-  end
-  if told then -- whoever watches it has not seen the last of it yet
-    call('PEXPIRE', key_live(job_id), C.GRACE_MS)
-    call('PEXPIRE', key_log(job_id), C.GRACE_MS)
-  end
-  happened('finish', queue, job_id, nil, cycle, attempt, reason, worker)
-  return 'ok ' .. id
-end
-
 -- One verdict; its word, and where the next one begins.
 local function settle(at)
   local job_id, stop = ARGV[at], at + 10 + tonumber(ARGV[at + 9])
   local key = key_job(job_id)
-  local got = call('HMGET', key, F.status, F.queue, F.token, F.result_ttl, F.call .. '#', F.meta .. '#',
-    F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told)
-  local status = got[1]
-  if got[3] ~= ARGV[at + 1] then return trace_of(at, stop) or (status and 'stale' or 'gone'), stop end
+  local got = call('HMGET', key, F.status, F.queue, F.token, F.extra)
+  local status, extra = got[1], got[4]
+  if got[3] ~= ARGV[at + 1] then
+    --- @include trace
+    return trace_of(at, stop) or (status and 'stale' or 'gone'), stop
+  end
   local verb, to, ttl = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   if verb == 'finish' then
     if not allowed('finish', status) then return 'stale', stop end
-    if got[4] then -- it was changed, perhaps since the claim
-      ttl = got[4]
-      to = tonumber(ttl) == 0 and 'gone' or 'finished'
-    end
   elseif verb == 'fail' then
     if not allowed('fail', status) then return 'stale', stop end
   else
-    return otherwise(at, stop), stop
+    --- @include otherwise
+    return go_on_or_back(at, stop), stop
+  end
+  if extra then
+    extra = call('HMGET', key, F.result_ttl, F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique,
+      F.wanted, F.dependents, F.told)
+    if extra[1] and verb == 'finish' then -- it was changed, perhaps since the claim
+      ttl = extra[1]
+      to = tonumber(ttl) == 0 and 'gone' or 'finished'
+    end
   end
   local moment
   if to ~= 'gone' then
@@ -121,23 +68,44 @@ local function settle(at)
       moment = expiry(tonumber(ttl))
       dated[ttl] = moment
     end
-    if got[10] then
+  end
+  local queue, blobs, told = got[2], nil, nil
+  if extra then
+    local wanted
+    blobs, wanted, told = extra[2] or extra[3] or extra[4], extra[7], extra[9]
+    if wanted and moment then
       --- @include wanted
-      moment = no_earlier(moment, got[10])
+      moment = no_earlier(moment, wanted)
+    end
+    -- what a limit counts is over, it holds its unique key no more, and who waits for it is to be told
+    if extra[5] then
+      --- @include release
+      release(job_id, extra[5])
+    end
+    if extra[6] then
+      --- @include unique
+      let_go(job_id, extra[6])
+    end
+    if extra[8] then
+      --- @include put_off
+      put_off(job_id, verb == 'fail' and extra[8] ~= C.TELL_AS_FINISHED and 'failed' or 'finished', moment or stamp)
+      untold = true
     end
   end
-  if got[8] or got[9] or got[11] then
-    local outcome = got[11] and (verb == 'fail' and got[11] ~= C.TELL_AS_FINISHED and 'failed' or 'finished')
-    free_what_it_holds(job_id, got[8], got[9], outcome, moment or stamp)
-  end
-  local queue, blobs = got[2], got[5] or got[6] or got[7]
   later(left, key_home('started', queue), nil, job_id)
-  if to == 'gone' then return vanish(job_id, queue, at, stop, blobs, got[10], got[12]), stop end
+  if to == 'gone' then
+    --- @include vanish
+    return vanish(job_id, queue, at, stop, blobs, extra and extra[7], told), stop
+  end
   local id, cycle, attempt, reason, worker = append(job_id, at + 10, stop - 1)
   call('HSET', key, F.status, to, F.ended, stamp)
-  call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
+  if extra then
+    call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed)
+  else
+    call('HDEL', key, F.token, F.place)
+  end
   later(entered, key_home(to, queue), moment, job_id)
-  if moment ~= '+inf' then date(job_id, moment, blobs, got[12]) end
+  if moment ~= '+inf' then date(job_id, moment, blobs, told) end
   happened(verb, queue, job_id, to, cycle, attempt, reason, worker)
   return 'ok ' .. id, stop
 end

@@ -1,4 +1,4 @@
---- @include blob
+--- @include drop_blobs
 --- @include entry
 -- What an id already stands for: nothing | the same call once more | a live job | a job that ended.
 local function look_at(job_id, nonce)
@@ -34,11 +34,12 @@ local function begin_cycle(job_id, old, notice)
   if old[6] then redis.pcall('XDEL', stream, old[6]) end
   call('PERSIST', stream)
   call('DEL', key_job(job_id))
+  if old[7] then redis.pcall('ZREM', key_unsettled(), '- gone ' .. job_id) end -- it lives, and tells at its end
   drop_blobs(job_id)
   if old[8] then -- the log goes on; progress begins anew
     call('DEL', key_live(job_id))
     call('PERSIST', key_log(job_id))
-    call('HSET', key_job(job_id), F.told, old[8])
+    call('HSET', key_job(job_id), F.told, old[8], F.extra, '1')
   end
   return (tonumber(old[3]) or 1) + 1, newest and newest[1] or '0-0'
 end

@@ -3,6 +3,8 @@
 --- @include ring
 --- @include move
 --- @include load
+--- @include mend
+--- @include get
 --- @include leave
 --- @include watch
 -- What time alone has made due in a queue: lapsed leases, due jobs, missed deadlines, dead members of indexes.
@@ -47,7 +49,7 @@ local function recover(queue, lease, mint, handed, broken)
     if allowed('recover', status) then
       if get(flat, F.queue) ~= queue then mend(job_id, flat, queue) end
       local token = mint()
-      enter('recover', job_id, queue, status, 'started', lease, {F.token, token, F.lapsed, lapsed},
+      enter('recover', job_id, queue, status, 'started', lease, {F.token, token, F.lapsed, lapsed, F.extra, '1'},
         get(flat, F.cycle), get(flat, F.attempt), nil, get(flat, F.worker))
       flat[#flat + 1] = F.token
       flat[#flat + 1] = token

@@ -3,40 +3,12 @@
 --- @include load
 --- @include happened
 -- take(queue, want, granted, worker, mint, lease, broken, state): claims up to `want` jobs of a queue for a worker:
--- started, token, and a lease until `lease` in one step. Adds {job_id, fields} to `granted`; answers whether the queue is
+-- started, token, and a lease until `lease` in one step. Adds {job_id, fields, attempt, token} to `granted`; answers whether the queue is
 -- empty now, and whether it did not see all that waits. Jobs that turn out to be overdue or none are not counted in
 -- `want`, and there may be any number of them, so it looks at 500 at most; the next sweep comes at once where a deadline
 -- is over.
 -- `broken` is told of jobs that cannot be claimed for what is in their keys. `state` is that of `gate`, for all queues of
 -- a call: jobs that a limit holds back go to the end of the queue, and where only such are left it counts as empty.
-
--- Its deadline was missed, and nobody has seen it until now.
-local function expire_instead(job_id)
-  --- @include leave
-  leave('expire', job_id, load_leaving(job_id), 'expired')
-end
-
--- Nobody can keep the leases of what was just granted: all of it goes back, free, to its place.
-local function undo(home, granted, first)
-  for at = #granted, first, -1 do
-    local job_id, flat = granted[at][1], granted[at][2]
-    local key = key_job(job_id)
-    call('HDEL', key, F.token, F.worker, F.started)
-    call('HSET', key, F.status, 'queued', F.attempt, flat[#flat] - 1) -- which `grant` has put last
-    call('ZADD', home, tonumber(get(flat, F.place)) or 0, job_id)
-    if get(flat, F.limit) then
-      --- @include release
-      release(job_id, get(flat, F.limit), true)
-    end
-    granted[at] = nil
-  end
-end
-
--- What `take` needs where it meets a job with a limit; most calls meet none.
-local function gate()
-  --- @include gate
-  return {admitted = admitted, take_permit = take_permit, set_free = set_free}
-end
 
 local function take(queue, want, granted, worker, mint, lease, broken, state)
   local home, started, cycles, emptied, full = key_home('queued', queue), {}, {}, false, false
@@ -65,13 +37,20 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
         end
       end
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
-        expire_instead(job_id)
+        --- @include leave
+        leave('expire', job_id, load_leaving(job_id), 'expired') -- its deadline was missed, and nobody has seen it until now
         others_left = true
       elseif allowed('claim', status) then
-        if of ~= queue then mend(job_id, flat, queue) end
+        if of ~= queue then
+          --- @include mend
+          mend(job_id, flat, queue)
+        end
         local limit = nil
         if limited then
-          state.gate = state.gate or gate()
+          if not state.gate then
+            --- @include gate
+            state.gate = {admitted = admitted, take_permit = take_permit, set_free = set_free}
+          end
           limit = state.gate.admitted(state, queue, job_id, limited, tonumber(popped[index + 1]))
           if limit == false then
             --- @include unpop
@@ -86,10 +65,10 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
             call('XDEL', key_results(job_id), notice)
             call('HDEL', key_job(job_id), F.notice)
           end
-          grant(job_id, flat, attempt, worker, mint())
+          local token = mint()
+          granted[#granted + 1] = {job_id, flat, grant(job_id, attempt, worker, token), token}
           started[#started + 1] = lease
           started[#started + 1] = job_id
-          granted[#granted + 1] = {job_id, flat}
           want = want - 1
           if limit then state.gate.take_permit(state, job_id, limit) end
         end
@@ -124,14 +103,14 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
   if #started > 0 then
     local fine, problem = pcall(chunked, 'ZADD', key_home('started', queue), started)
     if not fine then
-      undo(home, granted, first)
+      --- @include take_back
+      take_back(home, granted, first)
       broken(queue, '', problem)
       return true
     end
     for at = first, #granted do
-      local job_id, flat = granted[at][1], granted[at][2]
-      -- `grant` has put the attempt last
-      happened('claim', queue, job_id, 'started', cycles[job_id], flat[#flat], nil, worker)
+      local job_id = granted[at][1]
+      happened('claim', queue, job_id, 'started', cycles[job_id], granted[at][3], nil, worker)
     end
   end
   -- with the last job of a group that left otherwise, its callback may have come

@@ -1,3 +1,4 @@
+--- @include drop_blobs
 --- @include happened
 -- uproot(job_id, nonce): what is stored under the id of a job is gone at once, though it is not what rqlike has written
 -- there and does not say where the job was at home.
