@@ -42,5 +42,10 @@ class Related:
 
     @property
     def dependent_ids(self) -> list[str]:
-        """The ids of the jobs that wait for it to end. One round trip."""
-        return self._store.run(groups.dependents(self.id))
+        """The ids of the jobs that wait for it to end. One round trip per 500."""
+        found: list[str] = []
+        following: int | None = 0
+        while following is not None:
+            ids, following = self._store.run(groups.dependents(self.id, following))
+            found += ids
+        return found

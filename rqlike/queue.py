@@ -181,12 +181,13 @@ class Queue:
         self, job_datas: Iterable[EnqueueData], *, group_id: str | None = None, atomic: bool = False
     ) -> list[Job[Any]]:
         """Enqueues many jobs, in order: one round trip per 500 of them (100 that may replace
-        others), the next sent while the server works on one.
+        others, or as many as depend on 500), the next sent while the server works on one.
 
         Every item is checked before the first is written. Items that the server refuses (the id of a live job, a unique
         key that is held) raise EnqueueManyError, whose `.jobs` has None and `.errors` the error at their places; the
-        others are enqueued. With `atomic`, which takes 500 items at most, none are; and an item may not replace another
-        one of the same call. In no case is a job replaced that an item before was given, or refused for.
+        others are enqueued. With `atomic`, which takes 500 items that depend on 2,500 others at most, none are; and an
+        item may not replace another one of the same call. In no case is a job replaced that an item before was
+        given, or refused for.
         The error of a server that goes away or refuses a whole call has a note that says which items are enqueued.
         Where one item is `durable`, all are: they are waited for once, at the end. NotDurableError has their jobs.
         """

@@ -16,7 +16,7 @@ from rqlike.exceptions import (
 from rqlike.job import Job
 from rqlike.preparing import Examined, finish
 from rqlike.records import JobRecord
-from rqlike.settings import BATCH, REPLACE_BATCH
+from rqlike.settings import ATOMIC_NEEDS, BATCH, NEEDS_BATCH, REPLACE_BATCH
 from rqlike.states import JobStatus
 from rqlike.store import groups, verbs
 from rqlike.store.durable import PLAINLY, Confirmation, not_durable, run_durably
@@ -75,6 +75,11 @@ def send_many(
         raise ValueError(
             f"atomic=True takes at most {BATCH} jobs, which are one step of the server; got {len(examined)}"
         )
+    if atomic and (needs := sum(len(one.checked.policy.depends_on) for one in examined)) > ATOMIC_NEEDS:
+        raise ValueError(
+            f"the jobs of atomic=True depend on at most {ATOMIC_NEEDS} others, all told, which are looked at in one "
+            f"step of the server; got {needs}"
+        )
     sender = _Sender(store, queue, examined, atomic=atomic, group_id=group_id)
     kept = sender.send_durably() if durable and examined else sender.send()
     if kept.missing and not (atomic and sender.errors):
@@ -112,7 +117,7 @@ class _Sender:
             end = total if self._atomic else _end_of_chunk(self._examined, at)
             news = list(map(finish, self._examined[at:end]))
             self._sent += news
-            into = Into(self._group_id, end < total) if self._group_id else NO_GROUP
+            into = Into(self._group_id, end < total, last=at > 0 and end == total) if self._group_id else NO_GROUP
             yield verbs.enqueue(self._queue, news, atomic=self._atomic, into=into)
             at = end
 
@@ -143,14 +148,15 @@ class _Sender:
 
 
 def _end_of_chunk(examined: Sequence[Examined], first: int) -> int:
-    """Where the call ends that begins with `first`: 500 jobs are written by one, and fewer of those that replace
-    others, which are canceled there."""
-    end, left = min(first + BATCH, len(examined)), REPLACE_BATCH
+    """Where the call ends that begins with `first`: 500 jobs are written by one, as many looked at that they depend on,
+    and fewer of those that replace others, which are canceled there."""
+    end, replaced, needs = min(first + BATCH, len(examined)), 0, 0
     for at in range(first, end):
-        if examined[at].checked.wish == "replace":
-            if left == 0:
-                return at
-            left -= 1
+        checked = examined[at].checked
+        replaced += checked.wish == "replace"
+        needs += len(checked.policy.depends_on)
+        if replaced > REPLACE_BATCH or (needs > NEEDS_BATCH and at > first):
+            return at
     return end
 
 

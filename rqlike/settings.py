@@ -88,6 +88,8 @@ GROUP_HOLD_MS: Final = 30_000  #: how long a group waits for the next part of an
 TELL_LIMIT: Final = 256  #: dependents of ended jobs that one script call tells
 TELL_AS_FINISHED: Final = "'2'"  #: as Lua: of a job whose dependents go on whatever it comes to
 BATCH: Final = 500  #: jobs per enqueue call
+NEEDS_BATCH: Final = 500  #: jobs that those of an enqueue call may depend on, all told; the next one begins a new call
+ATOMIC_NEEDS: Final = 2_500  #: the same of an atomic call, which cannot be divided: some 30 ms of the server
 REPLACE_BATCH: Final = 100  #: of these, with on_duplicate="replace": each may cancel another job, some 40 µs more
 TOUCH_LIMIT: Final = 500  #: jobs one script call may touch
 SCRIPT_S: Final = 0.004  #: seconds after which a script that goes through many jobs leaves the rest to the next call

@@ -2,11 +2,12 @@
 -- Needs: deny-oom, so that a full server refuses the whole call and the producer hears of it.
 -- KEYS: prefix
 -- ARGV: now, queue, mode ('' | 'atomic': all of them or none; and where they belong to a group 'group', for how many ms
---       others of it may still come, and its id), width, then `width` arguments per job, which are the first
---       of: id, call, nonce ('' where rqlike made the id), band ('' the usual one; negative: at the front, and its own one
---       when it comes back), due ('' at once | '+ms' from now | ms of the epoch), unique ('' | as in F.unique), wish where
---       another job has its id or its key ('' it is an error | return | replace | join | join_or_raise), ttl_ms,
---       failure_ttl_ms ('' default), meta, limit ('' none), needs (lines of `wish id`, see include/depend.lua).
+--       others of it may still come (0 these are the last of several parts | - these are all), and its id), width, then
+--       `width` arguments per job, which are the first of: id, call, nonce ('' where rqlike made the id), band ('' the
+--       usual one; negative: at the front, and its own one when it comes back), due ('' at once | '+ms' from now | ms
+--       of the epoch), unique ('' | as in F.unique), wish where another job has its id or its key ('' it is an error |
+--       return | replace | join | join_or_raise), ttl_ms, failure_ttl_ms ('' default), meta, limit ('' none), needs
+--       (lines of `wish id`, see include/depend.lua).
 --       Of a single job with none of these options only id and call, without all that: most calls are such, and
 --       each argument takes the producer a microsecond.
 -- Answers: now, then per job its status where it is new, else {word, status, cycle, since, id of the job that is meant,
@@ -40,7 +41,7 @@ end
 --- @include packed
 --- @include happened
 local FIRST, width = 5, tonumber(given[4])
-local hold_ms, group = string.match(given[3], '^%a* ?group (%d+) (.+)$')
+local hold_ms, group = string.match(given[3], '^%a* ?group (%S+) (.+)$')
 local count = (#given - FIRST + 1) / width
 if group and not call('HGET', key_group(group), G.created) then return redis.error_reply('NOGROUP') end
 local sequence = next_sequence(count)
@@ -53,7 +54,8 @@ local function arguments(at)
     meta or '', limit or '', needs or ''
 end
 
--- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one.
+-- Whether nothing at all is known of any of these ids, as usual: neither a job nor the trace of one, nor who waits for one
+-- that bore an id which people choose.
 local function all_are_new()
   local keys, seen = {}, {}
   for at = FIRST, #given, width do
@@ -62,6 +64,7 @@ local function all_are_new()
     seen[job_id] = true
     keys[#keys + 1] = key_job(job_id)
     keys[#keys + 1] = key_results(job_id)
+    if width > 2 and given[at + 2] ~= '' then keys[#keys + 1] = key_dependents(job_id) end
   end
   for first = 1, #keys, 500 do
     if call('EXISTS', unpack(keys, first, math.min(first + 499, #keys))) > 0 then return false end
@@ -99,6 +102,11 @@ local function settle_in()
     if tonumber(head[2]) >= earliest then ring(queue, sequence, 1) end
   end
   queued, scheduled, earliest = {}, {}, nil
+  if #members > 0 then
+    --- @include group
+    entered_group(group, members)
+    members = {}
+  end
 end
 
 -- Where all are new and want no key there is nothing to ask, and the functions that ask are not made.
@@ -189,7 +197,11 @@ if string.sub(given[3], 1, 6) == 'atomic' then
   if refused then return packed(refused) end
   kept = {}
 end
-if group then call('HSET', key_group(group), G.held, now + 1) end -- not complete before the last of them is written
+local held = nil -- until when somebody else is adding to the group
+if group then
+  held = call('HGET', key_group(group), G.held)
+  call('HSET', key_group(group), G.held, now + 1) -- not complete before the last of them is written
+end
 
 local function write(index)
   local job_id, data, nonce, band, due, unique, wish, ttl_ms, failure_ttl_ms, meta, limit, needs =
@@ -313,6 +325,7 @@ end
 
 -- Nothing is left of what was written, where one of the keys that all share is somebody else's.
 local function undo()
+  if group then call('HSET', key_group(group), G.held, held or '0') end
   for index = 1, count do
     local job_id, _, _, _, _, unique = arguments(FIRST + (index - 1) * width)
     local answer = answers[index + 1]
@@ -320,8 +333,13 @@ local function undo()
       redis.pcall('ZREM', key_home('queued', queue), job_id)
       redis.pcall('ZREM', key_home('scheduled', queue), job_id)
       redis.pcall('ZREM', key_home('deferred', queue), job_id)
+      redis.pcall('ZREM', key_home('canceled', queue), job_id) -- one that came and went at once
       redis.pcall('ZREM', key_ttl(queue), job_id)
       if unique ~= '' then who.let_go(job_id, unique, true) end
+      if group then
+        redis.pcall('ZREM', key_members(group), job_id)
+        redis.pcall('SREM', key_pending(group), job_id)
+      end
       call('DEL', key_job(job_id), key_live(job_id), key_log(job_id))
       drop_blobs(job_id)
       redis.pcall('PEXPIRE', key_results(job_id), C.GRACE_MS) -- of a cycle before
@@ -335,15 +353,14 @@ local fine, problem = pcall(function()
   settle_in()
   if group then
     --- @include group
-    local held = hold_ms ~= '0' and string.format('%.0f', now + hold_ms) or '0'
-    call('HSET', key_group(group), G.held, held, G.queue, queue)
-    entered_group(group, members)
-    if held == '0' then
-      call('ZREM', key_unsettled(), '- open ' .. group)
-      complete(group, queue)
-    else
-      call('ZADD', key_unsettled(), held, '- open ' .. group)
+    if hold_ms ~= '-' then held = hold_ms ~= '0' and string.format('%.0f', now + hold_ms) end
+    call('HSET', key_group(group), G.held, held or '0', G.queue, queue)
+    if hold_ms == '0' then
+      firmly('ZREM', key_unsettled(), '- open ' .. group)
+    elseif hold_ms ~= '-' then
+      firmly('ZADD', key_unsettled(), held, '- open ' .. group)
     end
+    complete(group, queue)
   end
 end)
 if not fine then

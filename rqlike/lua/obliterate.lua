@@ -44,7 +44,7 @@ local function hold()
   local till, since, of, reason = read_pause(record or '')
   local wanted = now + C.OBLITERATE_MS
   if till and till >= wanted then return end
-  call('HSET', key_pauses(), queue, (since or stamp) .. ' ' .. string.format('%.0f', wanted) .. ' ' .. (of or '-') .. ' '
+  call('HSET', key_pauses(), queue, (since or stamp) .. ' ' .. string.format('%.0f', wanted) .. ' ' .. (of or '+') .. ' '
     .. (reason or 'it is being obliterated'))
 end
 

@@ -39,7 +39,7 @@ local function restart(job_id, got, number)
   call('HDEL', key_job(job_id), F.attempt, F.crashes, F.repeats, F.started, F.ended, F.worker, F.due, F.ttl,
     F.wanted)
   if got[6] then take_key(got[6], job_id) end
-  if got[7] and call('EXISTS', key_group(got[7])) == 1 then
+  if got[7] then
     --- @include group
     entered_group(got[7], {number, job_id})
   end

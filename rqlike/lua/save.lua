@@ -11,7 +11,7 @@
 --- @include end
 local job_id, failure_ttl, result_ttl, redate = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 local key = key_job(job_id)
-local got = call('HMGET', key, F.status, F.queue)
+local got = call('HMGET', key, F.status, F.queue, F.dependents, F.group)
 if not got[1] then
   local trace = redate and result_ttl == '0' and newest_entry(job_id)
   if trace and entry_field(trace, E.notice) ~= 'deleted' then return 1 end
@@ -54,6 +54,16 @@ if redate and allowed('requeue', got[1]) then
     for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PEXPIREAT', key_blob(field, job_id), at) end
     call('PEXPIREAT', key_live(job_id), at)
     call('PEXPIREAT', key_log(job_id), at)
+    if got[3] and call('EXISTS', key_dependents(job_id)) == 1 then -- they wait until it is run again, or gone
+      --- @include firmly
+      --- @include summon
+      firmly('ZADD', key_unsettled(), at, '- gone ' .. job_id)
+      summon(now + ttl_ms)
+    end
+  end
+  if got[4] then
+    --- @include group
+    outlives(got[4], expiry(ttl_ms))
   end
 end
 return 1

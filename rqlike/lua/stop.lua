@@ -2,7 +2,6 @@
 -- stop: marks a started job and tells its worker to kill the horse.
 -- KEYS: prefix   ARGV: now, job id, nonce
 -- Answers: 'started'   Refuses: NOJOB; WRONGSTATE status. The same nonce again is answered the same, until another act.
---- @include now
 --- @include allowed
 --- @include ask
 local job_id, nonce = ARGV[2], ARGV[3]

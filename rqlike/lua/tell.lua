@@ -5,7 +5,6 @@
 -- ARGV: now, then per execution: job id, token, number of this telling in the execution, moment and state of its progress
 --       ('' both where it is no other), number of lines, moment and text of each…
 -- Answers: {word per execution}: ok | stale | broken. The same telling again is answered 'ok' and writes nothing.
---- @include now
 -- A key of another type is not ours; what was in it is lost to nobody.
 local function put(key, most, ...)
   local answer = redis.pcall('XADD', key, 'MAXLEN', '=', most, '*', ...)

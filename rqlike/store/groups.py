@@ -51,9 +51,14 @@ def group(group_id: str, first: int = 0, count: int = 0, *, pending: bool = Fals
     return Request("group", (group_id, first, count, int(pending)), read)
 
 
-def dependents(job_id: str) -> Request[list[str]]:
-    """The ids of the jobs that wait for one to end."""
-    return Request("dependents", (job_id,), lambda reply: [codec.text(one) for one in reply])
+def dependents(job_id: str, first: int = 0) -> Request[tuple[list[str], int | None]]:
+    """The ids of some of the jobs that wait for one to end, and where the next call is to go on; None at the end."""
+
+    def read(reply: Any) -> tuple[list[str], int | None]:
+        following, *ids = reply
+        return [codec.text(one) for one in ids], int(following) if following else None
+
+    return Request("dependents", (job_id, first), read)
 
 
 def orphan(parent: str) -> NoSuchJobError:

@@ -3,9 +3,8 @@
 A verb's file says what it needs by `--- @include name` and `--- @flags allow-oom|no-writes`. Names of fields, numbers
 and keys are not written in Lua but substituted: `F.status` (a job's hash), `E.type` (a stream entry), `W.seen` (a
 worker's hash), `S.next` (a schedule's), `G.held` (a group's), `C.MARKERS` (a setting),
-`key_job(id)` (a key),
-`allowed('claim', status)` (a permission). An unknown name fails here, when the script is assembled, and not on the
-server.
+`key_job(id)` (a key), `allowed('claim', status)` (a permission). An unknown name fails here, when the script is
+assembled, and not on the server.
 
 A server runs a script's text from its first line at each call, and a function is made anew where its definition is
 run. So what can be an expression is one, an include stands where its directive stands (below an early `return` it

@@ -129,6 +129,7 @@ class Into(NamedTuple):
 
     group: str = ""  #: '' none
     more: bool = False  #: whether other jobs of it follow, until which it is not complete
+    last: bool = False  #: whether these are the last of several parts
 
 
 NO_GROUP: Final = Into()
@@ -153,7 +154,8 @@ def enqueue(
         sent[at::width] = column if at < 2 else [_SENT.get(value, value) for value in column]
     mode = "atomic" if atomic else ""
     if into.group:
-        mode = f"{mode} group {GROUP_HOLD_MS if into.more else 0} {into.group}".lstrip()
+        hold_ms = GROUP_HOLD_MS if into.more else "0" if into.last else "-"
+        mode = f"{mode} group {hold_ms} {into.group}".lstrip()
     head = (queue, mode or b"", width)
 
     def refused(word: str, detail: str) -> RqlikeError | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rqlike.events import Event, read_event
-from rqlike.fields import ENTRY, EXTRA, JOB
+from rqlike.fields import ENTRY, EXTRA, GROUP, JOB
 from rqlike.keys import Keys
 from rqlike.limits import RateLimit
 from rqlike.settings import BAND_WIDTH, HELD_PLACE, HISTORY_LENGTH, LOG_LINES, MARKERS
@@ -17,6 +17,7 @@ from tests.store.paths import strayed
 
 _F: Final = {name: short.encode() for name, short in JOB.items()}
 _E: Final = {name: short.encode() for name, short in ENTRY.items()}
+_G: Final = {name: long.encode() for name, long in GROUP.items()}
 _LIVE_ENDINGS: Final = ("call", "meta", "overrides")
 
 
@@ -74,6 +75,7 @@ class _Reading:
         yield from self._limits()
         yield from self._unique_keys()
         yield from self._dependents()
+        yield from self._groups()
         for nonce, key in self._under(self.keys.answer("")):
             if self.dump[key][2] == -1:
                 yield f"what the call {nonce} was answered stays for ever"
@@ -133,6 +135,29 @@ class _Reading:
 
     def _has_gone(self, parent: str, listed: set[bytes]) -> bool:
         return parent not in self.jobs and b"-" not in listed
+
+    def _groups(self) -> Iterator[str]:
+        """Those that have not ended are its jobs that live; where there are none it is complete, and expires."""
+        living: dict[str, set[bytes]] = defaultdict(set)
+        for job_id in self.jobs:
+            if not self.status(job_id).terminal:
+                living[(self.field(job_id, "group") or b"").decode()].add(job_id.encode())
+        groups = dict(self._under(self.keys.group("")))
+        listed = {member for member, _ in self.dump.get(self.keys.unsettled(), ("", [], 0))[1]}
+        for group, key in groups.items():
+            got, expiry = self.dump[key][1], self.dump[key][2]
+            members = {raw for raw, _ in self.dump.get(self.keys.members(group), ("", [], 0))[1]}
+            pending = self.dump.get(self.keys.pending(group), ("", set(), 0))[1]
+            if pending != living[group] or not pending <= members:
+                yield f"{group} waits for {pending!r} of {members!r}, and {living[group]!r} live"
+            done, held = _G["done"] in got, f"- open {group}".encode() in listed
+            if (done and pending) or not (done or pending or held or not members):
+                yield f"{group} waits for {pending!r}, and says {got!r}"
+            if members and got.get(_G["until_ms"]) != b"+inf" and done is not (expiry != -1):
+                yield f"{group} is done: {done}, and expires at {expiry}"
+        for name in [*dict(self._under(self.keys.members(""))), *dict(self._under(self.keys.pending("")))]:
+            if name not in groups:
+                yield f"members of {name} outlived it"
 
     def _limit(self, job_id: str) -> RateLimit | None:
         return RateLimit.from_text((self.field(job_id, "limit") or b"").decode())

@@ -46,7 +46,7 @@ def test_a_job_waits_for_its_parent_and_is_queued_when_that_one_has_finished(sce
     parent = start(scene)
     (answer,) = scene.enqueue(new_job("a", needs=f"{wish} p"))
     assert (answer.status, scene.status("a"), scene.claim()) == (JobStatus.DEFERRED, JobStatus.DEFERRED, ())
-    assert scene.run(groups.dependents("p")) == ["a"]
+    assert scene.run(groups.dependents("p")) == (["a"], None)
     turned = scene.turn("w", scene.judged(parent, returned()), want=1)
     assert [execution.job_id for execution in turned.granted] == ["a"]  # by the very call that ended its parent
     assert nothing_left(scene)
@@ -168,7 +168,7 @@ def test_a_job_that_waits_for_another_try_is_queued_when_that_one_finishes(scene
     parent = start(scene)
     scene.enqueue(new_job("a", needs="w p"))
     scene.settle(parent, raised())
-    assert (scene.status("a"), scene.run(groups.dependents("p"))) == (JobStatus.DEFERRED, ["a"])
+    assert (scene.status("a"), scene.run(groups.dependents("p"))) == (JobStatus.DEFERRED, (["a"], None))
     scene.run(verbs.requeue(["p"], "n", at_front=False))
     scene.settle(scene.claim_one(), raised())
     assert scene.status("a") is JobStatus.DEFERRED
@@ -189,7 +189,7 @@ def test_nobody_looks_for_the_end_of_one_that_lives_again(scene: Scene, way: str
         scene.run(verbs.requeue(["p"], "n", at_front=False))
     else:
         scene.enqueue(new_job("p", "again"))
-    assert (unsettled(scene), scene.run(groups.dependents("p"))) == ([], ["a"])
+    assert (unsettled(scene), scene.run(groups.dependents("p"))) == ([], (["a"], None))
     scene.settle(scene.claim_one(), raised())
     assert unsettled(scene) == [b"- gone p"]
     scene.run(verbs.delete(["p"], "d"))
@@ -466,7 +466,7 @@ def test_a_call_that_is_sent_again_tells_nobody_twice(scene: Scene) -> None:
     assert scene.status("a") is JobStatus.DEFERRED
     scene.enqueue(new_job("b", "n", needs="c y"))
     assert scene.again()[0].word == "replayed"
-    assert scene.run(groups.dependents("y")) == ["a", "b"]
+    assert scene.run(groups.dependents("y")) == (["a", "b"], None)
 
 
 def test_a_dependent_that_cannot_be_worked_with_keeps_none_of_the_others(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import redis
 from rqlike import Dependency, Job, JobStatus, Queue, Repeat, Retry
 from rqlike.cron import CronScheduler
 from rqlike.exceptions import DuplicateJobError, EnqueueManyError, InvalidJobOperation, JobCanceled, NoSuchJobError
+from tests.servers import Server
 from tests.surface import tasks
 from tests.surface.conftest import Work
 from tests.surface.waiters import waiting
@@ -215,3 +216,17 @@ def test_without_workers_a_dependent_runs_where_its_parent_has(client: redis.Red
     queue = Queue("q", client, is_async=False, namespace=namespace)
     parent = queue.enqueue(tasks.add, 1)
     assert queue.enqueue(tasks.add, 2, depends_on=parent).return_value() == 2
+
+
+def test_one_call_of_a_bulk_looks_at_no_more_than_500_that_its_jobs_depend_on(server: Server, namespace: str) -> None:
+    with server.client() as client:
+        queue = Queue("q", client, namespace=namespace)
+        parents = queue.enqueue_many([queue.prepare_data(tasks.nothing) for _ in range(200)])
+        datas = [queue.prepare_data(tasks.nothing, depends_on=parents) for _ in range(13)]
+        client.config_resetstat()
+        jobs = queue.enqueue_many(datas[:5])
+        stats: dict[str, Any] = client.info("commandstats")
+        assert stats["cmdstat_evalsha"]["calls"] == 3  # of two, two, and one
+        assert {job.get_status() for job in jobs} == {JobStatus.DEFERRED}
+        with pytest.raises(ValueError, match="at most 2500 others"):
+            queue.enqueue_many(datas, atomic=True)

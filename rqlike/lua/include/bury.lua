@@ -18,13 +18,16 @@ end
 -- no hash is left as it is. Answers what was wrong.
 local function bury(job_id, queues, problem)
   local why, key, home = told(problem), key_job(job_id), queues[1]
+  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique, F.dependents, F.queue)
+  for _, queue in ipairs(queues) do
+    if queue == got[8] then home = queue end -- where it is in none any more
+  end
   for _, queue in ipairs(queues) do
     for _, status in ipairs({'queued', 'scheduled', 'deferred', 'started'}) do
       if redis.pcall('ZREM', key_home(status, queue), job_id) == 1 then home = queue end
     end
     redis.pcall('ZREM', key_ttl(queue), job_id)
   end
-  local got = redis.pcall('HMGET', key, F.status, F.token, F.worker, F.cycle, F.limit, F.unique, F.dependents)
   if not got.err and got[5] then
     --- @include release
     pcall(release, job_id, got[5])
@@ -34,14 +37,18 @@ local function bury(job_id, queues, problem)
     --- @include unique
     pcall(let_go, job_id, got[6])
   end
-  if not got.err and got[7] then
+  if got.err or call('EXISTS', key) == 0 then
     --- @include put_off
-    pcall(put_off, job_id, 'failed', expiry(C.FAILURE_TTL_MS))
+    pcall(put_off, job_id, 'gone') -- nobody can say any more whether others wait for it
+    return why
   end
-  if got.err or call('EXISTS', key) == 0 then return why end
   -- one that has ended meanwhile stays what it is; one whose status is none of rqlike's cannot stay that
   if allowed('delete', got[1]) and not allowed('bury', got[1]) then return why end
   local moment = expiry(C.FAILURE_TTL_MS)
+  if got[7] then
+    --- @include put_off
+    pcall(put_off, job_id, got[7] == C.TELL_AS_FINISHED and 'finished' or 'failed', moment)
+  end
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed, F.due, F.ttl, F.failure_ttl, F.result_ttl,
     F.attempt)
   call('HSET', key, F.status, 'failed', F.queue, home, F.ended, stamp)

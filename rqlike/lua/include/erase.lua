@@ -60,11 +60,12 @@ end
 -- The same for what `is_whole` refuses.
 local function erase_strange(job_id, nonce)
   uproot(job_id, nonce)
-  notice = nil
+  notice, untold = nil, true
 end
 
 local function erased()
   call('DEL', key_scratch())
+  notice = nil
   for queue in pairs(emptied) do
     if call('EXISTS', key_home('queued', queue)) == 0 then call('DEL', key_markers(queue)) end
   end

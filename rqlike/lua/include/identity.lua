@@ -66,7 +66,7 @@ local function identify(job_id, nonce, unique, wish, is_new, before, kept)
   local word, old = 'new', {}
   if not is_new then word, old = look_at(job_id, nonce) end
   if word == 'replayed' then return word, old, job_id end
-  local replaced = word == 'duplicate' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old[6])
+  local replaced = word ~= 'new' and old[6] and nonce ~= '' and replaced_cycle(job_id, nonce, old[6])
   if replaced then return 'replayed', {'canceled', nonce, replaced}, job_id end
   local joins = wish == 'join' or wish == 'join_or_raise'
   local ended = joins and word == 'cycle' and join_ended(job_id, old, wish)

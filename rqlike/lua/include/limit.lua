@@ -1,4 +1,5 @@
 --- @include now
+--- @include firmly
 -- What a job's field F.limit says, and what the keys of a limit say. Where such a key is of another type it is not ours,
 -- and is taken away: permits in use are told anew by every claim and end.
 
@@ -13,16 +14,6 @@ local function limit_of(text)
   if number > 0 and (per_ms < 1 or burst < 1) then return nil end
   return {key = key, concurrency = concurrency > 0 and concurrency or nil, every = number > 0 and per_ms / number or nil,
     burst = burst}
-end
-
--- A command on a key of a limit, and once more where the key was not ours.
-local function firmly(command, name, ...)
-  local answer = redis.pcall(command, name, ...)
-  if type(answer) ~= 'table' or not answer.err then return answer end
-  local why = tostring(answer.err)
-  if not string.find(why, 'wrong kind of value', 1, true) then error(why, 0) end
-  call('DEL', name)
-  return call(command, name, ...)
 end
 
 -- Jobs that hold a permit.

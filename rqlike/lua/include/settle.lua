@@ -88,7 +88,7 @@ local function settle(at)
     end
     if extra[8] then
       --- @include put_off
-      put_off(job_id, verb == 'fail' and 'failed' or 'finished', moment or stamp)
+      put_off(job_id, verb == 'fail' and extra[8] ~= C.TELL_AS_FINISHED and 'failed' or 'finished', moment or stamp)
       untold = true
     end
   end

@@ -17,9 +17,11 @@ local function look_at(job_id, nonce)
   return 'new', got
 end
 
--- What a job that is gone has left, once its id is taken by another one.
+-- What a job that is gone has left, once its id is taken by another one; who waits for it still does not wait for that.
 local function forget(job_id)
-  call('DEL', key_results(job_id))
+  --- @include put_off
+  put_off(job_id, 'gone')
+  call('DEL', key_results(job_id), key_live(job_id), key_log(job_id))
 end
 
 -- A new cycle keeps the history, without the notice by which the last cycle may have ended, unless nobody has seen it

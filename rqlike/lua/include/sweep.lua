@@ -11,6 +11,15 @@
 
 -- `broken` is told of jobs that cannot be moved for what is in their keys.
 
+local room = C.TOUCH_LIMIT -- jobs that may still be moved; a moment that is left over makes the worker call again at once
+
+-- The first jobs of a set whose scores are past, at most as many as one queue may have moved and there is room for.
+local function first_due(key)
+  local due = call('ZRANGEBYSCORE', key, '-inf', stamp, 'LIMIT', 0, math.min(C.SWEEP_LIMIT, room))
+  room = room - #due
+  return due
+end
+
 -- Does `act` with each of `ids`, whatever happens to one of them; the sum of what it answers.
 local function with_each(ids, queue, act, broken)
   local sum = 0
@@ -23,9 +32,10 @@ end
 
 -- What is in a home and is there no more, or not yet: nothing to do, unless nobody could do anything with it.
 local function check_known(job_id, status)
-  if not allowed('delete', status) and call('EXISTS', key_job(job_id)) == 1 then
-    error('its status is none of rqlike', 0)
-  end
+  if allowed('delete', status) then return end
+  if call('EXISTS', key_job(job_id)) == 1 then error('its status is none of rqlike', 0) end
+  --- @include put_off
+  put_off(job_id, 'gone') -- something else has taken it away, and told nobody who waits for it
 end
 
 -- Hands over lapsed executions under new tokens; they stay started. Adds {job_id, fields, lapsed token} to `handed`.
@@ -72,7 +82,7 @@ local function promote_one(job_id, queue, sequence)
 end
 
 local function promote(queue, broken)
-  local due = call('ZRANGEBYSCORE', key_home('scheduled', queue), '-inf', stamp, 'LIMIT', 0, C.SWEEP_LIMIT)
+  local due = first_due(key_home('scheduled', queue))
   local sequence = next_sequence(#due)
   local moved = with_each(due, queue, function(job_id, index)
     return promote_one(job_id, queue, sequence + index - 1)
@@ -81,7 +91,7 @@ local function promote(queue, broken)
 end
 
 local function expire(queue, broken)
-  local late = call('ZRANGEBYSCORE', key_ttl(queue), '-inf', stamp, 'LIMIT', 0, C.SWEEP_LIMIT)
+  local late = first_due(key_ttl(queue))
   with_each(late, queue, function(job_id)
     local job = load_leaving(job_id)
     if job and allowed('expire', job.status) then

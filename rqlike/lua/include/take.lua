@@ -12,7 +12,7 @@
 
 local function take(queue, want, granted, worker, mint, lease, broken, state)
   local home, started, cycles, emptied, full = key_home('queued', queue), {}, {}, false, false
-  local first, popped, index = #granted + 1, nil, 1
+  local first, popped, index, others_left = #granted + 1, nil, 1, false
   local function claim_all()
     while index < #popped do
       local job_id = popped[index]
@@ -39,6 +39,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       if deadline and tonumber(deadline) <= now and (not attempt or attempt == '0') then
         --- @include leave
         leave('expire', job_id, load_leaving(job_id), 'expired') -- its deadline was missed, and nobody has seen it until now
+        others_left = true
       elseif allowed('claim', status) then
         if of ~= queue then
           --- @include mend
@@ -71,7 +72,11 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
           want = want - 1
           if limit then state.gate.take_permit(state, job_id, limit) end
         end
-      elseif flat[1] and not allowed('delete', status) then
+      elseif not flat[1] then -- something else has taken it away, and told nobody who waits for it
+        --- @include put_off
+        put_off(job_id, 'gone')
+        others_left = true
+      elseif not allowed('delete', status) then
         error('its status is none of rqlike', 0)
       end
       index = index + 2
@@ -91,7 +96,7 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       local fine, problem = pcall(claim_all)
       if fine then break end
       broken(queue, popped[index], problem)
-      index = index + 2
+      index, others_left = index + 2, true
     end
     if full or state.returned then emptied, state.returned = false, false end
   end
@@ -108,6 +113,8 @@ local function take(queue, want, granted, worker, mint, lease, broken, state)
       happened('claim', queue, job_id, 'started', cycles[job_id], granted[at][3], nil, worker)
     end
   end
+  -- with the last job of a group that left otherwise, its callback may have come
+  if emptied and others_left then emptied = call('EXISTS', home) == 0 end
   if emptied then call('DEL', key_markers(queue)) end
   return emptied, want > 0 and not emptied and not full
 end
