@@ -135,9 +135,14 @@ if string.find(mode, 's', 1, true) then
 end
 
 if not idle then
-  if want > 0 and not paused and call('EXISTS', key_pauses()) == 1 then
-    --- @include pauses
-    paused, names = pauses_of(queues, broken)
+  if want > 0 and not paused then
+    -- as a rule neither is there
+    local some = call('EXISTS', key_pauses(), key_muted())
+    all_told = some == 0
+    if some > 0 and call('EXISTS', key_pauses()) == 1 then
+      --- @include pauses
+      paused, names = pauses_of(queues, broken)
+    end
   end
   --- @include take
   local woken = string.find(mode, 'w', 1, true)

@@ -87,7 +87,8 @@ def _read(name: str) -> str:
 def _expanded(filename: str) -> str:
     """The file's text with the text of each include in the place of its directive, where it comes first.
 
-    What an indented directive includes is known in the block around it only."""
+    What an indented directive includes is known in the block around it only. Files that include each other in a circle
+    declare their names before that."""
 
     def visit(name: str, seen: set[str]) -> str:
         def include(directive: re.Match[str]) -> str:
@@ -95,17 +96,26 @@ def _expanded(filename: str) -> str:
             if kind != "include" or value in seen:
                 return ""
             if indent:
-                return re.sub("^(?=.)", indent, visit(f"include/{value}", {*seen, value}), flags=re.MULTILINE)
+                return _indented(indent, visit(f"include/{value}", {*seen, value}))
             seen.add(value)
             return visit(f"include/{value}", seen)
 
-        return _DIRECTIVE.sub(include, _strip(_read(name)))
+        return _DIRECTIVE.sub(include, _spelled(name))
 
-    text = visit(filename, {"allowed"})  # which comes with the preamble
-    spelled = _KEY.sub(_spell, _ALLOWED.sub(_permitted, _NAME.sub(_substitute, text)))
-    while (joined := _JOINED.sub(_join, spelled)) != spelled:
-        spelled = joined
-    return spelled
+    return visit(filename, {"allowed"})  # which comes with the preamble
+
+
+def _indented(indent: str, text: str) -> str:
+    return indent + text.rstrip("\n").replace("\n", f"\n{indent}") + "\n"
+
+
+@cache
+def _spelled(name: str) -> str:
+    """A file without its comments, its names substituted; some are included fifty times."""
+    text = _KEY.sub(_spell, _ALLOWED.sub(_permitted, _NAME.sub(_substitute, _strip(_read(name)))))
+    while (joined := _JOINED.sub(_join, text)) != text:
+        text = joined
+    return text
 
 
 def _join(match: re.Match[str]) -> str:

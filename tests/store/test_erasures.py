@@ -314,18 +314,19 @@ def test_calls_sent_again_are_answered_the_same_and_delete_nothing_more(scene: S
         assert scene.dump() == before
 
 
+def forget_scripts() -> None:
+    for memory in (scripts.script, scripts._assembled, scripts._expanded, scripts._spelled):
+        memory.cache_clear()
+
+
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Scripts that have worked long enough as soon as they ask."""
     monkeypatch.setattr("rqlike.settings.SCRIPT_S", -1.0)
-    scripts.script.cache_clear()
-    scripts._assembled.cache_clear()
-    scripts._expanded.cache_clear()
+    forget_scripts()
     yield
     monkeypatch.undo()
-    scripts.script.cache_clear()
-    scripts._assembled.cache_clear()
-    scripts._expanded.cache_clear()
+    forget_scripts()
 
 
 @pytest.mark.usefixtures("impatient")

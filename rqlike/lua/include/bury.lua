@@ -1,6 +1,8 @@
 --- @include now
 --- @include end
 --- @include happened
+--- @include unique
+--- @include put_off
 -- What an error says: a table from a command that failed, a text from Lua itself.
 local function told(problem)
   return string.sub(type(problem) == 'table' and problem.err or tostring(problem), 1, 300)
@@ -34,11 +36,9 @@ local function bury(job_id, queues, problem)
     if not limit_of(got[5]) then call('HDEL', key, F.limit) end
   end
   if not got.err and got[6] then
-    --- @include unique
     pcall(let_go, job_id, got[6])
   end
   if got.err or call('EXISTS', key) == 0 then
-    --- @include put_off
     pcall(put_off, job_id, 'gone') -- nobody can say any more whether others wait for it
     return why
   end
@@ -46,7 +46,6 @@ local function bury(job_id, queues, problem)
   if allowed('delete', got[1]) and not allowed('bury', got[1]) then return why end
   local moment = expiry(C.FAILURE_TTL_MS)
   if got[7] then
-    --- @include put_off
     pcall(put_off, job_id, got[7] == C.TELL_AS_FINISHED and 'finished' or 'failed', moment)
   end
   call('HDEL', key, F.token, F.place, F.asked, F.ttl_deadline, F.lapsed, F.due, F.ttl, F.failure_ttl, F.result_ttl,

@@ -1,7 +1,11 @@
+local create -- first: what is included may come back to it
 --- @include place
 --- @include move
 --- @include blob
 --- @include drop_blobs
+--- @include unique
+--- @include replace
+--- @include in_line
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once, or deferred where
 -- it depends on others. Whatever goes wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job
 -- that holds its unique key, where there is one that stays: then nothing is made; and whether it is queued.
@@ -9,10 +13,8 @@ local TEMPLATE_FIELDS = {S.queue, S.call, S.meta, S.band, S.ttl, S.failure_ttl, 
 
 -- A key that another job holds: freed where the new one is to replace it and it still waits.
 local function in_the_way(unique, wish)
-  --- @include unique
   local holder = holder_of(unique)
   if not holder or wish ~= 'replace' then return holder end
-  --- @include replace
   local job = load_waiting(holder, unique)
   if not job then return holder end
   leave('cancel', holder, job, 'canceled')
@@ -33,7 +35,6 @@ local function write_new(job_id, template, sequence, slot)
   if (limit or '') ~= '' or (unique or '') ~= '' or (ttl_ms or '') ~= '' then add(F.extra, '1') end
   if limit and limit ~= '' then add(F.limit, limit) end
   if unique and unique ~= '' then
-    --- @include unique
     add(F.unique, unique)
     take_key(unique, job_id)
   end
@@ -41,7 +42,6 @@ local function write_new(job_id, template, sequence, slot)
   local needs = template[10]
   local put_in_line = nil
   if needs and needs ~= '' then
-    --- @include in_line
     put_in_line = in_line(job_id, queue, needs, sequence)
   end
   if ttl_ms and ttl_ms ~= '' and put_in_line then
@@ -59,7 +59,7 @@ local function write_new(job_id, template, sequence, slot)
   return true
 end
 
-local function create(job_id, template, sequence, slot)
+function create(job_id, template, sequence, slot)
   local unique = template[8]
   if unique and unique ~= '' then
     local holder = in_the_way(unique, template[9])
@@ -68,7 +68,6 @@ local function create(job_id, template, sequence, slot)
   local fine, problem = pcall(write_new, job_id, template, sequence, slot)
   if fine then return nil, problem end
   if unique and unique ~= '' then
-    --- @include unique
     let_go(job_id, unique, true)
   end
   redis.pcall('ZREM', key_home('queued', template[1] or ''), job_id)

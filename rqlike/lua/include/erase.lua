@@ -5,6 +5,8 @@
 --- @include uproot
 --- @include now
 --- @include happened
+--- @include unique
+--- @include put_off
 local ERASE_FIELDS = {F.status, F.queue, F.cycle, F.nonce, F.ttl_deadline, F.limit, F.unique, F.dependents, F.told,
   F.attempt}
 
@@ -41,11 +43,9 @@ local function erase(job_id, got, nonce)
     end
   end
   if got[7] then
-    --- @include unique
     let_go(job_id, got[7], true)
   end
   if got[8] then
-    --- @include put_off
     put_off(job_id, dependents_too and 'erase' or 'gone', stamp)
     untold = true
   end

@@ -1,3 +1,4 @@
+local complete, left_group, entered_group -- first: what is included may come back to it
 --- @include now
 --- @include firmly
 -- Groups. Members stand in a sorted set in the order in which they came, those that have not ended in a set beside it. When
@@ -23,7 +24,7 @@ local function date_group(group, until_ms)
 end
 
 -- `held`: until when somebody is adding to it, in ms.
-local function complete(group, queue)
+function complete(group, queue)
   local got = firmly('HMGET', key_group(group), G.held, G.callback, G.until_ms, G.created, G.done, G.completed)
   if not got[4] or got[5] or (tonumber(got[1] or 0) or 0) > now then return end
   if firmly('SCARD', key_pending(group)) > 0 or firmly('ZCARD', key_members(group)) == 0 then return end
@@ -49,7 +50,7 @@ local function outlives(group, moment)
 end
 
 -- A job of it has ended, and is kept until `moment`.
-local function left_group(group, job_id, queue, moment)
+function left_group(group, job_id, queue, moment)
   if firmly('SREM', key_pending(group), job_id) == 0 then return end
   if outlives(group, moment) then
     complete(group, queue)
@@ -59,7 +60,7 @@ local function left_group(group, job_id, queue, moment)
 end
 
 -- Jobs of it live, again or newly; where there is such a group.
-local function entered_group(group, flat)
+function entered_group(group, flat)
   if #flat == 0 or not firmly('HGET', key_group(group), G.created) then return end
   call('HDEL', key_group(group), G.done)
   call('PERSIST', key_group(group))

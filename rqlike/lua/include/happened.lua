@@ -6,6 +6,7 @@
 -- Whether they are told is asked, and the stream made shorter, once per call and queue.
 local NUMBERS = {'1', '2', '3', '4', '5', '6', '7', '8'} -- the fields of an entry, one event each
 local unheard, together = {}, false -- {queue = {number, text, …}}
+local all_told = false -- whether it is known that no queue is muted
 local streams = {} -- of the queues met in this call; false where nothing is told
 
 local function tell_all()
@@ -13,7 +14,7 @@ local function tell_all()
     local stream, known = streams[queue], true
     if stream == nil then
       stream, known = key_events(queue), false
-      if redis.pcall('SISMEMBER', key_muted(), queue) == 1 then stream = false end
+      if not all_told and redis.pcall('SISMEMBER', key_muted(), queue) == 1 then stream = false end
       streams[queue] = stream
     end
     for first = 1, stream and #fields or 0, 16 do

@@ -1,10 +1,11 @@
+local in_line -- first: what is included may come back to it
 --- @include depend
 --- @include move
 --- @include leave
 -- in_line(job_id, queue, needs, serial): what makes a new job of a schedule wait for those it depends on, as they stand now:
 -- a function of its fields, or nil where it need not wait. One that is gone is not waited for: it was there when the
 -- schedule was made, and what ends well is forgotten first.
-local function in_line(job_id, queue, needs, serial)
+function in_line(job_id, queue, needs, serial)
   local open, doomed = needed(needs, nil)
   if not doomed and #open == 0 then return nil end
   return function(fields)

@@ -1,10 +1,15 @@
+local leave, load_leaving -- first: what is included may come back to it
 --- @include now
 --- @include move
 --- @include entry
 --- @include end
+--- @include wanted
+--- @include unique
+--- @include put_off
+--- @include summon
 -- leave(verb, job_id, job, to, nonce, reason): a job that does not run ends as canceled or expired, with a notice.
 -- job: status, queue, cycle, failure_ttl as in LEAVE_FIELDS; the caller has asked `allowed`.
-local function load_leaving(job_id)
+function load_leaving(job_id)
   local got = call('HMGET', key_job(job_id), F.status, F.queue, F.cycle, F.failure_ttl, F.ttl_deadline,
     F.call .. '#', F.meta .. '#', F.overrides .. '#', F.limit, F.unique, F.wanted, F.dependents, F.told, F.attempt)
   if not got[1] then return nil end
@@ -13,10 +18,9 @@ local function load_leaving(job_id)
     told = got[13], attempt = got[14]}
 end
 
-local function leave(verb, job_id, job, to, nonce, reason)
+function leave(verb, job_id, job, to, nonce, reason)
   local moment = expiry(tonumber(job.failure_ttl))
   if job.wanted then
-    --- @include wanted
     moment = no_earlier(moment, job.wanted)
   end
   call('ZREM', key_home(job.status, job.queue), job_id)
@@ -24,7 +28,6 @@ local function leave(verb, job_id, job, to, nonce, reason)
   local limit_key = job.limit and string.match(job.limit, '^%d+ %d+ %d+ %d+ (.+)$')
   if limit_key then redis.pcall('ZREM', key_waiting(limit_key), job_id) end -- where it was held back
   if job.unique then
-    --- @include unique
     let_go(job_id, job.unique)
   end
   if call('ZCARD', key_home('queued', job.queue)) == 0 then call('DEL', key_markers(job.queue)) end
@@ -33,8 +36,6 @@ local function leave(verb, job_id, job, to, nonce, reason)
   call('HDEL', key_job(job_id), F.place, F.due, F.ttl_deadline, F.asked, F.token, F.needs, F.enrolled)
   if moment ~= '+inf' then date(job_id, moment, job.blobs, job.told) end
   if job.dependents then
-    --- @include put_off
-    --- @include summon
     put_off(job_id, job.dependents == C.TELL_AS_FINISHED and 'finished' or 'failed', moment)
     if not reason then summon(now) end -- where there is one, the caller is about to tell them
   end

@@ -3,6 +3,9 @@
 --- @include move
 --- @include leave
 --- @include append
+--- @include wanted
+--- @include unique
+--- @include put_off
 -- The verdicts that are not an end for good: give_back, retry, repeat; and the ends that an operator asked for.
 
 -- A number that counts something; `least` where it is none, or one that never grows.
@@ -59,11 +62,9 @@ end
 local function end_for_good(at, job)
   local job_id, moment = ARGV[at], expiry(tonumber(ARGV[at + 5]))
   if job.wanted then
-    --- @include wanted
     moment = no_earlier(moment, job.wanted)
   end
   if job.unique then
-    --- @include unique
     let_go(job_id, job.unique)
   end
   enter(ARGV[at + 3], job_id, job.queue, job.status, ARGV[at + 4], moment, {F.ended, stamp}, job.cycle, job.attempt,
@@ -75,7 +76,6 @@ end
 
 local function tell_later(job_id, job, outcome, moment)
   if not job.dependents then return end
-  --- @include put_off
   put_off(job_id, outcome, moment)
   untold = true
 end

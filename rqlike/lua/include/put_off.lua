@@ -1,10 +1,11 @@
+local put_off -- first: what is included may come back to it
 --- @include now
 --- @include firmly
 -- put_off(job_id, outcome, moment): a job has ended, and others wait for it. They are told in bounded steps, from a list
 -- that is taken aside here, so that whoever comes to wait for the job from now on is not told of this end. outcome:
 -- finished | failed, any end without success | gone | erase, gone and they with it. Its group learns too, where the job is
 -- not about to begin another cycle: it is kept until `moment`.
-local function put_off(job_id, outcome, moment)
+function put_off(job_id, outcome, moment)
   local got = moment and redis.pcall('HMGET', key_job(job_id), F.group, F.queue)
   if got and not got.err and got[1] then
     --- @include group

@@ -1,5 +1,7 @@
 --- @include drop_blobs
 --- @include happened
+--- @include unique
+--- @include put_off
 -- uproot(job_id, nonce): what is stored under the id of a job is gone at once, though it is not what rqlike has written
 -- there and does not say where the job was at home.
 local function uproot(job_id, nonce)
@@ -13,10 +15,8 @@ local function uproot(job_id, nonce)
   end
   local unique = redis.pcall('HGET', key_job(job_id), F.unique)
   if type(unique) == 'string' then
-    --- @include unique
     let_go(job_id, unique, true)
   end
-  --- @include put_off
   pcall(put_off, job_id, 'gone', stamp)
   call('DEL', key_job(job_id), key_results(job_id), key_live(job_id), key_log(job_id))
   drop_blobs(job_id)
