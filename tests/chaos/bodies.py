@@ -16,15 +16,22 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from rqlike import Retry, get_current_job
+from rqlike import Retry, get_current_job, progress
 
 LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
+#: Lines that an execution writes into its log, by its act. The log keeps 1,000.
+SAYS: Final = {"tells": 25, "tells_and_fails": 25, "chatty": 1200}
 
 
 def signature(key: str, execution: str) -> str:
     """What a job of the act `signs` returns."""
     return f"{key} {execution}"
+
+
+def said(execution: str, number: int) -> str:
+    """A line of a log: which execution wrote it, and the how many-th it is, from 1."""
+    return f"{execution} {number}"
 
 
 def tell(log: str, event: str, key: str) -> None:
@@ -64,6 +71,10 @@ def perform_own(log: str, seconds: float = 0.0) -> Any:
 
 #: In the environment of workers: the file that a body tells which is not given it.
 LOG: Final = "RQLIKE_CHAOS_LOG"
+
+
+def unnoticed() -> None:
+    """A job of a schedule that is removed with its queue: it tells nobody anything."""
 
 
 def completed(group_id: str) -> Any:
@@ -184,6 +195,33 @@ def _vandal(key: str, seconds: float) -> str:
     return key
 
 
+def _say(count: int, seconds: float) -> None:
+    """Writes so many lines, and counts them."""
+    job = get_current_job()
+    assert job is not None
+    done = progress(count, desc="lines")
+    for number in range(1, count + 1):
+        job.log(said(job._record.token or "-", number))
+        done.update(note=f"line {number}" if number % 5 == 0 else None)
+        if seconds:
+            time.sleep(seconds / count)
+
+
+def _tells(key: str, seconds: float) -> str:
+    _say(SAYS["tells"], seconds)
+    return key
+
+
+def _tells_and_fails(key: str, seconds: float) -> None:
+    _say(SAYS["tells_and_fails"], seconds)
+    raise LookupError(key)
+
+
+def _chatty(key: str, seconds: float) -> str:
+    _say(SAYS["chatty"], seconds)
+    return key
+
+
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
     "signs": _signs,
@@ -203,4 +241,7 @@ ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "fork": _fork,
     "close_all": _close_all,
     "vandal": _vandal,
+    "tells": _tells,
+    "tells_and_fails": _tells_and_fails,
+    "chatty": _chatty,
 }

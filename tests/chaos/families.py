@@ -1,5 +1,6 @@
-"""Chains and fans of jobs that depend on each other, and groups that several producers fill: what is ordered of them,
-and those who enqueue it. Threads of the driver, which write into the ledgers of `people`."""
+"""Chains and fans of jobs that depend on each other, groups that several producers fill, and what comes into the queues
+that are swept and razed: what is ordered of them, and those who enqueue it. Threads of the driver, which write into the
+ledgers of `people`."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from redis.exceptions import RedisError
 
 from rqlike import Callback, Group, Queue
 from tests.chaos import bodies
-from tests.chaos.kinds import KINDS, QUEUES, Order, need_of
+from tests.chaos.kinds import ALL_QUEUES, KINDS, QUEUES, RAZED, SWEPT, Order, keyed, need_of
 from tests.chaos.people import People, client_of, now_ms
 
 PRODUCERS: Final = 3
@@ -21,6 +22,9 @@ FAN: Final = 300  #: so many that they are told in steps
 _FEW: Final = 20
 _CHAINED: Final = ("quick", "quick", "signed", "short", "flaky", "system_exit")
 _GROUPED: Final = ("quick", "quick", "short", "flaky", "system_exit", "exit", "large")
+#: In the queues that are swept and razed; some of them to be found failed, and some to be found running.
+_SWEPT: Final = ("quick", "quick", "short", "flaky", "system_exit", "system_exit", "exit", "tells", "slow", "chatty")
+_CALLS: Final = 3  #: a second, into each of these queues
 _ACTS: Final = ("", "", "", "", "cancel", "cancel_kin", "delete", "delete_kin", "stop", "requeue")
 
 
@@ -43,6 +47,8 @@ def calls(seed: int, seconds: float, *, quick: bool = False) -> list[Call]:
         made += _chain(dice, f"{seed}-chain{number}", seconds, quick=quick)
     for number in range(2):
         made += _filled(dice, f"{seed}-g{number}", seconds, quick=quick)
+    for queue in (SWEPT, RAZED):
+        made += _doomed(dice, f"{seed}-{queue}", queue, seconds, quick=quick)
     return sorted(made, key=lambda call: call.at_s)
 
 
@@ -100,6 +106,32 @@ def _filled(dice: random.Random, group: str, seconds: float, *, quick: bool) -> 
     return made
 
 
+def _doomed(dice: random.Random, name: str, queue: str, seconds: float, *, quick: bool) -> list[Call]:
+    """Jobs of a queue that many of them are to be deleted from, and jobs of other queues that depend on them."""
+    made = []
+    for number in range(PRODUCERS if quick else max(PRODUCERS, round(_CALLS * seconds))):
+        some = list[Order]()
+        for at in range(dice.choice((1, 2, 4))):
+            order = _some(dice, f"{name}-{number}-{at}", _SWEPT, queue, quick=quick)
+            if some and dice.random() < 0.3:
+                order = replace(order, needs=(need_of(dice, dice.choice(some).id),))
+            elif not quick:
+                order = replace(keyed(dice, order), waits=dice.random() < 0.2)
+            some.append(replace(order, delay=dice.uniform(0.1, 2.0) if dice.random() < 0.15 else None))
+        at_s, group = (
+            dice.uniform(0.05, 1.0) * seconds,
+            f"{name}-g" if number < PRODUCERS or dice.random() < 0.2 else "",
+        )
+        if group:  # to be complete, it may have none that waits for ever
+            some = [replace(one, group=group, needs=()) for one in some]
+        made.append(Call(at_s, number % PRODUCERS, tuple(some), number % 4 == 1, group))
+        if dice.random() < 0.5:
+            child = _some(dice, f"{name}-{number}-child", _CHAINED, dice.choice(QUEUES), quick=quick)
+            child = replace(child, needs=tuple(need_of(dice, parent.id) for parent in some[:2]))
+            made.append(Call(at_s + 0.03, number % PRODUCERS, (child,)))
+    return made
+
+
 class Families:
     """Enqueue what is to be enqueued, each producer one call after the other."""
 
@@ -122,7 +154,7 @@ class Families:
     def _go(self, who: int) -> None:
         people = self._people
         client = client_of(people.url)
-        queues = {name: Queue(name, client, namespace=people.namespace) for name in QUEUES}
+        queues = {name: Queue(name, client, namespace=people.namespace) for name in ALL_QUEUES}
         try:
             if who == 0:
                 for name in self.groups:

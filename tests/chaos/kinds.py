@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from rqlike import RateLimit
 from rqlike.dependency import Need
-from tests.chaos.bodies import LARGE, signature
+from rqlike.states import JobStatus
+from tests.chaos.bodies import LARGE, SAYS, signature
 
 RETURNS: Final = ""  #: in place of a reason
 QUEUES: Final = ("a", "b")
+SWEPT: Final = "c"  #: a queue that is cleaned, emptied, and whose dead letters are run again
+RAZED: Final = "d"  #: one that is obliterated
+ALL_QUEUES: Final = (*QUEUES, SWEPT, RAZED)
 MAX_CRASHES: Final = 3
 TIMEOUT_S: Final = 0.5
 FIRED_RETRIES: Final = 20  #: of the jobs of schedules
@@ -77,6 +81,10 @@ KINDS: Final[Mapping[str, Kind]] = {
     "fork": _kind("fork", RETURNS, 1),
     "close_all": _kind("close_all", "killed", 1),
     "vandal": _kind("vandal", RETURNS, 2),
+    "tells": _kind("tells", RETURNS, 4, naps=(0.0, 0.5)),
+    "tells_long": _kind("tells", RETURNS, 1, naps=(0.5, 2.0), retries=3),
+    "tells_and_fails": _kind("tells_and_fails", "exception", 2, naps=(0.0, 0.3)),
+    "chatty": _kind("chatty", RETURNS, 1),
 }
 
 
@@ -135,6 +143,11 @@ class Order:
         """Whether its body is to return a value."""
         return RETURNS in self.of.ends
 
+    @property
+    def says(self) -> int:
+        """How many lines each execution of it writes into its log, and how far it says that it is in the end."""
+        return SAYS.get(self.of.act, 0)
+
     def value(self, execution: str) -> str:
         """What that execution of it returns."""
         if self.of.act == "signs":
@@ -162,6 +175,63 @@ class Ask:
     on_failed: Literal["rerun", "raise"] = "rerun"
     cancels: bool = False  #: cancel_on_timeout
     deadline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What somebody does to many jobs at once."""
+
+    at_s: float
+    what: str  #: clean | empty | requeue of the queue SWEPT; raze of RAZED
+    statuses: frozenset[JobStatus] = frozenset()  #: in which it takes them
+    older_s: float = 0.0
+    limit: int | None = None
+    kinds: frozenset[str] = frozenset(KINDS)  #: whose jobs it takes, as its filters say
+    reason: str = ""  #: with which they have failed; "" any
+    options: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0  #: raze: jobs per call; 0: as many as there may be
+    cut_off: bool = False  #: raze: it is begun, and not gone on with
+
+
+def sweeps(seed: int, seconds: float, *, quick: bool = False) -> list[Sweep]:
+    """What is done to the queues that are swept and razed, by the seed alone."""
+    dice = random.Random(f"sweeps {seed}")
+    count = round(seconds * (1 if quick else 8))
+    return sorted((_sweep(dice, seconds) for _ in range(count)), key=lambda sweep: sweep.at_s)
+
+
+def _sweep(dice: random.Random, seconds: float) -> Sweep:
+    at = dice.uniform(0.1, 1.0) * seconds
+    what = dice.choices(("clean", "empty", "requeue", "raze"), (6, 2, 6, 3))[0]
+    if what == "clean":
+        status = dice.choice((*("finished", "failed") * 3, "canceled", "scheduled", "deferred"))
+        older, limit = dice.choice((0.0, 0.0, 0.3, 1.0)), dice.choice((1000, 1000, 3))
+        return Sweep(at, what, frozenset({JobStatus(status)}), older, limit)
+    if what == "empty":
+        waiting = {JobStatus.QUEUED, *((JobStatus.SCHEDULED, JobStatus.DEFERRED) if dice.random() < 0.5 else ())}
+        return Sweep(at, what, frozenset(waiting))
+    if what == "raze":
+        force = dice.random() < 0.7
+        step = dice.choice((0, 3)) if force else 0
+        return Sweep(at, what, options={"force": force}, step=step, cut_off=step > 0 and dice.random() < 0.3)
+    plain = Sweep(at, what, frozenset({JobStatus.FAILED}), dice.choice((0.0, 0.0, 0.5)), dice.choice((None, None, 2)))
+    return replace(plain, **_filter(dice))
+
+
+def _filter(dice: random.Random) -> dict[str, Any]:
+    """Of failed jobs."""
+    match dice.choice(("all", "class", "reason", "none", "glob")):
+        case "class":
+            kind = frozenset({"system_exit"})
+            return {"options": {"exc_type": SystemExit}, "kinds": kind, "reason": "exception"}
+        case "reason":
+            reason = dice.choice(("killed", "exception", "abandoned"))
+            return {"options": {"reason": reason}, "reason": reason}
+        case "none":
+            return {"options": {"func": "tests.chaos.kinds.*"}, "kinds": frozenset[str]()}
+        case "glob":
+            return {"options": {"func": "tests.*.perform"}}
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +326,11 @@ def _unique(dice: random.Random, order: Order, share: float, longest: float = 0.
         unique_for=dice.choice(KEY_TIMES_S) if timed else None,
         wish=dice.choice(WISHES),
     )
+
+
+def keyed(dice: random.Random, order: Order) -> Order:
+    """Perhaps with a limit, a priority and a unique key."""
+    return _unique(dice, _limited(dice, order), 0.25, 0.3)
 
 
 def _in_batches(dice: random.Random, made: list[Order]) -> list[Order]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from rqlike.failpoints import VARIABLE
 from tests.chaos.bodies import LOG
 from tests.chaos.evidence import Exit
-from tests.chaos.kinds import MAX_CRASHES, QUEUES
+from tests.chaos.kinds import ALL_QUEUES, MAX_CRASHES
 from tests.process.proxies import UnsteadyProxy
 from tests.process.workers import Stable, WorkerProcess
 from tests.servers import Kind, Server, eventually, is_gone
@@ -91,7 +91,7 @@ class Stage:
     def _worker(self, number: int, proxy: UnsteadyProxy | None, failpoint: str = "") -> WorkerProcess:
         """One with two horses; the second post takes one job at a time, the third forks for each."""
         return self.stable.start(
-            *(QUEUES if number % 2 else reversed(QUEUES)),
+            *(ALL_QUEUES if number % 2 else reversed(ALL_QUEUES)),
             url=None if proxy is None else proxy.url,
             plan=self.plan,
             wait=False,

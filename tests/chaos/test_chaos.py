@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from rqlike.results import Result
 from rqlike.states import JobStatus
 from tests.chaos.driver import Run, Settings, run
-from tests.chaos.kinds import LIMITS
+from tests.chaos.kinds import ALL_QUEUES, LIMITS
 from tests.chaos.report import as_text
 from tests.chaos.scenes import slots
 from tests.conftest import start_or_skip
@@ -58,6 +59,10 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, runs: Map
         JobStatus.CANCELED,
     }
     assert any(seen.completed for seen in done.evidence.groups.values() if seen is not None)
+    assert {one.sweep.what for one in done.evidence.swept if one.done} >= {"clean", "raze"}
+    assert {heard.queue for heard in done.evidence.heard if heard.events} == set(ALL_QUEUES)
+    assert any(told.lines and told.progress for told in done.evidence.told)
+    assert any(isinstance(watched.news[-1], Result) for watched in done.evidence.watched if watched.news)
 
 
 @pytest.mark.slow
