@@ -21,13 +21,16 @@ class Listener:
 
     tellings: Tellings
 
-    def heard(self, horse: Horse, frame: Frame) -> None:
-        """A TELLS frame has come. What a thread says that an execution has left behind is for nobody. Raises
+    def heard(self, horse: Horse, frame: Frame, *, aloud: bool = True) -> None:
+        """A TELLS frame has come. What a thread says that an execution has left behind is for nobody. The first word
+        aloud tells that there may be lines in the pipe, and what is said aloud next comes after them. Raises
         ProtocolError."""
         state, pieces = read_telling(frame)
         execution = next((one for one in horse.handed if one.token == frame.execution_id), None)
         if execution is None or horse.on_errand:
             return
+        if aloud and not horse.tells:
+            self._overhear(horse)
         now, lines = clock.mono(), []
         for said_s, text, goes_on in pieces:
             horse.piece += text
@@ -66,5 +69,5 @@ class Listener:
             for frame in frames:
                 if frame.kind is not FrameKind.TELLS:
                     raise ProtocolError(f"{frame.kind.name} was whispered after it could be")
-                self.heard(horse, frame)
+                self.heard(horse, frame, aloud=False)
             data = b""

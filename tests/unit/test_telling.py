@@ -4,6 +4,7 @@ horse. No server, and a clock that is told."""
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -315,10 +316,10 @@ class Pair:
 
     def hear(self) -> list[Frame]:
         """What was said aloud."""
-        try:
-            frames = self.horse.reader.feed(self.ours.sock.recv(1 << 16))
-        except BlockingIOError:
-            return []
+        frames: list[Frame] = []
+        with suppress(BlockingIOError):
+            while True:
+                frames += self.horse.reader.feed(self.ours.sock.recv(1 << 16))
         for frame in frames:
             self.listener.heard(self.horse, frame)
         return frames
@@ -381,15 +382,24 @@ def test_lines_that_find_no_room_wait_the_newest_of_them_and_go_before_the_outco
     assert pair.mouth.fall_silent() == b""
 
 
+def test_lines_that_are_first_looked_for_when_the_job_has_ended_are_in_order(pair: Pair) -> None:
+    pair.give("t1")
+    for number in range(LOG_LINES):  # more than the pipe takes
+        pair.mouth.log(f"{number}".rjust(100))
+    pair.say(pair.mouth.fall_silent())
+    pair.hear()
+    pair.listener.hear_out(pair.horse)
+    assert [int(line) for line in [*pair.lines(), *pair.lines()]] == list(range(LOG_LINES))
+
+
 def test_a_long_line_comes_whole_whatever_a_pipe_takes_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rqlike.worker.mouth.WHISPER_LIMIT", min(512, WHISPER_LIMIT))  # as on macOS
     pair.give("t1")
     pair.mouth.log("a" * 3_000 + "b")
     pair.mouth.log("c")
     assert [frame.kind for frame in pair.hear()] == [FrameKind.TELLS]
-    pair.horse.tells = True
     pair.listener.hear_out(pair.horse)
-    assert sorted(pair.lines()) == [b"a" * 3_000 + b"b", b"c"]
+    assert pair.lines() == [b"a" * 3_000 + b"b", b"c"]
 
 
 def test_what_cannot_be_said_aloud_is_tried_again_with_the_next_line(pair: Pair) -> None:
@@ -401,7 +411,15 @@ def test_what_cannot_be_said_aloud_is_tried_again_with_the_next_line(pair: Pair)
     pair.hear()
     assert pair.horse.tells
     pair.listener.hear_out(pair.horse)
-    assert sorted(pair.lines()) == [b"a", b"b"]
+    assert pair.lines() == [b"a", b"b"]
+
+
+def test_a_line_wakes_the_worker_however_long_it_is(pair: Pair) -> None:
+    pair.give("t1")
+    pair.mouth.log("a" * LOG_LINE_LIMIT)  # in two pieces
+    pair.hear()
+    assert pair.horse.tells
+    assert pair.lines() == [b"a" * LOG_LINE_LIMIT]
 
 
 def test_lines_of_the_next_job_of_a_frame_are_not_taken_for_those_of_the_one_before(pair: Pair) -> None:
