@@ -14,12 +14,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
+from redis.exceptions import RedisError
+
 from rqlike import Retry, get_current_job, progress
+from rqlike.exceptions import RqlikeError
 
 LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
+PADDING: Final = "p" * 2000  #: an argument that nobody reads
 #: Lines that an execution writes into its log, by its act. The log keeps 1,000.
 SAYS: Final = {"tells": 25, "tells_and_fails": 25, "chatty": 1200}
 
@@ -46,7 +51,7 @@ def tell(log: str, event: str, key: str) -> None:
         os.close(fd)
 
 
-def perform(log: str, key: str, kind: str, seconds: float = 0.0) -> Any:
+def perform(log: str, key: str, kind: str, seconds: float = 0.0, padding: str = "") -> Any:
     """Begins, does what its kind does, and ends.
 
     `end` is told just before a value is returned, `out` where an exception leaves it."""
@@ -222,6 +227,18 @@ def _chatty(key: str, seconds: float) -> str:
     return key
 
 
+def _saves(key: str, seconds: float) -> str:
+    """Writes what is to be known of it, in the hash of the job and in a key of its own."""
+    job = get_current_job()
+    assert job is not None
+    for padding in ("", PADDING, PADDING * 9, ""):
+        time.sleep(seconds / 4)
+        job.meta = {"key": key, "padding": padding}
+        with suppress(RedisError, RqlikeError):
+            job.save_meta()
+    return key
+
+
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
     "signs": _signs,
@@ -244,4 +261,5 @@ ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "tells": _tells,
     "tells_and_fails": _tells_and_fails,
     "chatty": _chatty,
+    "saves": _saves,
 }

@@ -66,7 +66,12 @@ def _some(dice: random.Random, job_id: str, kinds: Sequence[str], queue: str, *,
 def _fan(dice: random.Random, seed: int, seconds: float, *, quick: bool) -> list[Call]:
     """One that takes its time, and those that depend on it: in a group, or with some that may wait for ever."""
     name, group, queue = f"{seed}-fan", f"{seed}-gfan" if seed % 2 else "", dice.choice(QUEUES)
-    parent = Order(name, dice.choice(("slow", "slow", "system_exit")), dice.choice(QUEUES), 1.0, dice.choice((0, 3)))
+    kind, home = dice.choice(("slow", "slow", "system_exit")), dice.choice((*QUEUES, *ALL_QUEUES))
+    parent = Order(name, kind, home, 1.0, dice.choice((0, 3)))
+    if home in QUEUES:
+        parent = _acted(dice, parent)
+    if not parent.act:  # what is swept is judged by sweeps alone
+        queue = dice.choice((queue, queue, SWEPT, RAZED))
     many = [
         Order(
             f"{name}{number}", "quick", queue, retries=9, group=group, needs=(need_of(dice, name, may_wait=not group),)
@@ -74,7 +79,7 @@ def _fan(dice: random.Random, seed: int, seconds: float, *, quick: bool) -> list
         for number in range(_FEW if quick else FAN)
     ]
     at = dice.uniform(0.2, 0.4) * seconds
-    return [Call(at, 0, (_acted(dice, parent),)), Call(at + 0.05, 0, tuple(many), group=group)]
+    return [Call(at, 0, (parent,)), Call(at + 0.05, 0, tuple(many), group=group)]
 
 
 def _chain(dice: random.Random, name: str, seconds: float, *, quick: bool) -> list[Call]:
@@ -117,6 +122,7 @@ def _doomed(dice: random.Random, name: str, queue: str, seconds: float, *, quick
                 order = replace(order, needs=(need_of(dice, dice.choice(some).id),))
             elif not quick:
                 order = replace(keyed(dice, order), waits=dice.random() < 0.2)
+            order = replace(order, bulky=dice.random() < 0.3)
             some.append(replace(order, delay=dice.uniform(0.1, 2.0) if dice.random() < 0.15 else None))
         at_s, group = (
             dice.uniform(0.05, 1.0) * seconds,

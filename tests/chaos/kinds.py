@@ -85,6 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tells_long": _kind("tells", RETURNS, 1, naps=(0.5, 2.0), retries=3),
     "tells_and_fails": _kind("tells_and_fails", "exception", 2, naps=(0.0, 0.3)),
     "chatty": _kind("chatty", RETURNS, 1),
+    "saves": _kind("saves", RETURNS, 3, naps=(0.0, 0.3)),
 }
 
 
@@ -102,7 +103,8 @@ class Order:
     ttl: float | None = None
     at_front: bool = False
     result_ttl: float | None = None
-    act: str = ""  #: cancel | stop | delete | requeue, or nothing
+    bulky: bool = False  #: its arguments lie in a key of their own
+    act: str = ""  #: cancel | stop | delete | requeue | drop | keep, or nothing
     act_kin: bool = False  #: cancel: those that depend on it go on; delete: they go too
     act_after: float = 0.0  #: seconds after it was acknowledged
     waits: bool = False  #: somebody blocks on it
@@ -454,7 +456,7 @@ def need_of(dice: random.Random, job_id: str, *, may_wait: bool = True) -> Need:
 
 def _order(dice: random.Random, job_id: str, name: str) -> Order:
     kind = KINDS[name]
-    act = dice.choices(("", "cancel", "stop", "delete", "requeue"), (82, 5, 3, 4, 6))[0]
+    act = dice.choices(("", "cancel", "stop", "delete", "requeue", "drop", "keep"), (79, 5, 3, 4, 6, 2, 1))[0]
     retries = kind.retries if kind.retries is not None else dice.choice((0, 0, 2, 6))
     plain = act == "" and kind.ends == {RETURNS}
     return Order(
@@ -473,4 +475,5 @@ def _order(dice: random.Random, job_id: str, name: str) -> Order:
         waits=dice.random() < 0.15,
         resend=act == "" and dice.random() < 0.1,
         calls_back=dice.random() < 0.1,
+        bulky=dice.random() < 0.1,
     )

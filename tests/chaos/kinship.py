@@ -59,7 +59,7 @@ def _had_ended(evidence: Evidence, need: Need, at_ms: float) -> bool:
     if job is None:  # deleted, perhaps after it had failed
         if any(body.began_ms <= at_ms for body in evidence.begun.get(name, ())):
             return True
-        return name in evidence.cleared or any(act.what == "delete" and act.at_ms <= at_ms for act in acts)
+        return name in evidence.cleared or any(act.what in ("delete", "drop") and act.at_ms <= at_ms for act in acts)
     if evidence.was("requeue", name):  # how a cycle ended that had no execution is not known once there is another one
         return True
     return job.status in (JobStatus.CANCELED, JobStatus.EXPIRED) and (job.ended_ms or 0) <= at_ms

@@ -144,7 +144,7 @@ class People:
     def _enqueue(self, queue: Queue, order: Order) -> None:
         sent = now_ms()
         due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
-        arguments = (self.log, order.id, order.of.act, order.seconds)
+        arguments = arguments_of(order, self.log)
         options = {**options_of(order), **self._needed(order)}
         new = prepare(queue._terms, bodies.perform, arguments, {}, options, due)
         request = verbs.enqueue(queue.name, (new,))
@@ -180,7 +180,7 @@ class People:
         data = [
             Queue.prepare_data(
                 bodies.perform,
-                (self.log, one.id, one.of.act, one.seconds),
+                arguments_of(one, self.log),
                 delay=one.delay,
                 **options_of(one),
                 **self._needed(one, orders),
@@ -382,6 +382,12 @@ class People:
         self._room.release()
 
 
+def arguments_of(order: Order, log: str) -> tuple[Any, ...]:
+    """What the body of an order is called with."""
+    plain = (log, order.id, order.of.act, order.seconds)
+    return (*plain, bodies.PADDING) if order.bulky else plain
+
+
 def options_of(order: Order) -> dict[str, Any]:
     """The job options of an order."""
     given: dict[str, Any] = {
@@ -445,11 +451,23 @@ def _requeue(job: Job[Any]) -> str:
     return "ok"
 
 
+def _drop(job: Job[Any]) -> str:
+    job.set_result_ttl(0)
+    return "ok"
+
+
+def _keep(job: Job[Any]) -> str:
+    job.set_result_ttl(3600)
+    return "ok"
+
+
 DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {
     "cancel": _cancel,
     "stop": _stop,
     "delete": _delete,
     "requeue": _requeue,
+    "drop": _drop,
+    "keep": _keep,
     "cancel_kin": _cancel_kin,
     "delete_kin": _delete_kin,
 }

@@ -1,5 +1,5 @@
-"""Those who clean, empty and obliterate queues, and run again what has failed in them. A thread of the driver, which
-writes into ledgers of its own."""
+"""Those who clean, empty and obliterate queues, and run again what has failed in them. Threads of the driver, which
+write into ledgers of their own."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ SCHEDULE: Final = "razed"  #: whose jobs come into the queue that is razed
 
 
 class Sweepers:
-    """Do what is to be done, one after the other."""
+    """Do what is to be done, in each queue one thing after the other."""
 
     def __init__(self, people: People, plan: Sequence[Sweep]) -> None:
         self._people, self._plan = people, plan
         self._client = client_of(people.url)
         self._queues = {name: Queue(name, self._client, namespace=people.namespace) for name in (SWEPT, RAZED)}
-        self._thread = threading.Thread(target=self._go, daemon=True)
+        self._threads = [threading.Thread(target=self._go, args=(razes,), daemon=True) for razes in (False, True)]
         self.swept: list[Swept] = []
 
     def start(self) -> None:
         """Begins."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     @property
     def done(self) -> bool:
         """Whether everything is done."""
-        return not self._thread.is_alive()
+        return not any(thread.is_alive() for thread in self._threads)
 
     def finish(self) -> None:
         """Obliterates what is to be razed for the last time; insists."""
@@ -49,8 +50,8 @@ class Sweepers:
             threading.Event().wait(0.05)
         self._client.close()
 
-    def _go(self) -> None:
-        for sweep in self._plan:
+    def _go(self, razes: bool) -> None:  # of a thread
+        for sweep in (one for one in self._plan if (one.what == "raze") is razes):
             threading.Event().wait(max(0.0, (self._people.opened_ms + sweep.at_s * 1000 - now_ms()) / 1000))
             try:
                 self._sweep(sweep)
@@ -63,8 +64,9 @@ class Sweepers:
             count = self._do(sweep)
         except (RqlikeError, RedisError) as problem:
             error = type(problem).__name__
-        self.swept.append(Swept(sweep, sent, now_ms(), count, error))
-        return self.swept[-1]
+        swept = Swept(sweep, sent, now_ms(), count, error)
+        self.swept.append(swept)
+        return swept
 
     def _do(self, sweep: Sweep) -> int:
         queue = self._queues[SWEPT]

@@ -1009,10 +1009,22 @@ def test_the_jobs_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
     assert orders(7, 50) == orders(7, 50) != orders(8, 50)
     many = orders(1, 2000)
     assert {order.kind for order in many} == set(KINDS)
-    assert {order.act for order in many} == {"", "cancel", "stop", "delete", "requeue"}
+    assert {order.act for order in many} == {"", "cancel", "stop", "delete", "requeue", "drop", "keep"}
     assert all(
         any(getattr(order, name) for order in many)
-        for name in ("repeats", "delay", "ttl", "waits", "resend", "limit", "priority", "unique", "unique_for", "batch")
+        for name in (
+            "repeats",
+            "delay",
+            "ttl",
+            "waits",
+            "resend",
+            "limit",
+            "priority",
+            "unique",
+            "unique_for",
+            "batch",
+            "bulky",
+        )
     )
 
 
