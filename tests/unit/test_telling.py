@@ -4,9 +4,9 @@ horse. No server, and a clock that is told."""
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
