@@ -19,12 +19,14 @@ from typing import Any, Final
 
 from redis.exceptions import RedisError
 
-from rqlike import Retry, get_current_job, progress
+from rqlike import Queue, Retry, get_current_job, progress
 from rqlike.exceptions import RqlikeError
 
 LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
 PADDING: Final = "p" * 2000  #: an argument that nobody reads
+_ASKS_S: Final = 3.0  #: for the value of another job
+ASKED_RETRIES: Final = 9
 #: Lines that an execution writes into its log, by its act. The log keeps 1,000.
 SAYS: Final = {"tells": 25, "tells_and_fails": 25, "chatty": 1200}
 
@@ -239,6 +241,23 @@ def _saves(key: str, seconds: float) -> str:
     return key
 
 
+def asked_by(key: str) -> str:
+    """The id of the job that one of the act `asks` enqueues and waits for."""
+    return f"{key}-in"
+
+
+def _asks(key: str, seconds: float) -> str:
+    """Wants the value of another job, and goes on without it where it cannot be had."""
+    job = get_current_job()
+    assert job is not None
+    queue = Queue(job.origin, job.connection, namespace=job.namespace)
+    call = (os.environ[LOG], asked_by(key), "nap", seconds)
+    kept: dict[str, Any] = {"result_ttl": 3600, "failure_ttl": 3600, "retry": Retry(ASKED_RETRIES)}
+    with suppress(RedisError, RqlikeError):
+        queue.enqueue_and_wait(perform, *call, timeout=_ASKS_S, job_id=asked_by(key), **kept)
+    return key
+
+
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
     "signs": _signs,
@@ -262,4 +281,5 @@ ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "tells_and_fails": _tells_and_fails,
     "chatty": _chatty,
     "saves": _saves,
+    "asks": _asks,
 }

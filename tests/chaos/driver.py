@@ -29,6 +29,7 @@ from tests.chaos.kinds import (
     FIRED_RETRIES,
     SHORT_TTL_S,
     Order,
+    asked_orders,
     asks,
     awaited_orders,
     due_orders,
@@ -126,6 +127,7 @@ class _Director:
         plan = families.calls(settings.seed, settings.seconds, quick=settings.mix == DUE)
         self.orders |= {order.id: order for call in plan for order in call.orders}
         self.families = families.Families(self.people, plan)
+        self.orders |= {order.id: order for order in asked_orders(self.orders.values())}
         quick = settings.mix == DUE
         self.sweepers = Sweepers(self.people, sweeps(settings.seed, settings.seconds, quick=quick))
         self.onlookers = Onlookers(self.people, self.orders, settings.seed)
@@ -160,7 +162,7 @@ class _Director:
         last = time.monotonic()
         settled(self.people, 60)
         eventually(lambda: self.families.done, 60, 0.05, "all families were enqueued")
-        eventually(lambda: self.askers.done, 60, 0.05, "all was asked and answered")
+        eventually(lambda: self.askers.done, 60 + 4 * self.settings.seconds, 0.05, "all was asked and answered")
         eventually(lambda: self.sweepers.done, 60, 0.05, "all was swept")
         self.sweepers.finish()
         quiet_s = self._quiet(last)

@@ -23,7 +23,19 @@ _FEW: Final = 20
 _CHAINED: Final = ("quick", "quick", "signed", "short", "flaky", "system_exit")
 _GROUPED: Final = ("quick", "quick", "short", "flaky", "system_exit", "exit", "large")
 #: In the queues that are swept and razed; some of them to be found failed, and some to be found running.
-_SWEPT: Final = ("quick", "quick", "short", "flaky", "system_exit", "system_exit", "exit", "tells", "slow", "chatty")
+_SWEPT: Final = (
+    "quick",
+    "quick",
+    "short",
+    "flaky",
+    "system_exit",
+    "system_exit",
+    "exit",
+    "tells",
+    "slow",
+    "chatty",
+    "asks",
+)
 _CALLS: Final = 3  #: a second, into each of these queues
 _ACTS: Final = ("", "", "", "", "cancel", "cancel_kin", "delete", "delete_kin", "stop", "requeue")
 
@@ -160,6 +172,7 @@ class Families:
     def _go(self, who: int) -> None:
         people = self._people
         client = client_of(people.url)
+        people.clients.append(client)  # which waiters of its jobs have too
         queues = {name: Queue(name, client, namespace=people.namespace) for name in ALL_QUEUES}
         try:
             if who == 0:
@@ -175,7 +188,6 @@ class Families:
                     people.enqueue_many(queue, call.orders, atomic=call.atomic, group=group)
         except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
             people.problems.append(f"family: {problem!r}")
-        client.close()
 
     def _make(self, queue: Queue, name: str) -> None:
         """Insists."""

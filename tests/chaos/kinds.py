@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from rqlike import RateLimit
 from rqlike.dependency import Need
 from rqlike.states import JobStatus
-from tests.chaos.bodies import LARGE, SAYS, signature
+from tests.chaos.bodies import ASKED_RETRIES, LARGE, SAYS, asked_by, signature
 
 RETURNS: Final = ""  #: in place of a reason
 QUEUES: Final = ("a", "b")
@@ -85,6 +85,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "tells_long": _kind("tells", RETURNS, 1, naps=(0.5, 2.0), retries=3),
     "tells_and_fails": _kind("tells_and_fails", "exception", 2, naps=(0.0, 0.3)),
     "chatty": _kind("chatty", RETURNS, 1),
+    "asks": _kind("asks", RETURNS, 2, naps=(0.0, 0.2)),
     "saves": _kind("saves", RETURNS, 3, naps=(0.0, 0.3)),
 }
 
@@ -419,6 +420,12 @@ def _limited(dice: random.Random, order: Order) -> Order:
     key = dice.choice(list(LIMITS)) if dice.random() < 0.25 else ""
     priority = dice.choice((-100, -1, 1, 100)) if dice.random() < 0.15 else 0
     return replace(order, limit=key, priority=priority)
+
+
+def asked_orders(made: Iterable[Order]) -> list[Order]:
+    """The jobs that others enqueue while they run."""
+    asking = [order for order in made if order.of.act == "asks"]
+    return [Order(asked_by(order.id), "quick", order.queue, retries=ASKED_RETRIES) for order in asking]
 
 
 def due_orders(seed: int, count: int) -> list[Order]:

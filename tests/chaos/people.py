@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -96,6 +97,7 @@ class People:
             for call in (self._produce, self._operate, self._keep, self._hold)
         ]
         self.problems: list[str] = []
+        self.clients: list[redis.Redis] = []
 
     def start(self) -> None:
         self.opened_ms = round(now_ms())
@@ -116,12 +118,15 @@ class People:
         end = time.monotonic() + timeout
         for thread in (*self._threads, *self._waiters):
             thread.join(max(0.01, end - time.monotonic()))
+        for client in self.clients:
+            client.close()
         return sum(thread.is_alive() for thread in self._waiters)
 
     # -- the producer --------------------------------------------------------------------------------------------------
 
     def _produce(self) -> None:
         client = client_of(self.url)
+        self.clients.append(client)  # which waiters of its jobs have too
         queues = {name: Queue(name, client, namespace=self.namespace) for name in {o.queue for o in self.orders}}
         began = time.monotonic()
         done = 0
@@ -139,7 +144,6 @@ class People:
                     self._enqueue(queue, orders[0])
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
                 self.problems.append(f"producer: {problem!r}")
-        client.close()
 
     def _enqueue(self, queue: Queue, order: Order) -> None:
         sent = now_ms()
@@ -378,6 +382,8 @@ class People:
             error = type(problem).__name__
             result = problem.result if isinstance(problem, WaitError) else None
             execution = "" if result is None else result.execution_id
+            if not isinstance(problem, RqlikeError | RedisError):
+                self.problems.append(f"waiter of {job.id}: {traceback.format_exc()}")
         self.waits.append(Wait(job.id, error, value, now_ms(), asked, _WAIT_S, job.cycle, "", execution))
         self._room.release()
 
