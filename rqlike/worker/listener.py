@@ -31,6 +31,8 @@ class Listener:
             return
         if aloud and not horse.tells:
             self._overhear(horse)
+        if horse.piece_of != frame.execution_id:
+            horse.piece, horse.piece_of = b"", frame.execution_id
         now, lines = clock.mono(), []
         for said_s, text, goes_on in pieces:
             horse.piece += text
@@ -61,7 +63,7 @@ class Listener:
             self.look(horse, clock.mono())
         if execution is not None:
             self.tellings.close(execution.token)
-        horse.tells, horse.listen_at, horse.piece = False, None, b""
+        horse.tells, horse.listen_at = False, None
 
     def _overhear(self, horse: Horse) -> None:
         data = horse.end.overhear() or b""

@@ -88,6 +88,7 @@ class Horse:
     tells: bool = False  #: what it runs has something to say, which waits to be looked for
     listen_at: float | None = None  #: when that is looked for
     piece: bytes = b""  #: of a line whose rest is still to come
+    piece_of: str = ""  #: the execution whose line it is
     jobs: int = 0
     retires: str | None = None
 
