@@ -24,9 +24,9 @@ DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze
 #: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
 PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole"})
 #: Those that may keep a worker from registering, which it does not try twice.
-NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory"})
+NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory", "outage"})
 #: Those that may keep a producer or a waiter from the server.
-AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory"})
+AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory", "outage"})
 
 
 class Told(NamedTuple):
