@@ -9,7 +9,7 @@ from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, ResultType
 from tests.chaos.evidence import Evidence, GroupSeen, JobSeen
 from tests.chaos.kinds import RAZED
-from tests.chaos.oneness import CLOCK_MS, gone
+from tests.chaos.oneness import CLOCK_MS, gone, may_be_canceled
 
 
 def waits_rightly(evidence: Evidence, job_id: str) -> bool:
@@ -56,8 +56,10 @@ def _had_ended(evidence: Evidence, need: Need, at_ms: float) -> bool:
             return True
     if not anyhow:
         return False
-    if job is None:  # deleted, perhaps after it had failed
+    if job is None:  # deleted, perhaps after it had failed, or had ended without an execution
         if any(body.began_ms <= at_ms for body in evidence.begun.get(name, ())):
+            return True
+        if evidence.orders[name].expires or may_be_canceled(evidence, name):
             return True
         return name in evidence.cleared or any(act.what in ("delete", "drop") and act.at_ms <= at_ms for act in acts)
     if evidence.was("requeue", name):  # how a cycle ended that had no execution is not known once there is another one
