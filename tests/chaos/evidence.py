@@ -19,10 +19,11 @@ from rqlike.store.schedules import FireRecord
 from rqlike.told import LogLine, Progress
 from tests.chaos.kinds import Order, StandingOrder, Sweep
 
-#: Faults that may end an execution, or make others believe that it has ended.
-DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
+#: Faults that may end an execution, or make others believe that it has ended. An outage does that only with a lease
+#: below ten seconds: what is away for longer is known to be an outage.
+DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole", "outage"})
 #: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
-PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole"})
+PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole", "outage"})
 #: Those that may keep a worker from registering, which it does not try twice.
 NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory", "outage"})
 #: Those that may keep a producer or a waiter from the server.
