@@ -251,15 +251,20 @@ class _Director:
     def _look(self) -> tuple[dict[str, JobSeen], list[str], Counter[str], Counter[str]]:
         scene = Scene(self.store)
         self._know_fired()
-        jobs = self._jobs()
+        counts, jobs = self._counts(), self._jobs()
+        while counts != (again := self._counts()):  # one that was kept for a waiter has gone meanwhile
+            counts, jobs = again, self._jobs()
         said = [told_of(self.store, job_id, at_the_end=True) for job_id in jobs if self.orders[job_id].says]
         self.told, self.remains = [*self.onlookers.told, *said], remains(self.store, self.orders)
         seconds, micros = self.store.client.time()
         complaints = unsound(scene.dump(), self.store.keys, int(seconds) * 1000 + int(micros) // 1000)
+        return jobs, complaints, counts, Counter(str(job.status) for job in jobs.values())
+
+    def _counts(self) -> Counter[str]:
         counts: Counter[str] = Counter()
         for row in self.store.run(verbs.counts(ALL_QUEUES)):
             counts.update({str(status): number for status, number in row.items() if number})
-        return jobs, complaints, counts, Counter(str(job.status) for job in jobs.values())
+        return counts
 
     def _know_fired(self) -> None:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
