@@ -209,7 +209,7 @@ def _wrongly_heard(heard: Heard) -> Iterator[str]:
     for event in heard.kept:
         if given.get(event.id) != event:
             yield f"{event!r} is kept in {heard.queue}, and a reader was given {given.get(event.id)!r}"
-    since = event_place(heard.kept[0].id) if heard.kept else (0, 0)
+    since = event_place(heard.kept[0].id if heard.kept else "0")
     kept = {event.id for event in heard.kept}
     for event in heard.events if heard.kept and heard.queue != RAZED else ():
         if event.id not in kept and event_place(event.id) >= since:

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from redis.exceptions import RedisError
 
 from rqlike import Queue, erasure
+from rqlike.events import event_place
 from rqlike.exceptions import RqlikeError
 from rqlike.settings import GRACE_MS
 from rqlike.store import erasures
@@ -108,7 +109,7 @@ def acts_of(swept: Sequence[Swept], heard: Sequence[Heard], orders: Mapping[str,
     events = {event.id: event for one in heard if one.queue == SWEPT for event in (*one.events, *one.kept)}
     acts = [
         Act(named[event.name], event.job_id, "ok", event.at.timestamp() * 1000)
-        for _, event in sorted(events.items(), key=_place)
+        for _, event in sorted(events.items(), key=lambda item: event_place(item[0]))
         if event.name in named
     ]
     razed = [order.id for order in orders.values() if order.queue == RAZED]
@@ -116,11 +117,6 @@ def acts_of(swept: Sequence[Swept], heard: Sequence[Heard], orders: Mapping[str,
         if one.sweep.what == "raze" and one.error != "InvalidJobOperation":
             acts += [Act("delete", job_id, one.error or "ok", one.sent_ms) for job_id in razed]
     return acts
-
-
-def _place(item: tuple[str, Any]) -> tuple[int, int]:
-    first, _, second = item[0].partition("-")
-    return int(first), int(second)
 
 
 def remains(store: Store, orders: Mapping[str, Order]) -> list[str]:
