@@ -25,7 +25,7 @@ from rqlike.exceptions import RqlikeError
 LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
 PADDING: Final = "p" * 2000  #: an argument that nobody reads
-_ASKS_S: Final = 3.0  #: for the value of another job
+_ASKS_S: Final = 1.5  #: for the value of another job
 ASKED_RETRIES: Final = 9
 #: Lines that an execution writes into its log, by its act. The log keeps 1,000.
 SAYS: Final = {"tells": 25, "tells_and_fails": 25, "chatty": 1200}

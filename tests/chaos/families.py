@@ -37,7 +37,7 @@ _SWEPT: Final = (
     "chatty",
     "asks",
 )
-_CALLS: Final = 3  #: a second, into each of these queues
+_CALLS: Final = 2  #: a second, into each of these queues
 _ACTS: Final = ("", "", "", "", "cancel", "cancel_kin", "delete", "delete_kin", "stop", "requeue")
 
 

@@ -82,7 +82,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     "close_all": _kind("close_all", "killed", 1),
     "vandal": _kind("vandal", RETURNS, 2),
     "tells": _kind("tells", RETURNS, 4, naps=(0.0, 0.5)),
-    "tells_long": _kind("tells", RETURNS, 1, naps=(0.5, 2.0), retries=3),
+    "tells_long": _kind("tells", RETURNS, 1, naps=(0.4, 1.2), retries=3),
     "tells_and_fails": _kind("tells_and_fails", "exception", 2, naps=(0.0, 0.3)),
     "chatty": _kind("chatty", RETURNS, 1),
     "asks": _kind("asks", RETURNS, 2, naps=(0.0, 0.2)),
