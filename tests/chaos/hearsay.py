@@ -138,6 +138,11 @@ def _wrong_news(order: Order, watched: Watched) -> Iterator[str]:
     steps = [(one.cycle, one.attempt, one.current) for one in watched.news if isinstance(one, Progress)]
     if steps != sorted(set(steps)):
         yield f"who watched {order.id} was given the progress {steps}"
+    given: list[object] = list(watched.news)
+    events = [one for one in given if isinstance(one, Event)]
+    places = [event_place(one.id) for one in events]
+    if places != sorted(set(places)) or any(one.job_id != order.id for one in events):
+        yield f"who watched {order.id} was given the events {events}"
     results = [one for one in watched.news if isinstance(one, Result)]
     if len({one.execution_id for one in results}) != len(results):
         yield f"who watched {order.id} was given a result twice"

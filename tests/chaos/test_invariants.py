@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
@@ -376,11 +376,14 @@ def with_teller(
 
 def with_watcher(news: Sequence[News] | None = None, *, at: float = 72, cycle: int = 1) -> Evidence:
     """Somebody watched v from 30 ms on, for a second."""
-    made = with_teller()
-    results: list[News] = [Result(one) for one in made.jobs["v"].entries]
-    plain = [*V1, results[0], at_line(3), *V2, at_line(SAID), results[1]]
-    given = tuple(plain if news is None else news)
+    made, given = with_teller(), tuple(news_of_v() if news is None else news)
     return replace(made, watched=[Watched("v", cycle, given, T0 + 30, T0 + at, 1.0)])
+
+
+def news_of_v(*events: Event) -> list[News]:
+    """All that a watcher may be given of v, behind some events."""
+    first, last = results_of_v()
+    return [*cast(list[News], list(events)), *V1, first, at_line(3), *V2, at_line(SAID), last]
 
 
 def results_of_v() -> list[News]:
@@ -781,6 +784,11 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-36",
         lambda: with_watcher([*V1, *results_of_v()[:1] * 2, *V2, at_line(SAID), results_of_v()[1]]),
     ),
+    "a watcher is given an event twice": ("INV-36", lambda: with_watcher(news_of_v(OF_V[1], OF_V[1]))),
+    "a watcher is given an event of another job": (
+        "INV-36",
+        lambda: with_watcher(news_of_v(OF_V[1]._replace(job_id="a"))),
+    ),
     "a watcher is left before the end": ("INV-36", lambda: with_watcher([*V1])),
     "a watcher is told of another cycle": ("INV-36", lambda: with_watcher(cycle=2)),
     "a watcher is told late": ("INV-36", lambda: with_watcher(at=9000)),
@@ -905,6 +913,7 @@ def test_what_is_allowed_of_dependents_and_groups_violates_nothing(evidence: Evi
             [*V1, *V2[:-1]], at_line(3), strikes=[Strike("memory", "", T0, T0 + 500), Strike("horse", "w1", T0, T0)]
         ),
         with_watcher(),
+        with_watcher(news_of_v(*OF_V)),
         with_watcher([*V1, results_of_v()[0], at_line(3), *V2[:5]], at=1030),
     ],
 )
