@@ -462,7 +462,7 @@ def each_slot_is_one_job(evidence: Evidence) -> Iterator[str]:
     for key, order in evidence.standing.items():
         seen, made = evidence.schedules.get(key), evidence.of_schedules.get(key, [])
         if seen is None:
-            yield f"schedule {key} is gone"
+            yield from [f"schedule {key} is gone"] if any(kept.key == key for kept in evidence.kept) else []
             continue
         if seen.next_ms is not None:
             yield f"schedule {key} still waits for {slot_text(seen.next_ms)}"

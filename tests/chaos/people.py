@@ -308,6 +308,9 @@ class People:
             self._stop.wait(max(0.0, (self.opened_ms + seconds * 1000 - now_ms()) / 1000))
             try:
                 self._kept_at(client, orders[key], what)
+            except ValueError as problem:
+                if "would never fire" not in str(problem):  # it was kept from the server until all slots were over
+                    self.problems.append(f"{what} of {key}: {problem!r}")
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
                 self.problems.append(f"{what} of {key}: {problem!r}")
         client.close()
@@ -315,6 +318,8 @@ class People:
     def _kept_at(self, client: redis.Redis, order: StandingOrder, what: str) -> None:
         """Insists, but on running it now: that would be another job each time."""
         sent = now_ms()
+        if what != "put" and not any(kept.key == order.key for kept in self.kept):
+            what = "put"
         while True:
             try:
                 if what == "now":
