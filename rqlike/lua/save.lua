@@ -41,11 +41,6 @@ for at = 6, #ARGV, 2 do
 end
 if redate and allowed('requeue', got[1]) then
   local ttl_ms = tonumber(result_ttl)
-  local group = call('HGET', key, F.group)
-  if group then
-    --- @include group
-    redated(group, ttl_ms < 0 and '+inf' or string.format('%.0f', now + ttl_ms))
-  end
   call('HDEL', key, F.wanted) -- it has done what it was for; what is said of a job that has ended holds
   call('ZADD', key_home(got[1], got[2]), 'XX', expiry(ttl_ms), job_id)
   if ttl_ms < 0 then

@@ -125,20 +125,6 @@ def test_it_is_kept_as_long_as_its_jobs(group: Group, queue: Queue, client: redi
     assert not client.exists(keys.pending("g"))
 
 
-def test_so_it_is_where_one_of_them_is_kept_longer_when_all_have_ended(
-    group: Group, queue: Queue, client: redis.Redis, work: Work
-) -> None:
-    first, _ = group.enqueue_many(queue, datas(queue, [1, 2], result_ttl=50))
-    work()
-    keys = queue.store.keys
-    first.set_result_ttl(900)
-    first.set_result_ttl(10)  # the other one may be kept as long as was known
-    for key in (keys.group("g"), keys.members("g")):
-        assert 850_000 < client.pttl(key) <= 900_000
-    first.set_result_ttl(-1)
-    assert client.pttl(keys.group("g")) == client.pttl(keys.members("g")) == -1
-
-
 def test_the_jobs_of_a_group_may_depend_on_each_other(group: Group, queue: Queue, work: Work) -> None:
     first = queue.prepare_data(tasks.fail, job_id="first")
     group.enqueue_many(queue, [first, queue.prepare_data(tasks.echo, (2,), job_id="second", depends_on="first")])

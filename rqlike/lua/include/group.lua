@@ -24,28 +24,14 @@ local function complete(group, queue)
   end
 end
 
--- One of its jobs is kept until `moment`. Whether that is longer than all of which it knew.
-local function kept_until(group, moment)
-  local known = call('HGET', key_group(group), G.until_ms)
-  local longer = moment == '+inf' or (known ~= '+inf' and tonumber(moment) > (tonumber(known or 0) or 0))
-  if longer then call('HSET', key_group(group), G.until_ms, moment) end
-  return longer
-end
-
 -- A job of it has ended, and is kept until `moment`.
 local function left_group(group, job_id, queue, moment)
   if call('SREM', key_pending(group), job_id) == 0 then return end
-  kept_until(group, moment)
-  complete(group, queue)
-end
-
--- One that had ended is kept until `moment` from now on.
-local function redated(group, moment)
-  if call('EXISTS', key_group(group)) == 0 or not kept_until(group, moment) then return end
-  if not call('HGET', key_group(group), G.done) then return end -- it is dated when it is complete
-  for _, key in ipairs({key_group(group), key_members(group)}) do
-    if moment == '+inf' then call('PERSIST', key) else call('PEXPIREAT', key, moment) end
+  local known = call('HGET', key_group(group), G.until_ms)
+  if moment == '+inf' or (known ~= '+inf' and tonumber(moment) > (tonumber(known or 0) or 0)) then
+    call('HSET', key_group(group), G.until_ms, moment)
   end
+  complete(group, queue)
 end
 
 -- Jobs of it live, again or newly.
