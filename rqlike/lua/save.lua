@@ -54,10 +54,6 @@ if redate and allowed('requeue', got[1]) then
     for _, field in ipairs({F.call, F.meta, F.overrides}) do call('PEXPIREAT', key_blob(field, job_id), at) end
     call('PEXPIREAT', key_live(job_id), at)
     call('PEXPIREAT', key_log(job_id), at)
-    -- who waits until it is run again is told when it is gone
-    if got[1] ~= 'finished' and call('EXISTS', key_dependents(job_id)) == 1 then
-      call('ZADD', key_unsettled(), string.format('%.0f', now + ttl_ms + 1), '- gone ' .. job_id)
-    end
   end
 end
 return 1

@@ -85,10 +85,9 @@ class Sweepers:
         return self._raze(sweep, self._queues[RAZED])
 
     def _raze(self, sweep: Sweep, queue: Queue) -> int:
-        """With a schedule that goes with it."""
-        if sweep.options["force"]:
+        """With a schedule that goes with it, unless it is the last time: one that is made again may stay."""
+        if sweep is not LAST and sweep.options["force"]:
             queue.schedule(SCHEDULE, bodies.unnoticed, every=0.2, result_ttl=3600)
-            threading.Event().wait(0.22 if sweep is LAST else 0.0)  # while a worker fires it
         if not sweep.step:
             return sum(erasure.obliterate(queue.store, RAZED, **sweep.options))
         return sum(_in_steps(queue.store, sweep))

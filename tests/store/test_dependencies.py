@@ -211,24 +211,6 @@ def test_one_that_failed_longer_than_expected_is_waited_for_longer(scene: Scene)
     assert scene.status("a") is JobStatus.CANCELED
 
 
-@pytest.mark.parametrize("ttl_ms", [0, 5_000])
-def test_one_that_failed_and_is_taken_away_sooner_than_expected_is_waited_for_no_longer(
-    scene: Scene, ttl_ms: int
-) -> None:
-    parent = start(scene)
-    scene.enqueue(new_job("a", needs="w p"))
-    scene.settle(parent, raised())
-    scene.run(verbs.save("p", {}, None, -1, redate=True))  # for ever, and then not
-    scene.pass_ms(366 * 86_400_000)
-    scene.turn("w", sweep=True)
-    assert scene.status("a") is JobStatus.DEFERRED
-    scene.run(verbs.save("p", {}, None, ttl_ms, redate=True))
-    scene.pass_ms(ttl_ms + 2)
-    scene.client.delete(scene.store.keys.job("p"))  # where the server's clock is not that of the scene
-    scene.turn("w", sweep=True)
-    assert (scene.status("a"), reason_of(scene, "a"), nothing_left(scene)) == (JobStatus.CANCELED, "dependency", True)
-
-
 # -- several parents ---------------------------------------------------------------------------------------------------
 
 
