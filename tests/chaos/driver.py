@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -40,7 +40,7 @@ from tests.chaos.kinds import (
 )
 from tests.chaos.kinship import waits_rightly
 from tests.chaos.looking import Onlookers, told_of
-from tests.chaos.people import People, now_ms, settled
+from tests.chaos.people import People, now_ms
 from tests.chaos.stage import SHUTDOWN_S, Stage
 from tests.chaos.sweeping import SCHEDULE, Sweepers, acts_of, remains
 from tests.chaos.watching import Watch
@@ -49,7 +49,7 @@ from tests.servers import Kind, eventually
 from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
-_QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
+_QUIET_S: Final = 90.0  #: from the last deed to the end of the last job, before the rest is called stuck
 _PERMITS_S: Final = 10.0
 _HOLDS: Final = 6  #: pauses in a run
 _ASKS: Final = 25  #: a second
@@ -160,10 +160,11 @@ class _Director:
             pass_time(0.02)
         self.faults.heal()
         last = time.monotonic()
-        settled(self.people, 60)
-        eventually(lambda: self.families.done, 60, 0.05, "all families were enqueued")
-        eventually(lambda: self.askers.done, 60 + 4 * self.settings.seconds, 0.05, "all was asked and answered")
-        eventually(lambda: self.sweepers.done, 60, 0.05, "all was swept")
+        longest = 60 + 4 * self.settings.seconds
+        self._tend_until(lambda: self.people.done, longest, "the producer and the operator are done")
+        self._tend_until(lambda: self.families.done, longest, "all families were enqueued")
+        self._tend_until(lambda: self.askers.done, longest, "all was asked and answered")
+        self._tend_until(lambda: self.sweepers.done, longest, "all was swept")
         self.sweepers.finish()
         quiet_s = self._quiet(last)
         self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
@@ -177,9 +178,19 @@ class _Director:
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
+    def _tend_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Who has ended meanwhile is replaced."""
+
+        def met() -> bool:
+            self.stage.tend()
+            return condition()
+
+        eventually(met, seconds, 0.05, what)
+
     def _quiet(self, last: float) -> float:
         """Seconds until no job was left to end and no slot to come; also where some never do."""
-        while time.monotonic() < last + _QUIET_S:
+        end = time.monotonic() + _QUIET_S
+        while time.monotonic() < end:
             self.stage.tend()
             (rows,) = [self.store.run(verbs.counts(ALL_QUEUES))]
             ended = {*TERMINAL, JobStatus.DEFERRED}  # some may stay deferred

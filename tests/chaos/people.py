@@ -35,7 +35,6 @@ from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
 from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Orphaned, Wait
 from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
-from tests.servers import eventually
 
 _WAITERS: Final = 12  #: at a time
 _WAIT_S: Final = 90.0
@@ -482,8 +481,3 @@ DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {
     "cancel_kin": _cancel_kin,
     "delete_kin": _delete_kin,
 }
-
-
-def settled(people: People, timeout: float) -> None:
-    """Waits until everything was enqueued and done."""
-    eventually(lambda: people.done, timeout, 0.05, "the producer and the operator are done")
