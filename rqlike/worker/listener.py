@@ -31,14 +31,14 @@ class Listener:
             return
         if aloud and not horse.tells:
             self._overhear(horse)
-        if horse.piece_of != frame.execution_id:
-            horse.piece, horse.piece_of = b"", frame.execution_id
-        now, lines = clock.mono(), []
+        now, lines, begun = clock.mono(), [], horse.begun.pop(execution.token, b"")
         for said_s, text, goes_on in pieces:
-            horse.piece += text
-            if not goes_on or len(horse.piece) > LOG_LINE_LIMIT:
-                lines.append(Line(min(said_s, now), horse.piece[:LOG_LINE_LIMIT]))
-                horse.piece = b""
+            begun += text
+            if not goes_on or len(begun) > LOG_LINE_LIMIT:
+                lines.append(Line(min(said_s, now), begun[:LOG_LINE_LIMIT]))
+                begun = b""
+        if begun:
+            horse.begun[execution.token] = begun
         self.tellings.hear(execution, state, lines, now)
         if not horse.tells:
             horse.tells, horse.listen_at = True, now + TELL_S
@@ -63,6 +63,7 @@ class Listener:
             self.look(horse, clock.mono())
         if execution is not None:
             self.tellings.close(execution.token)
+            horse.begun.pop(execution.token, None)
         horse.tells, horse.listen_at = False, None
 
     def _overhear(self, horse: Horse) -> None:

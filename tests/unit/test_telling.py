@@ -444,9 +444,10 @@ def test_the_first_piece_of_a_line_is_kept_when_the_job_before_ends(pair: Pair) 
     for piece, goes_on in ((b"a", True), (b"b", False)):
         pair.theirs.whisper(pack(FrameKind.TELLS, "t2", [None, [[1.0, piece, goes_on]]]))
         pair.listener.hear_out(pair.horse)  # t1 has ended, and then t2
+        pair.listener.heard(pair.horse, Frame(FrameKind.TELLS, "t1", [None, [[1.0, b"late", False]]]))
         pair.horse.handed.popleft()
     told = {telling.token: [text for _, text in telling.lines] for telling in sent(pair.book, 1.0)}
-    assert told == {"t1": [b"one"], "t2": [b"ab"]}
+    assert told == {"t1": [b"one", b"late"], "t2": [b"ab"]}
 
 
 def test_what_a_thread_says_for_an_execution_that_has_ended_is_for_nobody(pair: Pair) -> None:
