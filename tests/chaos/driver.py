@@ -14,7 +14,7 @@ from typing import Any, Final
 from rqlike.exceptions import NoSuchGroupError
 from rqlike.keys import Keys
 from rqlike.records import NoticeRecord
-from rqlike.settings import AUDIT_MS, FIRES_KEPT, TOUCH_LIMIT
+from rqlike.settings import FIRES_KEPT, TOUCH_LIMIT
 from rqlike.states import TERMINAL, JobStatus
 from rqlike.store import groups, schedules, turns, verbs
 from rqlike.store.store import Store
@@ -50,8 +50,7 @@ from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
 _QUIET_S: Final = 90.0  #: from the last deed to the end of the last job, before the rest is called stuck
-#: Where who waited for a permit was canceled, the key is looked at once more when holders are to be audited.
-_PERMITS_S: Final = AUDIT_MS / 1000 + 10.0
+_PERMITS_S: Final = 10.0
 _HOLDS: Final = 6  #: pauses in a run
 _ASKS: Final = 25  #: a second
 _AWAITED: Final = 8  #: a second
