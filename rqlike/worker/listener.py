@@ -21,19 +21,24 @@ class Listener:
 
     tellings: Tellings
 
-    def heard(self, horse: Horse, frame: Frame) -> None:
-        """A TELLS frame has come. What a thread says that an execution has left behind is for nobody. Raises
+    def heard(self, horse: Horse, frame: Frame, *, aloud: bool = True) -> None:
+        """A TELLS frame has come. What a thread says that an execution has left behind is for nobody. The first word
+        aloud tells that there may be lines in the pipe, and what is said aloud next comes after them. Raises
         ProtocolError."""
         state, pieces = read_telling(frame)
         execution = next((one for one in horse.handed if one.token == frame.execution_id), None)
         if execution is None or horse.on_errand:
             return
-        now, lines = clock.mono(), []
+        if aloud and not horse.tells:
+            self._overhear(horse)
+        now, lines, begun = clock.mono(), [], horse.begun.pop(execution.token, b"")
         for said_s, text, goes_on in pieces:
-            horse.piece += text
-            if not goes_on or len(horse.piece) > LOG_LINE_LIMIT:
-                lines.append(Line(min(said_s, now), horse.piece[:LOG_LINE_LIMIT]))
-                horse.piece = b""
+            begun += text
+            if not goes_on or len(begun) > LOG_LINE_LIMIT:
+                lines.append(Line(min(said_s, now), begun[:LOG_LINE_LIMIT]))
+                begun = b""
+        if begun:
+            horse.begun[execution.token] = begun
         self.tellings.hear(execution, state, lines, now)
         if not horse.tells:
             horse.tells, horse.listen_at = True, now + TELL_S
@@ -58,7 +63,8 @@ class Listener:
             self.look(horse, clock.mono())
         if execution is not None:
             self.tellings.close(execution.token)
-        horse.tells, horse.listen_at, horse.piece = False, None, b""
+            horse.begun.pop(execution.token, None)
+        horse.tells, horse.listen_at = False, None
 
     def _overhear(self, horse: Horse) -> None:
         data = horse.end.overhear() or b""
@@ -66,5 +72,5 @@ class Listener:
             for frame in frames:
                 if frame.kind is not FrameKind.TELLS:
                     raise ProtocolError(f"{frame.kind.name} was whispered after it could be")
-                self.heard(horse, frame)
+                self.heard(horse, frame, aloud=False)
             data = b""

@@ -2,7 +2,8 @@
 
 The first word goes over the socket and wakes the worker, which from then on looks ten times a second. How far the job
 is stands in a slot; lines go into the pipe of the whispers, where they survive the horse; what finds no room there
-waits here, the newest of it, until there is room or the job ends. The last word goes before the outcome.
+waits here, the newest of it, until there is room or the job ends. The last word goes before the outcome. So no line is
+said aloud before one that was whispered.
 """
 
 from __future__ import annotations
@@ -57,10 +58,8 @@ class Mouth(Voice):
         said_s, data = clock.mono(), line_bytes(text)
         room = WHISPER_LIMIT - _ROOM - len(self.token)
         starts = range(0, max(1, len(data)), room)
+        self._heard = self._heard or self._aloud(self._frame(None, []))
         pieces = [(said_s, data[at : at + room], at + room < len(data)) for at in starts]
-        if not self._heard and len(pieces) == 1 and self._aloud(self._frame(None, pieces)):
-            self._heard = True
-            return
         self._kept.extend(self._frame(None, [piece]) for piece in pieces)
         self._send_kept()
 

@@ -87,7 +87,7 @@ class Horse:
     forsaken: bool = False  #: its execution is no longer ours: nothing is reported
     tells: bool = False  #: what it runs has something to say, which waits to be looked for
     listen_at: float | None = None  #: when that is looked for
-    piece: bytes = b""  #: of a line whose rest is still to come
+    begun: dict[str, bytes] = field(default_factory=dict)  #: lines whose rest is still to come, by token
     jobs: int = 0
     retires: str | None = None
 

@@ -252,7 +252,7 @@ class Supervisor:
             for reader, data in ((horse.whispers, quietly or b""), (horse.reader, aloud)):
                 while frames := reader.feed(data):
                     for frame in frames:
-                        event = self._heard(horse, frame)
+                        event = self._heard(horse, frame, aloud=reader is horse.reader)
                         if event is not None:
                             events.append(event)
                     data = b""
@@ -278,9 +278,9 @@ class Supervisor:
                 break
         return data
 
-    def _heard(self, horse: Horse, frame: Frame) -> Event | None:
+    def _heard(self, horse: Horse, frame: Frame, *, aloud: bool) -> Event | None:
         if frame.kind is FrameKind.TELLS:
-            self._listener.heard(horse, frame)
+            self._listener.heard(horse, frame, aloud=aloud)
             return None
         if horse.stage is Stage.DOOMED and frame.kind is not FrameKind.OUTCOME:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 import tempfile
 from pathlib import Path
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
 def main() -> int:
     """0 where nothing was violated."""
     asked = _parser().parse_args()
+    logging.getLogger("rqlike").setLevel(logging.ERROR)  # of readers, who are told of gaps
     if asked.scene is not None:
         with tempfile.TemporaryDirectory(prefix="rqlike-scene-") as folder:
             print(json.dumps(play(asked.scene, Path(folder))))

@@ -14,17 +14,31 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
-from rqlike import Retry, get_current_job
+from redis.exceptions import RedisError
+
+from rqlike import Queue, Retry, get_current_job, progress
+from rqlike.exceptions import RqlikeError
 
 LARGE: Final = 200_000  #: bytes of a large value
 TRACEBACK: Final = 2_000_000  #: characters of an exception's text
+PADDING: Final = "p" * 2000  #: an argument that nobody reads
+_ASKS_S: Final = 1.5  #: for the value of another job
+ASKED_RETRIES: Final = 9
+#: Lines that an execution writes into its log, by its act. The log keeps 1,000.
+SAYS: Final = {"tells": 25, "tells_and_fails": 25, "chatty": 1200}
 
 
 def signature(key: str, execution: str) -> str:
     """What a job of the act `signs` returns."""
     return f"{key} {execution}"
+
+
+def said(execution: str, number: int) -> str:
+    """A line of a log: which execution wrote it, and the how many-th it is, from 1."""
+    return f"{execution} {number}"
 
 
 def tell(log: str, event: str, key: str) -> None:
@@ -39,7 +53,7 @@ def tell(log: str, event: str, key: str) -> None:
         os.close(fd)
 
 
-def perform(log: str, key: str, kind: str, seconds: float = 0.0) -> Any:
+def perform(log: str, key: str, kind: str, seconds: float = 0.0, padding: str = "") -> Any:
     """Begins, does what its kind does, and ends.
 
     `end` is told just before a value is returned, `out` where an exception leaves it."""
@@ -64,6 +78,10 @@ def perform_own(log: str, seconds: float = 0.0) -> Any:
 
 #: In the environment of workers: the file that a body tells which is not given it.
 LOG: Final = "RQLIKE_CHAOS_LOG"
+
+
+def unnoticed() -> None:
+    """A job of a schedule that is removed with its queue: it tells nobody anything."""
 
 
 def completed(group_id: str) -> Any:
@@ -184,6 +202,62 @@ def _vandal(key: str, seconds: float) -> str:
     return key
 
 
+def _say(count: int, seconds: float) -> None:
+    """Writes so many lines, and counts them."""
+    job = get_current_job()
+    assert job is not None
+    done = progress(count, desc="lines")
+    for number in range(1, count + 1):
+        job.log(said(job._record.token or "-", number))
+        done.update(note=f"line {number}" if number % 5 == 0 else None)
+        if seconds:
+            time.sleep(seconds / count)
+
+
+def _tells(key: str, seconds: float) -> str:
+    _say(SAYS["tells"], seconds)
+    return key
+
+
+def _tells_and_fails(key: str, seconds: float) -> None:
+    _say(SAYS["tells_and_fails"], seconds)
+    raise LookupError(key)
+
+
+def _chatty(key: str, seconds: float) -> str:
+    _say(SAYS["chatty"], seconds)
+    return key
+
+
+def _saves(key: str, seconds: float) -> str:
+    """Writes what is to be known of it, in the hash of the job and in a key of its own."""
+    job = get_current_job()
+    assert job is not None
+    for padding in ("", PADDING, PADDING * 9, ""):
+        time.sleep(seconds / 4)
+        job.meta = {"key": key, "padding": padding}
+        with suppress(RedisError, RqlikeError):
+            job.save_meta()
+    return key
+
+
+def asked_by(key: str) -> str:
+    """The id of the job that one of the act `asks` enqueues and waits for."""
+    return f"{key}-in"
+
+
+def _asks(key: str, seconds: float) -> str:
+    """Wants the value of another job, and goes on without it where it cannot be had."""
+    job = get_current_job()
+    assert job is not None
+    queue = Queue(job.origin, job.connection, namespace=job.namespace)
+    call = (os.environ[LOG], asked_by(key), "nap", seconds)
+    kept: dict[str, Any] = {"result_ttl": 3600, "failure_ttl": 3600, "retry": Retry(ASKED_RETRIES)}
+    with suppress(RedisError, RqlikeError):
+        queue.enqueue_and_wait(perform, *call, timeout=_ASKS_S, job_id=asked_by(key), **kept)
+    return key
+
+
 ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "nap": _nap,
     "signs": _signs,
@@ -203,4 +277,9 @@ ACTS: Final[dict[str, Callable[[str, float], Any]]] = {
     "fork": _fork,
     "close_all": _close_all,
     "vandal": _vandal,
+    "tells": _tells,
+    "tells_and_fails": _tells_and_fails,
+    "chatty": _chatty,
+    "saves": _saves,
+    "asks": _asks,
 }

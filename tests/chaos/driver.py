@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,27 +25,31 @@ from tests.chaos.evidence import Evidence, GroupSeen, JobSeen, Lists, ScheduleSe
 from tests.chaos.faults import DUE, NETWORKED, Faults, lease_of, mix_of
 from tests.chaos.invariants import violations
 from tests.chaos.kinds import (
+    ALL_QUEUES,
     FIRED_RETRIES,
-    QUEUES,
     SHORT_TTL_S,
     Order,
+    asked_orders,
     asks,
     awaited_orders,
     due_orders,
     orders,
     shared_orders,
     standing_orders,
+    sweeps,
 )
 from tests.chaos.kinship import waits_rightly
-from tests.chaos.people import People, now_ms, settled
+from tests.chaos.looking import Onlookers, told_of
+from tests.chaos.people import People, now_ms
 from tests.chaos.stage import SHUTDOWN_S, Stage
+from tests.chaos.sweeping import SCHEDULE, Sweepers, acts_of, remains
 from tests.chaos.watching import Watch
 from tests.process.workers import pass_time
 from tests.servers import Kind, eventually
 from tests.store.builders import Dump, Scene
 from tests.store.invariants import violations as unsound
 
-_QUIET_S: Final = 90.0  #: from the last fault to the end of the last job, before the rest is called stuck
+_QUIET_S: Final = 90.0  #: from the last deed to the end of the last job, before the rest is called stuck
 _PERMITS_S: Final = 10.0
 _HOLDS: Final = 6  #: pauses in a run
 _ASKS: Final = 25  #: a second
@@ -123,6 +127,10 @@ class _Director:
         plan = families.calls(settings.seed, settings.seconds, quick=settings.mix == DUE)
         self.orders |= {order.id: order for call in plan for order in call.orders}
         self.families = families.Families(self.people, plan)
+        self.orders |= {order.id: order for order in asked_orders(self.orders.values())}
+        quick = settings.mix == DUE
+        self.sweepers = Sweepers(self.people, sweeps(settings.seed, settings.seconds, quick=quick))
+        self.onlookers = Onlookers(self.people, self.orders, settings.seed)
         self.store = Store(stage.stable.client(), namespace)
 
     def _askers(self, *, quick: bool) -> Askers:
@@ -143,6 +151,8 @@ class _Director:
         self.people.start()
         self.askers.start()
         self.families.start()
+        self.sweepers.start()
+        self.onlookers.start()
         end = time.monotonic() + self.settings.seconds
         while time.monotonic() < end:
             self.stage.tend()
@@ -150,24 +160,39 @@ class _Director:
             pass_time(0.02)
         self.faults.heal()
         last = time.monotonic()
-        settled(self.people, 60)
-        eventually(lambda: self.families.done, 60, 0.05, "all families were enqueued")
-        eventually(lambda: self.askers.done, 60, 0.05, "all was asked and answered")
+        longest = 60 + 4 * self.settings.seconds
+        self._tend_until(lambda: self.people.done, longest, "the producer and the operator are done")
+        self._tend_until(lambda: self.families.done, longest, "all families were enqueued")
+        self._tend_until(lambda: self.askers.done, longest, "all was asked and answered")
+        self._tend_until(lambda: self.sweepers.done, longest, "all was swept")
+        self.sweepers.finish()
         quiet_s = self._quiet(last)
         self.permits, self.unreleased = self._permits(), self._left(self.store.keys.unique("*"))
         waiting = self.people.finish(30)
         watch.stop()
+        self.heard = self.onlookers.finish(self.store)
+        self.acts = [*self.people.acts, *acts_of(self.sweepers.swept, self.heard, self.orders)]
         pass_time(SHORT_TTL_S + 0.1)  # what fades is gone, and not going while it is looked at
         self.closed_ms, self.seen, found = now_ms(), schedules_of(self.store, self.standing), self._look()
         self.lists, self.grouped = self._lists(), self._groups()
         self.stage.dismiss_all()
         return self._evidence(found, waiting), quiet_s
 
+    def _tend_until(self, condition: Callable[[], bool], seconds: float, what: str) -> None:
+        """Who has ended meanwhile is replaced."""
+
+        def met() -> bool:
+            self.stage.tend()
+            return condition()
+
+        eventually(met, seconds, 0.05, what)
+
     def _quiet(self, last: float) -> float:
         """Seconds until no job was left to end and no slot to come; also where some never do."""
-        while time.monotonic() < last + _QUIET_S:
+        end = time.monotonic() + _QUIET_S
+        while time.monotonic() < end:
             self.stage.tend()
-            (rows,) = [self.store.run(verbs.counts(QUEUES))]
+            (rows,) = [self.store.run(verbs.counts(ALL_QUEUES))]
             ended = {*TERMINAL, JobStatus.DEFERRED}  # some may stay deferred
             live = any(row[status] for row in rows for status in row.keys() - ended)
             slots = (one.next_ms for one in schedules_of(self.store, self.standing).values())
@@ -181,7 +206,7 @@ class _Director:
         lists, keys = self._lists(), self.store.keys
         if lists.telling or any(not member.startswith("- gone ") for member in lists.unsettled):
             return False
-        homes = [keys.home(JobStatus.DEFERRED, queue) for queue in QUEUES]
+        homes = [keys.home(JobStatus.DEFERRED, queue) for queue in ALL_QUEUES]
         deferred = [job_id for home in homes for job_id in self._members(home)]
         if not deferred:
             return True
@@ -237,17 +262,27 @@ class _Director:
     def _look(self) -> tuple[dict[str, JobSeen], list[str], Counter[str], Counter[str]]:
         scene = Scene(self.store)
         self._know_fired()
-        jobs = self._jobs()
+        counts, jobs = self._counts(), self._jobs()
+        while counts != (again := self._counts()):  # one that was kept for a waiter has gone meanwhile
+            counts, jobs = again, self._jobs()
+        said = [told_of(self.store, job_id, at_the_end=True) for job_id in jobs if self.orders[job_id].says]
+        self.told, self.remains = [*self.onlookers.told, *said], remains(self.store, self.orders)
         seconds, micros = self.store.client.time()
         complaints = unsound(scene.dump(), self.store.keys, int(seconds) * 1000 + int(micros) // 1000)
-        counts: Counter[str] = Counter()
-        for row in self.store.run(verbs.counts(QUEUES)):
-            counts.update({str(status): number for status, number in row.items() if number})
         return jobs, complaints, counts, Counter(str(job.status) for job in jobs.values())
+
+    def _counts(self) -> Counter[str]:
+        counts: Counter[str] = Counter()
+        for row in self.store.run(verbs.counts(ALL_QUEUES)):
+            counts.update({str(status): number for status, number in row.items() if number})
+        return counts
 
     def _know_fired(self) -> None:
         """The jobs that schedules have made are orders too: of a quick job that may be tried many times."""
-        for job_id in fired_ids(self.store):
+        deleted = {act.job_id for act in self.acts if "@" in act.job_id}
+        for job_id in {*fired_ids(self.store), *deleted}:
+            if job_id.startswith(f"{SCHEDULE}@"):
+                continue  # of what is razed: nobody judges it, but nothing of it is to be left
             if job_id.partition("@")[0] in self.families.groups:
                 self.orders[job_id] = Order(job_id, "quick")
                 continue
@@ -291,7 +326,12 @@ class _Director:
             closed_ms=round(self.closed_ms),
             kept=self.people.kept,
             schedules=self.seen,
-            acts=self.people.acts,
+            acts=self.acts,
+            swept=self.sweepers.swept,
+            heard=self.heard,
+            watched=self.onlookers.watched,
+            told=self.told,
+            remains=self.remains,
             waits=self.people.waits,
             gathered=self.people.gathered,
             denied=self.people.denied,
@@ -338,7 +378,7 @@ class _Director:
         for key in self.standing:
             self.store.run(schedules.unschedule(key))
         self._let_expire(scene.dump())
-        turn = Turn("caretaker", "caretaker", 1, QUEUES, sweep=True, prune=True)
+        turn = Turn("caretaker", "caretaker", 1, ALL_QUEUES, sweep=True, prune=True)
         for later in range(1, _LIVES + 1):  # who waits for one that is gone is canceled, and kept for a while itself
             for number in range(3 * later, 3 * later + 3):
                 self.store.run(turns.advance(turn._replace(number=number), now_ms=_far(later)))
@@ -352,7 +392,7 @@ class _Director:
 
     def _delete_queued(self) -> None:
         """Those that run whatever becomes of the one they waited for."""
-        for queue in QUEUES:
+        for queue in ALL_QUEUES:
             ids = self._members(self.store.keys.home(JobStatus.QUEUED, queue))[:TOUCH_LIMIT]
             if ids:
                 self.store.run(verbs.delete(ids, ""))
@@ -390,5 +430,5 @@ def _far(times: int) -> int:
 
 def _constants(keys: Keys) -> set[str]:
     """What a namespace keeps for ever."""
-    streams = {keys.events(queue) for queue in QUEUES}
+    streams = {keys.events(queue) for queue in ALL_QUEUES}
     return {keys.queues(), keys.sequence(), keys.contact(), keys.watch(), *streams}

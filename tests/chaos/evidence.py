@@ -11,19 +11,23 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from rqlike.dependency import Need
+from rqlike.events import Event
+from rqlike.live import Watched as News
 from rqlike.records import ResultRecord
 from rqlike.states import JobStatus
 from rqlike.store.schedules import FireRecord
-from tests.chaos.kinds import Order, StandingOrder
+from rqlike.told import LogLine, Progress
+from tests.chaos.kinds import Order, StandingOrder, Sweep
 
-#: Faults that may end an execution, or make others believe that it has ended.
-DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole"})
+#: Faults that may end an execution, or make others believe that it has ended. An outage does that only with a lease
+#: below ten seconds: what is away for longer is known to be an outage.
+DEADLY: Final = frozenset({"point", "horse", "parent", "both", "freeze", "freeze_all", "hole", "outage"})
 #: Those that may let two executions of a job overlap: a worker that is replaced and does not know it.
-PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole"})
+PARTING: Final = frozenset({"point", "freeze", "freeze_all", "hole", "outage"})
 #: Those that may keep a worker from registering, which it does not try twice.
-NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory"})
+NO_START: Final = frozenset({"server_kill", "server_pause", "clients", "cut", "hole", "memory", "outage"})
 #: Those that may keep a producer or a waiter from the server.
-AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory"})
+AWAY: Final = frozenset({"server_kill", "server_pause", "clients", "road_cut", "road_hole", "memory", "outage"})
 
 
 class Told(NamedTuple):
@@ -215,6 +219,46 @@ class ScheduleSeen(NamedTuple):
     fires: tuple[FireRecord, ...]  #: newest first
 
 
+class Swept(NamedTuple):
+    """A sweep, and what it was answered: a number of jobs, or the name of an error."""
+
+    sweep: Sweep
+    sent_ms: float
+    at_ms: float
+    done: int = 0
+    error: str = ""
+
+
+class Heard(NamedTuple):
+    """What a reader of a queue's events was given, who went away and came again now and then, and what was kept when
+    it was done."""
+
+    queue: str
+    events: tuple[Event, ...]
+    kept: tuple[Event, ...] = ()  #: of those that had happened before it was done
+
+
+class Watched(NamedTuple):
+    """What somebody who watched a job was given."""
+
+    job_id: str
+    cycle: int
+    news: tuple[News, ...]
+    asked_ms: float
+    at_ms: float
+    timeout_s: float
+    error: str = ""
+
+
+class ToldSeen(NamedTuple):
+    """What a job had told when it was looked at."""
+
+    job_id: str
+    lines: tuple[LogLine, ...]
+    progress: Progress | None
+    at_the_end: bool = False  #: it was looked at when all had ended
+
+
 class JobSeen(NamedTuple):
     """A job at the end; `entries` oldest first."""
 
@@ -266,6 +310,11 @@ class Evidence:
     unique: int = 0  #: how often a living job with a key until it ends was seen
     unreleased: Sequence[str] = ()  #: unique keys without a time to live that are left when all jobs have ended
     permits: Sequence[str] = ()  #: keys of limits that are left when all jobs have ended
+    swept: Sequence[Swept] = ()
+    heard: Sequence[Heard] = ()
+    watched: Sequence[Watched] = ()
+    told: Sequence[ToldSeen] = ()
+    remains: Sequence[str] = ()  #: what is left of the queue that was obliterated last of all
     idle: bool = False  #: whether the machine had nothing else to do, so that lateness means something
     shutdown_s: float = 30.0
 

@@ -32,7 +32,7 @@ MIXES: Final[Mapping[str, Mapping[str, float]]] = {
     "kills": {"horse": 4, "parent": 2, "both": 1, "term": 2, "zygote": 1},
     "points": {"point": 3, "horse": 1},
     "pauses": {"freeze": 3, "freeze_all": 1, "nap_horse": 2, "horse": 1},
-    "server": {"server_kill": 2, "server_pause": 2, "flush": 3, "clients": 3},
+    "server": {"server_kill": 2, "server_pause": 2, "flush": 3, "clients": 3, "outage": 0.5},
     "network": {"cut": 4, "hole": 2, "road_cut": 2, "road_hole": 1},
     "memory": {"memory": 3, "flush": 1},
 }
@@ -210,6 +210,13 @@ class Faults:
     # -- the server ----------------------------------------------------------------------------------------------------
 
     def _server_kill(self) -> tuple[str, float] | None:
+        return self._killed_server(self._dice.uniform(0.0, _AWAY_S))
+
+    def _outage(self) -> tuple[str, float] | None:
+        """Longer than any lease."""
+        return self._killed_server(self._lease_s + self._dice.uniform(0.5, 2.5))
+
+    def _killed_server(self, seconds: float) -> tuple[str, float] | None:
         if self._server_down or time.monotonic() < self._server_rests:
             return None
         self._server_down = True
@@ -219,7 +226,7 @@ class Faults:
             self._stage.server.start()
             self._server_is_back()
 
-        return "", self._later(self._dice.uniform(0.0, _AWAY_S), start) + 1.0
+        return "", self._later(seconds, start) + 1.0
 
     def _server_is_back(self) -> None:
         self._server_down = False
@@ -306,6 +313,7 @@ _ACTS: Final[Mapping[str, Callable[[Faults], tuple[str, float] | None]]] = {
     "nap_horse": Faults._nap_horse,
     "server_kill": Faults._server_kill,
     "server_pause": Faults._server_pause,
+    "outage": Faults._outage,
     "flush": Faults._flush,
     "clients": Faults._clients,
     "cut": Faults._cut,

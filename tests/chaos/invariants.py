@@ -16,7 +16,14 @@ from rqlike.serializers import resolve_serializer
 from rqlike.settings import HISTORY_LENGTH
 from rqlike.states import CRASHES, JobStatus, Reason, ResultType
 from rqlike.timetables import slot_text
+from tests.chaos.erased import nothing_is_left_of_what_was_razed, sweeps_take_what_they_are_to_take
 from tests.chaos.evidence import AWAY, DEADLY, NO_START, Body, Evidence, JobSeen, ScheduleSeen, Wait
+from tests.chaos.hearsay import (
+    a_log_is_what_was_written,
+    each_event_is_told_once,
+    events_are_the_results,
+    who_watches_sees_it_as_it_was,
+)
 from tests.chaos.kinds import LIMITS, MAX_CRASHES, StandingOrder
 from tests.chaos.kinship import (
     dependents_run_after_what_they_depend_on,
@@ -455,14 +462,15 @@ def each_slot_is_one_job(evidence: Evidence) -> Iterator[str]:
     for key, order in evidence.standing.items():
         seen, made = evidence.schedules.get(key), evidence.of_schedules.get(key, [])
         if seen is None:
-            yield f"schedule {key} is gone"
+            yield from [f"schedule {key} is gone"] if any(kept.key == key for kept in evidence.kept) else []
             continue
         if seen.next_ms is not None:
             yield f"schedule {key} still waits for {slot_text(seen.next_ms)}"
         yield from _jobs_of_slots(key, made, seen)
         yield from _slots_of_a_schedule(evidence, order, {job.slot_ms for _, job in made if job.slot_ms}, seen)
     for job_id in evidence.begun.keys() - evidence.jobs.keys():
-        if "@" in job_id:
+        of_a_group = job_id.partition("@")[0] in evidence.groups
+        if "@" in job_id and not of_a_group and not evidence.was("delete", job_id):
             yield f"{job_id} began and is gone"
 
 
@@ -627,6 +635,12 @@ INVARIANTS: Final[Mapping[str, Judge]] = {
     "INV-32": nobody_is_canceled_for_what_finished,
     "INV-33": groups_are_complete_once_all_have_ended,
     "INV-34": who_depends_on_no_job_was_told_the_truth,
+    "INV-35": a_log_is_what_was_written,
+    "INV-36": who_watches_sees_it_as_it_was,
+    "INV-37": each_event_is_told_once,
+    "INV-38": events_are_the_results,
+    "INV-39": sweeps_take_what_they_are_to_take,
+    "INV-40": nothing_is_left_of_what_was_razed,
 }
 #: Of features that are not there yet.
 NOT_YET: Final[Mapping[str, str]] = {}

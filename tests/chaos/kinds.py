@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
 
 from rqlike import RateLimit
 from rqlike.dependency import Need
-from tests.chaos.bodies import LARGE, signature
+from rqlike.states import JobStatus
+from tests.chaos.bodies import ASKED_RETRIES, LARGE, SAYS, asked_by, signature
 
 RETURNS: Final = ""  #: in place of a reason
 QUEUES: Final = ("a", "b")
+SWEPT: Final = "c"  #: a queue that is cleaned, emptied, and whose dead letters are run again
+RAZED: Final = "d"  #: one that is obliterated
+ALL_QUEUES: Final = (*QUEUES, SWEPT, RAZED)
 MAX_CRASHES: Final = 3
 TIMEOUT_S: Final = 0.5
 FIRED_RETRIES: Final = 20  #: of the jobs of schedules
@@ -77,6 +81,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     "fork": _kind("fork", RETURNS, 1),
     "close_all": _kind("close_all", "killed", 1),
     "vandal": _kind("vandal", RETURNS, 2),
+    "tells": _kind("tells", RETURNS, 4, naps=(0.0, 0.5)),
+    "tells_long": _kind("tells", RETURNS, 1, naps=(0.4, 1.2), retries=3),
+    "tells_and_fails": _kind("tells_and_fails", "exception", 2, naps=(0.0, 0.3)),
+    "chatty": _kind("chatty", RETURNS, 1),
+    "asks": _kind("asks", RETURNS, 2, naps=(0.0, 0.2)),
+    "saves": _kind("saves", RETURNS, 3, naps=(0.0, 0.3)),
 }
 
 
@@ -94,7 +104,8 @@ class Order:
     ttl: float | None = None
     at_front: bool = False
     result_ttl: float | None = None
-    act: str = ""  #: cancel | stop | delete | requeue, or nothing
+    bulky: bool = False  #: its arguments lie in a key of their own
+    act: str = ""  #: cancel | stop | delete | requeue | drop | keep, or nothing
     act_kin: bool = False  #: cancel: those that depend on it go on; delete: they go too
     act_after: float = 0.0  #: seconds after it was acknowledged
     waits: bool = False  #: somebody blocks on it
@@ -135,6 +146,11 @@ class Order:
         """Whether its body is to return a value."""
         return RETURNS in self.of.ends
 
+    @property
+    def says(self) -> int:
+        """How many lines each execution of it writes into its log, and how far it says that it is in the end."""
+        return SAYS.get(self.of.act, 0)
+
     def value(self, execution: str) -> str:
         """What that execution of it returns."""
         if self.of.act == "signs":
@@ -162,6 +178,63 @@ class Ask:
     on_failed: Literal["rerun", "raise"] = "rerun"
     cancels: bool = False  #: cancel_on_timeout
     deadline: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What somebody does to many jobs at once."""
+
+    at_s: float
+    what: str  #: clean | empty | requeue of the queue SWEPT; raze of RAZED
+    statuses: frozenset[JobStatus] = frozenset()  #: in which it takes them
+    older_s: float = 0.0
+    limit: int | None = None
+    kinds: frozenset[str] = frozenset(KINDS)  #: whose jobs it takes, as its filters say
+    reason: str = ""  #: with which they have failed; "" any
+    options: Mapping[str, Any] = field(default_factory=dict)
+    step: int = 0  #: raze: jobs per call; 0: as many as there may be
+    cut_off: bool = False  #: raze: it is begun, and not gone on with
+
+
+def sweeps(seed: int, seconds: float, *, quick: bool = False) -> list[Sweep]:
+    """What is done to the queues that are swept and razed, by the seed alone."""
+    dice = random.Random(f"sweeps {seed}")
+    count = round(seconds * (1 if quick else 8))
+    return sorted((_sweep(dice, seconds) for _ in range(count)), key=lambda sweep: sweep.at_s)
+
+
+def _sweep(dice: random.Random, seconds: float) -> Sweep:
+    at = dice.uniform(0.1, 1.0) * seconds
+    what = dice.choices(("clean", "empty", "requeue", "raze"), (6, 2, 6, 3))[0]
+    if what == "clean":
+        status = dice.choice((*("finished", "failed") * 3, "canceled", "scheduled", "deferred"))
+        older, limit = dice.choice((0.0, 0.0, 0.3, 1.0)), dice.choice((1000, 1000, 3))
+        return Sweep(at, what, frozenset({JobStatus(status)}), older, limit)
+    if what == "empty":
+        waiting = {JobStatus.QUEUED, *((JobStatus.SCHEDULED, JobStatus.DEFERRED) if dice.random() < 0.5 else ())}
+        return Sweep(at, what, frozenset(waiting))
+    if what == "raze":
+        force = dice.random() < 0.7
+        step = dice.choice((0, 3)) if force else 0
+        return Sweep(at, what, options={"force": force}, step=step, cut_off=step > 0 and dice.random() < 0.3)
+    plain = Sweep(at, what, frozenset({JobStatus.FAILED}), dice.choice((0.0, 0.0, 0.5)), dice.choice((None, None, 2)))
+    return replace(plain, **_filter(dice))
+
+
+def _filter(dice: random.Random) -> dict[str, Any]:
+    """Of failed jobs."""
+    match dice.choice(("all", "class", "reason", "none", "glob")):
+        case "class":
+            kind = frozenset({"system_exit"})
+            return {"options": {"exc_type": SystemExit}, "kinds": kind, "reason": "exception"}
+        case "reason":
+            reason = dice.choice(("killed", "exception", "abandoned"))
+            return {"options": {"reason": reason}, "reason": reason}
+        case "none":
+            return {"options": {"func": "tests.chaos.kinds.*"}, "kinds": frozenset[str]()}
+        case "glob":
+            return {"options": {"func": "tests.*.perform"}}
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +331,11 @@ def _unique(dice: random.Random, order: Order, share: float, longest: float = 0.
     )
 
 
+def keyed(dice: random.Random, order: Order) -> Order:
+    """Perhaps with a limit, a priority and a unique key."""
+    return _unique(dice, _limited(dice, order), 0.25, 0.3)
+
+
 def _in_batches(dice: random.Random, made: list[Order]) -> list[Order]:
     """Some of them are enqueued together, in order."""
     found: list[Order] = []
@@ -344,6 +422,12 @@ def _limited(dice: random.Random, order: Order) -> Order:
     return replace(order, limit=key, priority=priority)
 
 
+def asked_orders(made: Iterable[Order]) -> list[Order]:
+    """The jobs that others enqueue while they run."""
+    asking = [order for order in made if order.of.act == "asks"]
+    return [Order(asked_by(order.id), "quick", order.queue, retries=ASKED_RETRIES) for order in asking]
+
+
 def due_orders(seed: int, count: int) -> list[Order]:
     """Nothing but quick jobs that are due later, some of them with unique keys."""
     dice, keys = random.Random(seed), random.Random(f"keys {seed}")
@@ -379,7 +463,7 @@ def need_of(dice: random.Random, job_id: str, *, may_wait: bool = True) -> Need:
 
 def _order(dice: random.Random, job_id: str, name: str) -> Order:
     kind = KINDS[name]
-    act = dice.choices(("", "cancel", "stop", "delete", "requeue"), (82, 5, 3, 4, 6))[0]
+    act = dice.choices(("", "cancel", "stop", "delete", "requeue", "drop", "keep"), (79, 5, 3, 4, 6, 2, 1))[0]
     retries = kind.retries if kind.retries is not None else dice.choice((0, 0, 2, 6))
     plain = act == "" and kind.ends == {RETURNS}
     return Order(
@@ -398,4 +482,5 @@ def _order(dice: random.Random, job_id: str, name: str) -> Order:
         waits=dice.random() < 0.15,
         resend=act == "" and dice.random() < 0.1,
         calls_back=dice.random() < 0.1,
+        bulky=dice.random() < 0.1,
     )

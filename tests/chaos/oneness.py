@@ -23,8 +23,8 @@ def gone(evidence: Evidence, job_id: str) -> bool:
 
 
 def deleted(evidence: Evidence, job_id: str) -> bool:
-    """Whether it may have been deleted, perhaps with one it depends on."""
-    return evidence.was("delete", job_id) or job_id in evidence.cleared
+    """Whether it may have been deleted, perhaps with one it depends on, or taken away when it had ended."""
+    return any(evidence.was(what, job_id) for what in ("delete", "drop")) or job_id in evidence.cleared
 
 
 def may_be_canceled(evidence: Evidence, job_id: str) -> bool:

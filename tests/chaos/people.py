@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final
@@ -34,7 +35,6 @@ from rqlike.suspension import resume, suspend
 from tests.chaos import bodies
 from tests.chaos.evidence import Acked, Act, Batch, Denied, Gathered, Given, Held, Kept, Orphaned, Wait
 from tests.chaos.kinds import FIRED_RETRIES, LIMITS, QUEUES, Order, StandingOrder
-from tests.servers import eventually
 
 _WAITERS: Final = 12  #: at a time
 _WAIT_S: Final = 90.0
@@ -96,6 +96,7 @@ class People:
             for call in (self._produce, self._operate, self._keep, self._hold)
         ]
         self.problems: list[str] = []
+        self.clients: list[redis.Redis] = []
 
     def start(self) -> None:
         self.opened_ms = round(now_ms())
@@ -116,12 +117,15 @@ class People:
         end = time.monotonic() + timeout
         for thread in (*self._threads, *self._waiters):
             thread.join(max(0.01, end - time.monotonic()))
+        for client in self.clients:
+            client.close()
         return sum(thread.is_alive() for thread in self._waiters)
 
     # -- the producer --------------------------------------------------------------------------------------------------
 
     def _produce(self) -> None:
         client = client_of(self.url)
+        self.clients.append(client)  # which waiters of its jobs have too
         queues = {name: Queue(name, client, namespace=self.namespace) for name in {o.queue for o in self.orders}}
         began = time.monotonic()
         done = 0
@@ -139,12 +143,11 @@ class People:
                     self._enqueue(queue, orders[0])
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
                 self.problems.append(f"producer: {problem!r}")
-        client.close()
 
     def _enqueue(self, queue: Queue, order: Order) -> None:
         sent = now_ms()
         due = "" if order.delay is None else f"+{round(order.delay * 1000)}"
-        arguments = (self.log, order.id, order.of.act, order.seconds)
+        arguments = arguments_of(order, self.log)
         options = {**options_of(order), **self._needed(order)}
         new = prepare(queue._terms, bodies.perform, arguments, {}, options, due)
         request = verbs.enqueue(queue.name, (new,))
@@ -180,7 +183,7 @@ class People:
         data = [
             Queue.prepare_data(
                 bodies.perform,
-                (self.log, one.id, one.of.act, one.seconds),
+                arguments_of(one, self.log),
                 delay=one.delay,
                 **options_of(one),
                 **self._needed(one, orders),
@@ -304,6 +307,9 @@ class People:
             self._stop.wait(max(0.0, (self.opened_ms + seconds * 1000 - now_ms()) / 1000))
             try:
                 self._kept_at(client, orders[key], what)
+            except ValueError as problem:
+                if "would never fire" not in str(problem):  # it was kept from the server until all slots were over
+                    self.problems.append(f"{what} of {key}: {problem!r}")
             except Exception as problem:  # noqa: BLE001  # a thread that ends in silence would look like success
                 self.problems.append(f"{what} of {key}: {problem!r}")
         client.close()
@@ -311,6 +317,8 @@ class People:
     def _kept_at(self, client: redis.Redis, order: StandingOrder, what: str) -> None:
         """Insists, but on running it now: that would be another job each time."""
         sent = now_ms()
+        if what != "put" and not any(kept.key == order.key for kept in self.kept):
+            what = "put"
         while True:
             try:
                 if what == "now":
@@ -378,8 +386,16 @@ class People:
             error = type(problem).__name__
             result = problem.result if isinstance(problem, WaitError) else None
             execution = "" if result is None else result.execution_id
+            if not isinstance(problem, RqlikeError | RedisError):
+                self.problems.append(f"waiter of {job.id}: {traceback.format_exc()}")
         self.waits.append(Wait(job.id, error, value, now_ms(), asked, _WAIT_S, job.cycle, "", execution))
         self._room.release()
+
+
+def arguments_of(order: Order, log: str) -> tuple[Any, ...]:
+    """What the body of an order is called with."""
+    plain = (log, order.id, order.of.act, order.seconds)
+    return (*plain, bodies.PADDING) if order.bulky else plain
 
 
 def options_of(order: Order) -> dict[str, Any]:
@@ -445,16 +461,23 @@ def _requeue(job: Job[Any]) -> str:
     return "ok"
 
 
+def _drop(job: Job[Any]) -> str:
+    job.set_result_ttl(0)
+    return "ok"
+
+
+def _keep(job: Job[Any]) -> str:
+    job.set_result_ttl(3600)
+    return "ok"
+
+
 DEEDS: Final[Mapping[str, Callable[[Job[Any]], str]]] = {
     "cancel": _cancel,
     "stop": _stop,
     "delete": _delete,
     "requeue": _requeue,
+    "drop": _drop,
+    "keep": _keep,
     "cancel_kin": _cancel_kin,
     "delete_kin": _delete_kin,
 }
-
-
-def settled(people: People, timeout: float) -> None:
-    """Waits until everything was enqueued and done."""
-    eventually(lambda: people.done, timeout, 0.05, "the producer and the operator are done")

@@ -37,6 +37,10 @@ def as_dict(run: Run) -> dict[str, object]:
         "orphaned": len(evidence.orphaned),
         "completed": {name: seen.completed for name, seen in evidence.groups.items() if seen is not None},
         "gathered": len(evidence.gathered),
+        "swept": _totals(evidence),
+        "told": len(evidence.told),
+        "watched": len(evidence.watched),
+        "heard": {heard.queue: len(heard.events) for heard in evidence.heard},
         "waits": dict(sorted(Counter(wait.error or "value" for wait in evidence.waits).items())),
         "quiet_s": round(run.quiet_s, 2),
         "took_s": round(run.took_s, 1),
@@ -44,6 +48,14 @@ def as_dict(run: Run) -> dict[str, object]:
         "not_yet": list(NOT_YET),
         "violations": {name: list(said) for name, said in run.violations.items()},
     }
+
+
+def _totals(evidence: Evidence) -> dict[str, int]:
+    """Jobs by what was done to them at once, and calls by their error."""
+    found: Counter[str] = Counter()
+    for one in evidence.swept:
+        found[f"{one.sweep.what} {one.error}".strip()] += 1 if one.error else one.done
+    return dict(sorted(found.items()))
 
 
 def _status(evidence: Evidence, job_id: str) -> str:
@@ -72,6 +84,9 @@ def as_text(run: Run, most: int = 5) -> str:
         "dependents",
         "orphaned",
         "completed",
+        "swept",
+        "watched",
+        "heard",
         "strikes",
         "reasons",
         "quiet_s",

@@ -15,7 +15,7 @@ from typing import Any, Final, Self
 from rqlike.failpoints import VARIABLE
 from tests.chaos.bodies import LOG
 from tests.chaos.evidence import Exit
-from tests.chaos.kinds import MAX_CRASHES, QUEUES
+from tests.chaos.kinds import ALL_QUEUES, MAX_CRASHES
 from tests.process.proxies import UnsteadyProxy
 from tests.process.workers import Stable, WorkerProcess
 from tests.servers import Kind, Server, eventually, is_gone
@@ -23,9 +23,15 @@ from tests.servers import Kind, Server, eventually, is_gone
 MARK: Final = "RQLIKE_CHAOS_RUN"  #: in the environment of all processes of a run
 SHUTDOWN_S: Final = 20.0
 _ORPHAN_S: Final = 0.5
-#: In which workers differ.
-_MANNERS: Final[Sequence[Mapping[str, Any]]] = ({}, {"prefetch": 1}, {"jobs_per_horse": 1}, {"jobs_per_horse": 20})
-_ISOLATED: Final = 2
+#: In which workers differ. Where they begin is left to the seed.
+_MANNERS: Final[Sequence[Mapping[str, Any]]] = (
+    {},
+    {"prefetch": 1},
+    {"jobs_per_horse": 1},
+    {"jobs_per_horse": 20},
+    {"strict_lease": True},
+    {"work": {"dequeue_strategy": "round_robin"}},
+)
 AOF: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
@@ -34,6 +40,7 @@ class Post:
     """A place for one worker at a time."""
 
     number: int
+    manner: Mapping[str, Any]
     proxy: UnsteadyProxy | None
     worker: WorkerProcess
     frozen: list[int] = field(default_factory=list)  #: pids that stand still
@@ -43,7 +50,7 @@ class Post:
     @property
     def isolates(self) -> bool:
         """Whether its worker forks for each job, by a zygote."""
-        return self.number % len(_MANNERS) == _ISOLATED
+        return self.manner.get("jobs_per_horse") == 1
 
     @property
     def listens(self) -> bool:
@@ -81,17 +88,20 @@ class Stage:
         self.road = proxies.pop()  # that of the producers
         self.posts: list[Post] = []
         for number, proxy in enumerate(proxies):
-            self.posts.append(Post(number, proxy, self._worker(number, proxy)))
+            manner = _MANNERS[(number + seed - 1) % len(_MANNERS)]
+            self.posts.append(Post(number, manner, proxy, self._worker(number, manner, proxy)))
         for post in self.posts:
             post.worker.says("listens on", 30)
 
     def _proxy(self, seed: int) -> UnsteadyProxy:
         return self._stack.enter_context(UnsteadyProxy(self.server.socket, seed))
 
-    def _worker(self, number: int, proxy: UnsteadyProxy | None, failpoint: str = "") -> WorkerProcess:
-        """One with two horses; the second post takes one job at a time, the third forks for each."""
+    def _worker(
+        self, number: int, manner: Mapping[str, Any], proxy: UnsteadyProxy | None, failpoint: str = ""
+    ) -> WorkerProcess:
+        """One with two horses."""
         return self.stable.start(
-            *(QUEUES if number % 2 else reversed(QUEUES)),
+            *(ALL_QUEUES if number % 2 else reversed(ALL_QUEUES)),
             url=None if proxy is None else proxy.url,
             plan=self.plan,
             wait=False,
@@ -100,7 +110,7 @@ class Stage:
             kill_grace=0.3,
             shutdown_timeout=SHUTDOWN_S,
             max_crashes=MAX_CRASHES,
-            **_MANNERS[number % len(_MANNERS)],
+            **manner,
         )
 
     # -- workers -------------------------------------------------------------------------------------------------------
@@ -108,7 +118,7 @@ class Stage:
     def replace(self, post: Post, failpoint: str = "") -> None:
         """A new worker for a post, which may be one that dies at some point."""
         post.frozen.clear()
-        post.worker = self._worker(post.number, post.proxy, failpoint)
+        post.worker = self._worker(post.number, post.manner, post.proxy, failpoint)
         post.doomed, post.stands_since = failpoint.startswith("parent."), None
 
     def kill(self, post: Post) -> None:

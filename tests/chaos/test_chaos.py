@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from rqlike.results import Result
 from rqlike.states import JobStatus
 from tests.chaos.driver import Run, Settings, run
-from tests.chaos.kinds import LIMITS
+from tests.chaos.kinds import ALL_QUEUES, LIMITS
 from tests.chaos.report import as_text
 from tests.chaos.scenes import slots
 from tests.conftest import start_or_skip
@@ -28,7 +29,7 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     start_or_skip("valkey").close()
     given = [item.callspec.params for item in request.session.items if hasattr(item, "callspec")]
     mixes = [mix for mix in MIXES if {"mix": mix} in given]
-    settings = [Settings(seed=1, mix=mix, jobs=200, seconds=4.0) for mix in mixes]
+    settings = [Settings(seed=7, mix=mix, jobs=200, seconds=4.0) for mix in mixes]
     folders = [tmp_path_factory.mktemp(mix) for mix in mixes]
     with ThreadPoolExecutor(len(mixes)) as pool:
         return dict(zip(mixes, pool.map(run, settings, folders), strict=True))
@@ -58,6 +59,10 @@ def test_whatever_happens_each_job_comes_to_what_is_promised(mix: str, runs: Map
         JobStatus.CANCELED,
     }
     assert any(seen.completed for seen in done.evidence.groups.values() if seen is not None)
+    assert len({one.sweep.what for one in done.evidence.swept if one.done}) > 1
+    assert {heard.queue for heard in done.evidence.heard if heard.events} == set(ALL_QUEUES)
+    assert any(told.lines and told.progress for told in done.evidence.told)
+    assert any(isinstance(watched.news[-1], Result) for watched in done.evidence.watched if watched.news)
 
 
 @pytest.mark.slow

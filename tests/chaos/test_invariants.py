@@ -5,18 +5,23 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pytest
 
+from rqlike import clock
 from rqlike.dependency import Need
+from rqlike.events import Event
+from rqlike.live import Watched as News
 from rqlike.records import ResultRecord
+from rqlike.results import Result
 from rqlike.serializers import resolve_serializer
 from rqlike.settings import TELL_LIMIT
 from rqlike.states import JobStatus, Reason, ResultType
 from rqlike.store.schedules import FireRecord
 from rqlike.timetables import slot_text
-from tests.chaos.bodies import signature
+from rqlike.told import LogLine, Progress
+from tests.chaos.bodies import SAYS, said, signature
 from tests.chaos.evidence import (
     Acked,
     Act,
@@ -29,6 +34,7 @@ from tests.chaos.evidence import (
     Gathered,
     Given,
     GroupSeen,
+    Heard,
     Held,
     Holding,
     JobSeen,
@@ -37,8 +43,11 @@ from tests.chaos.evidence import (
     Orphaned,
     ScheduleSeen,
     Strike,
+    Swept,
     Told,
+    ToldSeen,
     Wait,
+    Watched,
     read_bodies,
 )
 from tests.chaos.families import PRODUCERS, calls
@@ -48,14 +57,19 @@ from tests.chaos.kinds import (
     ASKERS,
     KINDS,
     POLICIES,
+    RAZED,
+    SWEPT,
     Order,
     StandingOrder,
+    Sweep,
     asks,
     awaited_orders,
     orders,
     shared_orders,
     standing_orders,
+    sweeps,
 )
+from tests.chaos.sweeping import acts_of
 
 pack = resolve_serializer("msgpack").dumps
 T0: Final = 1_800_000_000_000.0  #: the wall clock at the beginning, in ms
@@ -298,6 +312,116 @@ def with_group(*, created_ms: int = 70, begun: bool = True, seen: GroupSeen | No
         groups={"g": seen or GroupSeen(frozenset("pq"), 0, 1)},
     )
     return replace(found, **changes)
+
+
+SAID: Final = SAYS["tells"]
+
+
+def lines_of(execution: str, numbers: Sequence[int] = range(1, SAID + 1), attempt: int = 1) -> list[LogLine]:
+    """What an execution has written into its log."""
+    at = {"v1": 31, "v2": 61}.get(execution, 80)
+    return [
+        LogLine(said(execution, number), 1, attempt, clock.utc(int(T0) + at), f"{int(T0) + at}-{number}")
+        for number in numbers
+    ]
+
+
+def at_line(number: int, attempt: int = 2) -> Progress:
+    return Progress(number, SAID, None, "lines", "", 1, attempt, clock.utc(int(T0)), f"{int(T0) + 62}-{number}")
+
+
+V1, V2 = lines_of("v1", range(1, 8)), lines_of("v2", attempt=2)
+VERBS_OF_V: Final = ("enqueue queued", "claim started 1", "retry queued 1", "claim started 2", "finish finished 2")
+
+
+def event(number: int, job_id: str, text: str, *, queue: str = "a", reason: str | None = None) -> Event:
+    """The one that happened 10 ms after the one before; text: verb, status and attempt."""
+    verb, status, attempt = (text + " 0").split(" ")[:3]
+    worker = "w1" if verb in ("claim", "finish", "fail", "retry") else None
+    at = int(T0) + 10 * number
+    to = None if status == "-" else JobStatus(status)
+    return Event(f"{at}-0", verb, job_id, queue, to, 1, int(attempt), reason, worker, clock.utc(at))
+
+
+OF_V: Final = [event(at, "v", text, reason="killed" if at == 2 else None) for at, text in enumerate(VERBS_OF_V)]
+
+
+def with_teller(
+    lines: Sequence[LogLine] = (*V1, *V2),
+    progress: Progress | None = at_line(SAID),  # noqa: B008  # a value
+    *,
+    events: Sequence[Event] = OF_V,
+    kept: Sequence[Event] | None = None,
+    **changes: Any,
+) -> Evidence:
+    """A job v whose first execution was killed after seven lines, and whose second one returned."""
+    first = retried("v1", "v", 20, Reason.KILLED)
+    last = entry("v2", "v", 70, attempt=2)
+    made = replace(
+        SOUND,
+        orders={"v": Order("v", "tells", retries=2)},
+        acked={"v": Acked(T0, T0 + 1)},
+        bodies=[body("v1", "v", 12), body("v2", "v", 35, 39)],
+        jobs={"v": JobSeen(JobStatus.FINISHED, 1, (first, last))},
+        acts=(),
+        waits=(),
+        strikes=[Strike("horse", "w1", T0 + 10, T0 + 20)],
+        tally={},
+        counts={},
+        told=[ToldSeen("v", tuple(lines), progress, at_the_end=True)],
+        heard=[Heard("a", tuple(events), tuple(events if kept is None else kept))],
+    )
+    return replace(made, **changes)
+
+
+def with_watcher(news: Sequence[News] | None = None, *, at: float = 72, cycle: int = 1) -> Evidence:
+    """Somebody watched v from 30 ms on, for a second."""
+    made, given = with_teller(), tuple(news_of_v() if news is None else news)
+    return replace(made, watched=[Watched("v", cycle, given, T0 + 30, T0 + at, 1.0)])
+
+
+def news_of_v(*events: Event) -> list[News]:
+    """All that a watcher may be given of v, behind some events."""
+    first, last = results_of_v()
+    return [*cast(list[News], list(events)), *V1, first, at_line(3), *V2, at_line(SAID), last]
+
+
+def results_of_v() -> list[News]:
+    return [Result(one) for one in with_teller().jobs["v"].entries]
+
+
+CLEAN: Final = Sweep(0.0, "clean", frozenset({JobStatus.FAILED}), limit=10)
+RUN_AGAIN: Final = Sweep(0.0, "requeue", frozenset({JobStatus.FAILED}), reason="exception")
+RAZE: Final = Sweep(0.0, "raze", options={"force": True})
+
+
+def with_sweeps(*swept: Swept, then: Sequence[str] = ("delete -",), **changes: Any) -> Evidence:
+    """A job u of the swept queue, which has failed after 20 ms; what becomes of it begins after 30 ms."""
+    way = ("enqueue queued", "claim started 1", "fail failed 1", *then)
+    told = [
+        event(at, "u", text, queue=SWEPT, reason="exception" if text.startswith("fail") else None)
+        for at, text in enumerate(way)
+    ]
+    heard = [Heard(SWEPT, tuple(told), tuple(told))]
+    made = replace(SOUND, orders={**SOUND.orders, "u": Order("u", "system_exit", SWEPT)}, swept=swept, heard=heard)
+    return replace(made, **changes)
+
+
+def swept(sweep: Sweep, sent_ms: float = 29, at_ms: float = 31, count: int = 1, error: str = "") -> Swept:
+    return Swept(sweep, T0 + sent_ms, T0 + at_ms, count, error)
+
+
+def with_razed(*, began_ms: float = 40, **changes: Any) -> Evidence:
+    """A job r of the queue that was obliterated after 60 ms."""
+    return replace(
+        SOUND,
+        orders={**SOUND.orders, "r": Order("r", "quick", RAZED)},
+        acked={**SOUND.acked, "r": Acked(T0, T0 + 1)},
+        bodies=[*SOUND.bodies, body("r1", "r", began_ms, began_ms + 1)],
+        acts=[*SOUND.acts, Act("delete", "r", "ok", T0 + 60)],
+        swept=[swept(RAZE, 60, 62)],
+        **changes,
+    )
 
 
 A, B1, B2 = SOUND.jobs["a"].entries[0], *SOUND.jobs["b"].entries
@@ -628,6 +752,93 @@ TAMPERED: Final[dict[str, tuple[str, Callable[[], Evidence]]]] = {
         "INV-34",
         lambda: replace(with_kin(), acts=[*SOUND.acts, Act("delete", "p", "ok", T0)], orphaned=[Orphaned("q", "p")]),
     ),
+    "a line is missing": ("INV-35", lambda: with_teller([*V1[:3], *V1[4:], *V2])),
+    "a line is there twice": ("INV-35", lambda: with_teller([*V1, *V1[-1:], *V2])),
+    "the first line is missing": ("INV-35", lambda: with_teller([*V1[1:], *V2])),
+    "the last line is missing": ("INV-35", lambda: with_teller([*V1, *V2[:-1]])),
+    "lines stand in the order of no executions": ("INV-35", lambda: with_teller([*V2, *V1])),
+    "lines of an execution stand in two places": ("INV-35", lambda: with_teller([*V1[:3], *V2, *V1[3:]])),
+    "a line says that it is of another attempt": ("INV-35", lambda: with_teller([*V1, *lines_of("v2")])),
+    "a log is too long": ("INV-35", lambda: with_teller(lines_of("v2", range(1, 1002), attempt=2))),
+    "the last progress is missing": ("INV-35", lambda: with_teller(progress=at_line(SAID - 1))),
+    "there is no progress": ("INV-35", lambda: with_teller(progress=None)),
+    "the progress is that of an attempt before": ("INV-35", lambda: with_teller(progress=at_line(SAID, attempt=1))),
+    "a watcher misses a line": (
+        "INV-36",
+        lambda: with_watcher([*V1, results_of_v()[0], *V2[:3], *V2[4:], at_line(SAID), results_of_v()[1]]),
+    ),
+    "a watcher is given a line twice": (
+        "INV-36",
+        lambda: with_watcher([*V1, *V1, results_of_v()[0], *V2, at_line(SAID), results_of_v()[1]]),
+    ),
+    "a watcher misses the last progress": ("INV-36", lambda: with_watcher([*V1, *V2, at_line(3), results_of_v()[1]])),
+    "a watcher sees progress go back": (
+        "INV-36",
+        lambda: with_watcher([*V1, *V2, at_line(9), at_line(3), at_line(SAID), results_of_v()[1]]),
+    ),
+    "a watcher is told something after the end": (
+        "INV-36",
+        lambda: with_watcher([*V1, *V2, results_of_v()[1], at_line(SAID)]),
+    ),
+    "a watcher is told a result twice": (
+        "INV-36",
+        lambda: with_watcher([*V1, *results_of_v()[:1] * 2, *V2, at_line(SAID), results_of_v()[1]]),
+    ),
+    "a watcher is given an event twice": ("INV-36", lambda: with_watcher(news_of_v(OF_V[1], OF_V[1]))),
+    "a watcher is given an event of another job": (
+        "INV-36",
+        lambda: with_watcher(news_of_v(OF_V[1]._replace(job_id="a"))),
+    ),
+    "a watcher is left before the end": ("INV-36", lambda: with_watcher([*V1])),
+    "a watcher is told of another cycle": ("INV-36", lambda: with_watcher(cycle=2)),
+    "a watcher is told late": ("INV-36", lambda: with_watcher(at=9000)),
+    "an event is told twice": ("INV-37", lambda: with_teller(events=[*OF_V[:2], OF_V[1], *OF_V[2:]], kept=OF_V)),
+    "events are told in another order": (
+        "INV-37",
+        lambda: with_teller(events=[OF_V[1], OF_V[0], *OF_V[2:]], kept=OF_V),
+    ),
+    "an event is missing": ("INV-37", lambda: with_teller(events=[*OF_V[:2], *OF_V[3:]], kept=OF_V)),
+    "the last event is missing": ("INV-37", lambda: with_teller(events=OF_V[:-1], kept=OF_V)),
+    "an event is told of which nothing is kept": ("INV-37", lambda: with_teller(kept=[*OF_V[:2], *OF_V[3:]])),
+    "a reader is told of a gap where there is none": (
+        "INV-37",
+        lambda: with_teller(events=[*OF_V[:2], OF_V[2]._replace(missed=True), *OF_V[3:]], kept=OF_V),
+    ),
+    "events tell a way that is none": ("INV-37", lambda: with_teller(events=[OF_V[0], *OF_V[2:]])),
+    "the last event says something else than the job": ("INV-37", lambda: with_teller(events=OF_V[:-1])),
+    "an execution has no event": ("INV-38", lambda: with_teller(events=[*OF_V[:2], *OF_V[3:]])),
+    "an event gives another reason": (
+        "INV-38",
+        lambda: with_teller(events=[*OF_V[:2], OF_V[2]._replace(reason="timeout"), *OF_V[3:]]),
+    ),
+    "a job is cleaned that had not failed": (
+        "INV-39",
+        lambda: with_sweeps(swept(replace(CLEAN, statuses=frozenset({JobStatus.FINISHED})))),
+    ),
+    "a job is cleaned that is too young": ("INV-39", lambda: with_sweeps(swept(replace(CLEAN, older_s=0.5)))),
+    "a job is deleted by nobody": ("INV-39", with_sweeps),
+    "a job is deleted that was to be run again": ("INV-39", lambda: with_sweeps(swept(RUN_AGAIN))),
+    "a job is run again that failed in another way": (
+        "INV-39",
+        lambda: with_sweeps(swept(replace(RUN_AGAIN, reason="timeout")), then=["requeue queued"]),
+    ),
+    "a job is run again that is of another kind": (
+        "INV-39",
+        lambda: with_sweeps(swept(replace(RUN_AGAIN, kinds=frozenset())), then=["requeue queued"]),
+    ),
+    "a call counts more than it does": ("INV-39", lambda: with_sweeps(swept(CLEAN, count=2))),
+    "a call counts less than it does": ("INV-39", lambda: with_sweeps(swept(CLEAN, count=0))),
+    "a call takes more than its limit": ("INV-39", lambda: with_sweeps(swept(replace(CLEAN, limit=0)))),
+    "a call takes a job twice": (
+        "INV-39",
+        lambda: with_sweeps(
+            swept(RUN_AGAIN, 20, 90, count=2),
+            then=["requeue queued", "claim started 1", "fail failed 1", "requeue queued"],
+        ),
+    ),
+    "a call leaves what it was to take": ("INV-39", lambda: with_sweeps(swept(CLEAN, count=0), then=[])),
+    "something is left of what was razed": ("INV-40", lambda: with_razed(remains=["{x}:queued:d"])),
+    "a job begins that was razed": ("INV-40", lambda: with_razed(began_ms=3000)),
     "a count is wrong": ("INV-18", lambda: replace(SOUND, counts={"finished": 4, "canceled": 1})),
 }
 
@@ -644,7 +855,7 @@ def test_evidence_that_was_tampered_with_is_caught_by_the_invariant_that_is_mean
 
 def test_every_invariant_has_evidence_that_violates_it_and_those_to_come_are_not_counted() -> None:
     assert {name for name, _ in TAMPERED.values()} == set(INVARIANTS)
-    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 35)}
+    assert {*INVARIANTS, *NOT_YET} == {f"INV-{number}" for number in range(1, 41)}
 
 
 @pytest.mark.parametrize(
@@ -692,6 +903,56 @@ def test_what_is_allowed_of_ids_and_keys_violates_nothing(evidence: Evidence) ->
 def test_what_is_allowed_of_dependents_and_groups_violates_nothing(evidence: Evidence) -> None:
     kin = {"INV-15", *(f"INV-{number}" for number in range(31, 35)), "INV-2", "INV-13"}
     assert not violations(evidence).keys() & kin
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        with_teller(),
+        with_teller(
+            [*V1, *V2[:-1]], at_line(3), strikes=[Strike("memory", "", T0, T0 + 500), Strike("horse", "w1", T0, T0)]
+        ),
+        with_watcher(),
+        with_watcher(news_of_v(*OF_V)),
+        with_watcher([*V1, results_of_v()[0], at_line(3), *V2[:5]], at=1030),
+    ],
+)
+def test_what_is_allowed_of_what_jobs_and_events_tell_violates_nothing(evidence: Evidence) -> None:
+    assert violations(evidence) == {}
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        with_sweeps(swept(CLEAN)),
+        with_sweeps(swept(CLEAN, at_ms=25, count=0, error="TimeoutError")),
+        with_sweeps(swept(replace(CLEAN, older_s=0.5), count=0), then=[]),
+        with_sweeps(swept(replace(CLEAN, limit=0), count=0), then=[]),
+        with_sweeps(swept(RUN_AGAIN), then=["requeue queued"]),
+        with_razed(),
+    ],
+)
+def test_what_is_allowed_of_sweeps_violates_nothing(evidence: Evidence) -> None:
+    assert not violations(evidence).keys() & {"INV-1", "INV-39", "INV-40"}
+
+
+def test_what_sweeps_did_to_jobs_is_known_by_the_events_of_their_queue_and_all_of_a_razed_one_are_gone() -> None:
+    made = with_sweeps(
+        swept(RAZE, 40, 50), swept(RAZE, 60, 70, 0, "InvalidJobOperation"), then=["requeue queued", "delete -"]
+    )
+    orders = {"r": Order("r", "quick", RAZED)}
+    acts = [(act.what, act.job_id, act.at_ms - T0) for act in acts_of(made.swept, made.heard, orders)]
+    assert acts == [("requeue", "u", 30), ("delete", "u", 40), ("delete", "r", 40)]
+
+
+def test_the_sweeps_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
+    assert sweeps(7, 5.0) == sweeps(7, 5.0) != sweeps(8, 5.0)
+    many = [sweep for seed in range(20) for sweep in sweeps(seed, 5.0)]
+    assert {sweep.what for sweep in many} == {"clean", "empty", "requeue", "raze"}
+    assert {len(sweep.statuses) for sweep in many if sweep.what == "empty"} == {1, 3}
+    assert all(
+        any(getattr(sweep, name) for sweep in many) for name in ("older_s", "limit", "reason", "step", "cut_off")
+    )
 
 
 def test_who_was_deleted_with_a_parent_of_a_parent_may_be_gone() -> None:
@@ -757,10 +1018,22 @@ def test_the_jobs_of_a_run_follow_from_its_seed_and_are_of_all_kinds() -> None:
     assert orders(7, 50) == orders(7, 50) != orders(8, 50)
     many = orders(1, 2000)
     assert {order.kind for order in many} == set(KINDS)
-    assert {order.act for order in many} == {"", "cancel", "stop", "delete", "requeue"}
+    assert {order.act for order in many} == {"", "cancel", "stop", "delete", "requeue", "drop", "keep"}
     assert all(
         any(getattr(order, name) for order in many)
-        for name in ("repeats", "delay", "ttl", "waits", "resend", "limit", "priority", "unique", "unique_for", "batch")
+        for name in (
+            "repeats",
+            "delay",
+            "ttl",
+            "waits",
+            "resend",
+            "limit",
+            "priority",
+            "unique",
+            "unique_for",
+            "batch",
+            "bulky",
+        )
     )
 
 

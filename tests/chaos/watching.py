@@ -13,7 +13,7 @@ from rqlike.fields import JOB
 from rqlike.keys import Keys
 from rqlike.states import JobStatus
 from tests.chaos.evidence import Claim, Holding
-from tests.chaos.kinds import LIMITS, QUEUES, UNIQUE_KEYS, Order
+from tests.chaos.kinds import ALL_QUEUES, LIMITS, UNIQUE_KEYS, Order
 from tests.chaos.people import client_of
 
 _EVERY_S: Final = 0.02
@@ -70,9 +70,9 @@ class Watch:
                 return
 
     def _look(self) -> None:
-        homes = [self._keys.home(status, queue) for status in _LIVING for queue in QUEUES]
+        homes = [self._keys.home(status, queue) for status in _LIVING for queue in ALL_QUEUES]
         names = (JOB["started"], JOB["token"], JOB["unique"])
-        given = (self._keys.job(""), *names, self._keys.unique(""), len(QUEUES), *UNIQUE_KEYS)
+        given = (self._keys.job(""), *names, self._keys.unique(""), len(ALL_QUEUES), *UNIQUE_KEYS)
         rows, unique, endless = self._client.eval(_LOOK, len(homes), *homes, *given)
         self._claimed(rows)
         self._held(unique, endless)
@@ -86,7 +86,7 @@ class Watch:
             if order.limit:
                 now[order.limit] = now.get(order.limit, 0) + 1
             if moment:
-                self.claims[Claim(order.id, QUEUES[int(at) - 1], int(moment), token.decode())] = None
+                self.claims[Claim(order.id, ALL_QUEUES[int(at) - 1], int(moment), token.decode())] = None
         self.started = {key: max(now.get(key, 0), self.started.get(key, 0)) for key in LIMITS}
 
     def _held(self, rows: Sequence[tuple[bytes, bytes, bytes]], endless: Sequence[tuple[bytes, bytes]]) -> None:

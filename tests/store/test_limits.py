@@ -220,6 +220,18 @@ def test_jobs_of_one_key_in_two_queues_share_it_in_the_order_of_their_enqueue(sc
     assert seen == ["j0", "j1", "j2", "j3"]
 
 
+def test_nobody_is_to_look_at_a_key_whose_last_waiting_job_was_canceled_or_expired(scene: Scene) -> None:
+    scene.enqueue(limited("j0"), limited("j1"), limited("j2", ttl_ms=1000))
+    (running,) = scene.claim(10, sweep=True)
+    scene.run(verbs.cancel("j1", "c"))
+    assert scene.client.exists(scene.store.keys.limits())  # j2 waits
+    scene.pass_ms(1001)
+    scene.run(verbs.expire("j2"))
+    assert not scene.client.exists(scene.store.keys.limits())
+    scene.settle(running, returned())
+    assert not scene.client.exists(scene.store.keys.limits())
+
+
 def test_a_canceled_job_that_waited_is_passed_over(scene: Scene) -> None:
     scene.enqueue(*(limited(f"j{n}") for n in range(4)))
     (running,) = scene.claim(8)

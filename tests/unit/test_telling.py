@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -315,10 +316,10 @@ class Pair:
 
     def hear(self) -> list[Frame]:
         """What was said aloud."""
-        try:
-            frames = self.horse.reader.feed(self.ours.sock.recv(1 << 16))
-        except BlockingIOError:
-            return []
+        frames: list[Frame] = []
+        with suppress(BlockingIOError):
+            while True:
+                frames += self.horse.reader.feed(self.ours.sock.recv(1 << 16))
         for frame in frames:
             self.listener.heard(self.horse, frame)
         return frames
@@ -381,15 +382,24 @@ def test_lines_that_find_no_room_wait_the_newest_of_them_and_go_before_the_outco
     assert pair.mouth.fall_silent() == b""
 
 
+def test_lines_that_are_first_looked_for_when_the_job_has_ended_are_in_order(pair: Pair) -> None:
+    pair.give("t1")
+    for number in range(LOG_LINES):  # more than the pipe takes
+        pair.mouth.log(f"{number}".rjust(100))
+    pair.say(pair.mouth.fall_silent())
+    pair.hear()
+    pair.listener.hear_out(pair.horse)
+    assert [int(line) for line in [*pair.lines(), *pair.lines()]] == list(range(LOG_LINES))
+
+
 def test_a_long_line_comes_whole_whatever_a_pipe_takes_at_once(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rqlike.worker.mouth.WHISPER_LIMIT", min(512, WHISPER_LIMIT))  # as on macOS
     pair.give("t1")
     pair.mouth.log("a" * 3_000 + "b")
     pair.mouth.log("c")
     assert [frame.kind for frame in pair.hear()] == [FrameKind.TELLS]
-    pair.horse.tells = True
     pair.listener.hear_out(pair.horse)
-    assert sorted(pair.lines()) == [b"a" * 3_000 + b"b", b"c"]
+    assert pair.lines() == [b"a" * 3_000 + b"b", b"c"]
 
 
 def test_what_cannot_be_said_aloud_is_tried_again_with_the_next_line(pair: Pair) -> None:
@@ -401,7 +411,15 @@ def test_what_cannot_be_said_aloud_is_tried_again_with_the_next_line(pair: Pair)
     pair.hear()
     assert pair.horse.tells
     pair.listener.hear_out(pair.horse)
-    assert sorted(pair.lines()) == [b"a", b"b"]
+    assert pair.lines() == [b"a", b"b"]
+
+
+def test_a_line_wakes_the_worker_however_long_it_is(pair: Pair) -> None:
+    pair.give("t1")
+    pair.mouth.log("a" * LOG_LINE_LIMIT)  # in two pieces
+    pair.hear()
+    assert pair.horse.tells
+    assert pair.lines() == [b"a" * LOG_LINE_LIMIT]
 
 
 def test_lines_of_the_next_job_of_a_frame_are_not_taken_for_those_of_the_one_before(pair: Pair) -> None:
@@ -417,6 +435,19 @@ def test_lines_of_the_next_job_of_a_frame_are_not_taken_for_those_of_the_one_bef
     pair.listener.hear_out(pair.horse)
     told = {telling.token: [text for _, text in telling.lines] for telling in sent(pair.book, 1.0)}
     assert told == {"t1": [b"one"], "t2": [b"two", b"three"]}
+
+
+def test_the_first_piece_of_a_line_is_kept_when_the_job_before_ends(pair: Pair) -> None:
+    pair.give("t1", "t2")
+    pair.mouth.log("one")
+    pair.hear()
+    for piece, goes_on in ((b"a", True), (b"b", False)):
+        pair.theirs.whisper(pack(FrameKind.TELLS, "t2", [None, [[1.0, piece, goes_on]]]))
+        pair.listener.hear_out(pair.horse)  # t1 has ended, and then t2
+        pair.listener.heard(pair.horse, Frame(FrameKind.TELLS, "t1", [None, [[1.0, b"late", False]]]))
+        pair.horse.handed.popleft()
+    told = {telling.token: [text for _, text in telling.lines] for telling in sent(pair.book, 1.0)}
+    assert told == {"t1": [b"one", b"late"], "t2": [b"ab"]}
 
 
 def test_what_a_thread_says_for_an_execution_that_has_ended_is_for_nobody(pair: Pair) -> None:

@@ -26,7 +26,10 @@ function leave(verb, job_id, job, to, nonce, reason)
   call('ZREM', key_home(job.status, job.queue), job_id)
   if job.deadline then call('ZREM', key_ttl(job.queue), job_id) end
   local limit_key = job.limit and string.match(job.limit, '^%d+ %d+ %d+ %d+ (.+)$')
-  if limit_key then redis.pcall('ZREM', key_waiting(limit_key), job_id) end -- where it was held back
+  if limit_key and redis.pcall('ZREM', key_waiting(limit_key), job_id) == 1 -- it was held back
+    and call('EXISTS', key_waiting(limit_key)) == 0 then
+    redis.pcall('ZREM', key_limits(), limit_key) -- nobody is to look at it any more
+  end
   if job.unique then
     let_go(job_id, job.unique)
   end
