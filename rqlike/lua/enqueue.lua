@@ -353,6 +353,7 @@ local fine, problem = pcall(function()
   settle_in()
   if group then
     --- @include group
+    --- @include firmly
     if hold_ms ~= '-' then held = hold_ms ~= '0' and string.format('%.0f', now + hold_ms) end
     call('HSET', key_group(group), G.held, held or '0', G.queue, queue)
     if hold_ms == '0' then

@@ -23,12 +23,13 @@ from typing import Final
 
 from rqlike import fields, keys, settings, states
 
-_DIRECTIVE: Final = re.compile(r"^( *)--- @(include|flags) (\S+)\n", re.MULTILINE)
+_DIRECTIVE: Final = re.compile(r"^( *)--- @(include|flags|gives) (.+)\n", re.MULTILINE)
 _NAME: Final = re.compile(r"\b([FEWSGC])\.([A-Za-z_]+)\b")
 _KEY: Final = re.compile(r"\bkey_(\w+)\(((?:[^()]|\([^()]*\))*)\)")
 _ALLOWED: Final = re.compile(r"\ballowed\('(\w+)', (\w+(?:\.\w+|\[\d+\])?)\)")
 _JOINED: Final = re.compile(r"(?<=')([^'\n]*)' \.\. '([^'\n]*)(?=')")
 _COMMENT: Final = re.compile(r"(?m)^\s*--(?!-).*\n|\s+-- .*(?=\n)")
+_HERE: Final = "--- here\n"  # where the function of `_Assembly` is to stand
 _ASSEMBLING: Final = Lock()
 _FIELDS: Final = {
     "F": fields.JOB,
@@ -85,24 +86,71 @@ def _read(name: str) -> str:
 
 @cache
 def _expanded(filename: str) -> str:
-    """The file's text with the text of each include in the place of its directive, where it comes first.
+    return _Assembly().text_of(filename)
 
-    What an indented directive includes is known in the block around it only. Files that include each other in a circle
-    declare their names before that."""
 
-    def visit(name: str, seen: set[str]) -> str:
-        def include(directive: re.Match[str]) -> str:
+class _Assembly:
+    """A verb's text, with the text of each include in the place of its directive, where it comes first.
+
+    What an indented directive includes is known in the block around it only. Much of a script is for what few calls
+    meet, and what stood in each block that includes it would stand there twenty times; a server's collector of garbage
+    goes through all texts again and again, and what it touches is no more in the processor's cache. So a file that says
+    what it gives (`--- @gives name, name`) stands once, in a function right behind the include `happened`, and a block
+    that includes it calls that function."""
+
+    def __init__(self) -> None:
+        self._known: set[str] | None = None  # what is included before that function stands; None: it does not, yet
+        self._bodies: dict[str, str] = {}
+        self._open: list[str] = []  # includes whose text is not complete
+
+    def text_of(self, filename: str) -> str:
+        text = self._file(filename, {"allowed"}, in_block=False)  # which comes with the preamble
+        return text.replace(_HERE, self._function())
+
+    def _file(self, name: str, seen: set[str], *, in_block: bool) -> str:
+        def replaced(directive: re.Match[str]) -> str:
             indent, kind, value = directive.groups()
+            if kind == "gives":  # first of all, since what it includes may come back to it
+                return f"local {value}\n"
             if kind != "include" or value in seen:
                 return ""
-            if indent:
-                return _indented(indent, visit(f"include/{value}", {*seen, value}))
-            seen.add(value)
-            return visit(f"include/{value}", seen)
+            inside, around = in_block or bool(indent), {*seen} if indent else seen
+            around.add(value)
+            if inside and self._known is not None and _given(value):
+                text = self._call(value)
+            else:
+                self._open.append(value)
+                text = self._file(f"include/{value}", around, in_block=inside)
+                self._open.pop()
+            if value == "happened" and not inside:
+                self._known = seen - {*self._open}
+                text += _HERE
+            return _indented(indent, text) if indent else text
 
-        return _DIRECTIVE.sub(include, _spelled(name))
+        return _DIRECTIVE.sub(replaced, _spelled(name))
 
-    return visit(filename, {"allowed"})  # which comes with the preamble
+    def _call(self, value: str) -> str:
+        assert self._known is not None
+        if value not in self._bodies:
+            self._bodies[value] = ""  # known from here on: it may include what includes it
+            self._bodies[value] = self._file(f"include/{value}", {*self._known, value}, in_block=True)
+        return f"local {_given(value)} = include('{value}')\n"
+
+    def _function(self) -> str:
+        """One for all of them: to make it costs each call, so it is made once."""
+        if not self._bodies:
+            return ""
+        parts = (
+            f"  if name == '{name}' then\n{_indented('    ', body)}    return {_given(name)}\n  end\n"
+            for name, body in self._bodies.items()
+        )
+        return f"local function include(name)\n{''.join(parts)}end\n"
+
+
+def _given(include: str) -> str:
+    """The names that an include says it gives; '' where it says nothing."""
+    found = _DIRECTIVE.search(_read(f"include/{include}"))
+    return found[3] if found and found[2] == "gives" else ""
 
 
 def _indented(indent: str, text: str) -> str:

@@ -111,7 +111,13 @@ def test_names_that_no_local_around_them_declares_are_global() -> None:
 
 def test_no_script_is_larger_than_a_server_compiles_in_a_few_milliseconds() -> None:
     sizes = {name: len(script(name).source) for name in NAMES}
-    assert max(sizes.values()) < 350_000, sizes
+    assert max(sizes.values()) < 150_000, sizes
+
+
+def test_what_a_file_gives_stands_once_in_a_script_and_is_asked_for_where_it_is_needed() -> None:
+    bare = script("advance").bare
+    assert bare.count("function leave(") == 1
+    assert bare.count("local leave, load_leaving = include('leave')") > 2
 
 
 def test_an_indented_include_is_known_in_its_block_only_and_a_later_one_is_complete() -> None:

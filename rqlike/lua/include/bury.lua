@@ -32,6 +32,7 @@ local function bury(job_id, queues, problem)
   end
   if not got.err and got[5] then
     --- @include release
+    --- @include limit
     pcall(release, job_id, got[5])
     if not limit_of(got[5]) then call('HDEL', key, F.limit) end
   end

@@ -1,10 +1,11 @@
-local create -- first: what is included may come back to it
+--- @gives create
 --- @include place
 --- @include move
 --- @include blob
 --- @include drop_blobs
 --- @include unique
 --- @include replace
+--- @include leave
 --- @include in_line
 -- create(job_id, template, sequence, slot): a new job from a schedule's TEMPLATE_FIELDS, queued at once, or deferred where
 -- it depends on others. Whatever goes wrong, nothing is left of it. slot: the one it stands for, or nil. Answers the job

@@ -1,4 +1,6 @@
+--- @gives tell_dependents
 --- @include now
+--- @include entry
 --- @include place
 --- @include ring
 --- @include move
@@ -157,7 +159,7 @@ local function wake()
   end
 end
 
-local function tell_dependents(broken)
+function tell_dependents(broken)
   while told < C.TELL_LIMIT do
     local member = firmly('ZRANGEBYSCORE', key_unsettled(), '-inf', stamp, 'LIMIT', 0, 1)[1]
     if not member then break end

@@ -35,6 +35,7 @@ local function erase(job_id, got, nonce)
   if got[5] then call('ZREM', key_ttl(got[2]), job_id) end
   if got[6] then
     --- @include release
+    --- @include limit
     local limit = limit_of(got[6])
     if limit and got[1] == 'queued' then firmly('ZREM', key_waiting(limit.key), job_id) end
     if got[1] == 'started' then release(job_id, got[6]) end

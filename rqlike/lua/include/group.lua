@@ -1,4 +1,4 @@
-local complete, left_group, entered_group -- first: what is included may come back to it
+--- @gives complete, left_group, entered_group
 --- @include now
 --- @include firmly
 -- Groups. Members stand in a sorted set in the order in which they came, those that have not ended in a set beside it. When
@@ -7,6 +7,7 @@ local complete, left_group, entered_group -- first: what is included may come ba
 
 -- Its callback as a job; under a longer id where another one has the usual, of a group that had this name before.
 local function call_back(group, queue, data, number)
+  --- @include place
   --- @include create
   --- @include ring
   local sequence, job_id = next_sequence(1), group .. '@' .. number

@@ -1,6 +1,8 @@
 --- @include standing
 --- @include unique
 --- @include replace
+--- @include leave
+--- @include entry
 --- @include load
 -- Who a new job is: whether its id and its key are free, and what is to happen where they are not.
 

@@ -1,4 +1,4 @@
-local in_line -- first: what is included may come back to it
+--- @gives in_line
 --- @include depend
 --- @include move
 --- @include leave

@@ -1,4 +1,4 @@
-local leave, load_leaving -- first: what is included may come back to it
+--- @gives leave, load_leaving
 --- @include now
 --- @include move
 --- @include entry

@@ -1,4 +1,4 @@
-local put_off -- first: what is included may come back to it
+--- @gives put_off
 --- @include now
 --- @include firmly
 -- put_off(job_id, outcome, moment): a job has ended, and others wait for it. They are told in bounded steps, from a list

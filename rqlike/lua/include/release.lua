@@ -1,7 +1,8 @@
+--- @gives release
 --- @include waiting
 -- release(job_id, text): a job that was started holds its permit no more, and the next one that waits for it may go. A
 -- job that did not begin (`unbegun`) gives back its start too.
-local function release(job_id, text, unbegun)
+function release(job_id, text, unbegun)
   local limit = limit_of(text)
   if not limit then return end
   if unbegun and limit.every then

@@ -1,5 +1,6 @@
-local load_waiting -- first: what is included may come back to it
+--- @gives load_waiting
 --- @include leave
+--- @include entry
 --- @include unique
 -- load_waiting(job_id, unique): what `leave` is to know of a job that a new one may take the place of; nil where it does
 -- not wait, or where something else has written into its keys: `leave` would fail half-way, and the job would be nowhere.

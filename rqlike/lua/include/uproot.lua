@@ -1,4 +1,5 @@
 --- @include drop_blobs
+--- @include entry
 --- @include happened
 --- @include unique
 --- @include put_off
