@@ -6,10 +6,10 @@
 --       sweep, p prune, w woken), number of queues, queues…, number of verdicts, verdicts… (see include/settle.lua)
 -- Answers: now, {word per verdict: ok or already, with the id of its entry | stale | gone | broken},
 --          {{job_id, fields before, attempt, token}…} claimed (of a call made again {job_id, fields}),
---          {{job_id, fields, lapsed token}…} recovered, next moment to watch or '', 1 where there is more to prune plus 2 where there is more to look at for a claim, {{queue, job_id or '',
---          problem}…} what could not be worked with; and where there is any of it
---          {{{key, timetable, slot, revision, fired}…} schedules for this worker to fire, {name…} queues that are
---          paused, '' where all are, where it wanted jobs}
+--          {{job_id, fields, lapsed token}…} recovered, next moment to watch or '', 1 where there is more to prune
+--          plus 2 where there is more to look at for a claim, {{queue, job_id or '', problem}…} what could not be
+--          worked with; and where there is any of it {{{key, timetable, slot, revision, fired}…} schedules for this
+--          worker to fire, {name…} queues that are paused, '' where all are, where it wanted jobs}
 -- Refuses: nothing. The same call number gets the same grants again, an older one gets none.
 --- @include now
 --- @include packed

@@ -1,6 +1,6 @@
 --- @include now
--- plain(key, job_id, data, all_told): one new job at the end of the queue, with nothing but its call. all_told: no queue is
--- muted. What `enqueue` does for any job, without what this one does not need.
+-- plain(key, job_id, data, all_told): one new job at the end of the queue, with nothing but its call: what `enqueue` does
+-- for any job, without what this one does not need. all_told: it is known that no queue is muted.
 local function plain(key, job_id, data, all_told)
   local last = redis.pcall('INCRBY', key_sequence(), 1)
   if type(last) ~= 'number' then -- as in `next_sequence`

@@ -1,6 +1,6 @@
 --- @include drop_blobs
--- vanish(…): result_ttl=0, the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent again, and as
--- long as a waiter has asked for.
+-- vanish(…): result_ttl=0, the job is gone at once; its entry stays readable for 5 s, for waiters and for calls sent
+-- again, and as long as a waiter has asked for.
 local function vanish(job_id, queue, at, stop, blobs, wanted, told)
   local nonce = call('HGET', key_job(job_id), F.nonce) or ''
   local id, cycle, attempt, reason, worker = append(job_id, at + 10, stop - 1, nonce)
