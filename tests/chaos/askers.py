@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from redis.exceptions import RedisError
@@ -15,6 +16,7 @@ from rqlike.exceptions import DuplicateJobError, NoSuchJobError, RqlikeError, Wa
 from rqlike.results import Result
 from rqlike.states import JobStatus, Reason, ResultType
 from tests.chaos import bodies
+from tests.chaos.crew import Crew
 from tests.chaos.evidence import Acked, Act, Denied, Gathered, Given, Wait
 from tests.chaos.kinds import ASKERS, QUEUES, Ask, Order
 from tests.chaos.people import DEEDS, People, client_of, now_ms, options_of
@@ -31,22 +33,13 @@ _WHEN: Final = ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION")
 _GATHERED: Final = 30  #: of those that are waited for at once, beside what is shared
 
 
-class Askers:
+class Askers(Crew):
     """Ask what is to be asked, each one thing after the other."""
 
     def __init__(self, people: People, asks: Sequence[Ask], orders: Mapping[str, Order]) -> None:
         self._people, self._asks, self._orders = people, asks, orders
-        self._threads = [threading.Thread(target=self._go, args=(who,), daemon=True) for who in range(ASKERS)]
+        super().__init__(*(partial(self._go, who) for who in range(ASKERS)))
         self._stop = threading.Event()
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def done(self) -> bool:
-        """Whether everything was asked and answered."""
-        return not any(thread.is_alive() for thread in self._threads)
 
     def _go(self, who: int) -> None:
         people = self._people

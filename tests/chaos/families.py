@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -15,6 +16,7 @@ from redis.exceptions import RedisError
 from rqlike import Callback, Group, Queue
 from rqlike.exceptions import NoSuchGroupError
 from tests.chaos import bodies
+from tests.chaos.crew import Crew
 from tests.chaos.kinds import ALL_QUEUES, KINDS, QUEUES, RAZED, SWEPT, Order, keyed, need_of
 from tests.chaos.people import People, client_of, now_ms
 
@@ -151,24 +153,14 @@ def _doomed(dice: random.Random, name: str, queue: str, seconds: float, *, quick
     return made
 
 
-class Families:
+class Families(Crew):
     """Enqueue what is to be enqueued, each producer one call after the other."""
 
     def __init__(self, people: People, plan: Sequence[Call]) -> None:
         self._people, self._plan = people, plan
         self.groups = sorted({call.group for call in plan} - {""})
         self._made = threading.Event()
-        self._threads = [threading.Thread(target=self._go, args=(who,), daemon=True) for who in range(PRODUCERS)]
-
-    def start(self) -> None:
-        """Begins."""
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def done(self) -> bool:
-        """Whether everything was enqueued."""
-        return not any(thread.is_alive() for thread in self._threads)
+        super().__init__(*(partial(self._go, who) for who in range(PRODUCERS)))
 
     def _go(self, who: int) -> None:
         people = self._people

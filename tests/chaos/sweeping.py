@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -17,6 +18,7 @@ from rqlike.store import erasures
 from rqlike.store.requests import nonce
 from rqlike.store.store import Store
 from tests.chaos import bodies
+from tests.chaos.crew import Crew
 from tests.chaos.evidence import Act, Heard, Swept
 from tests.chaos.kinds import RAZED, SWEPT, Order, Sweep
 from tests.chaos.people import People, client_of, now_ms
@@ -25,25 +27,15 @@ LAST: Final = Sweep(0.0, "raze", options={"force": True})  #: when nobody enqueu
 SCHEDULE: Final = "razed"  #: whose jobs come into the queue that is razed
 
 
-class Sweepers:
+class Sweepers(Crew):
     """Do what is to be done, in each queue one thing after the other."""
 
     def __init__(self, people: People, plan: Sequence[Sweep]) -> None:
         self._people, self._plan = people, plan
         self._client = client_of(people.url)
         self._queues = {name: Queue(name, self._client, namespace=people.namespace) for name in (SWEPT, RAZED)}
-        self._threads = [threading.Thread(target=self._go, args=(razes,), daemon=True) for razes in (False, True)]
+        super().__init__(*(partial(self._go, razes) for razes in (False, True)))
         self.swept: list[Swept] = []
-
-    def start(self) -> None:
-        """Begins."""
-        for thread in self._threads:
-            thread.start()
-
-    @property
-    def done(self) -> bool:
-        """Whether everything is done."""
-        return not any(thread.is_alive() for thread in self._threads)
 
     def finish(self) -> None:
         """Obliterates what is to be razed for the last time; insists."""
